@@ -1,0 +1,84 @@
+"""Image to feature grid: a residual network cut after any stage, in two or three dimensions."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from expert.schema import Architecture
+
+
+class Backbone(nn.Module):
+    """ResNet stages (two basic blocks each), optional pooling, and the two 1×1 convolutions of ExPeRT.
+
+    The residual stages are MONAI's (He et al., CVPR 2016); with four stages of 64, 128, 256, 512 channels this is ResNet-18.
+    Fewer stages with pooling keep the same grid with a smaller receptive field.
+
+    Parameters
+    ----------
+    architecture : dimensions, widths, pool and channels are used
+
+    Source: Hesse et al., WACV 2024 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        from monai.networks.nets.resnet import ResNet
+
+        widths = list(architecture.widths)
+        stages = len(widths)
+        full = widths + [1] * (4 - stages)  # MONAI builds four stages; those beyond the cut are dropped below
+        network = ResNet(
+            "basic",
+            [2, 2, 2, 2],
+            full,
+            spatial_dims=architecture.dimensions,
+            n_input_channels=1,
+            conv1_t_stride=2,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
+        pooling = nn.AvgPool2d if architecture.dimensions == 2 else nn.AvgPool3d
+        self.features = nn.Sequential()
+        for name in ("conv1", "bn1", "act", "maxpool", *[f"layer{n + 1}" for n in range(stages)]):
+            self.features.add_module(name, getattr(network, name))
+        if architecture.pool > 1:
+            self.features.add_module("pool", pooling(architecture.pool))
+        self.add_on_layers = nn.Sequential(
+            convolution(widths[-1], architecture.channels, 1),
+            nn.ReLU(),
+            convolution(architecture.channels, architecture.channels, 1),
+            nn.Sigmoid(),
+        )
+        for layer in (self.add_on_layers[0], self.add_on_layers[2]):
+            assert isinstance(layer, (nn.Conv2d, nn.Conv3d)) and layer.bias is not None
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+    def trunk(self, images: Tensor) -> Tensor:
+        """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would see."""
+        out: Tensor = self.features(images)
+        return out
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""
+        out: Tensor = self.add_on_layers(self.trunk(images))
+        return out
+
+
+def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:
+    """Share of an image's content that lies in each cell of the feature grid.
+
+    Parameters
+    ----------
+    content : (B, *shape)  0 to 1, e.g. the brain mask
+    grid : cells per axis
+    floor : a cell's least content before the shares are taken, so that every cell keeps a defined (tiny) mass
+
+    Returns
+    -------
+    (B, M)  rows sum to 1
+    """
+    pool = nn.functional.adaptive_avg_pool2d if len(grid) == 2 else nn.functional.adaptive_avg_pool3d
+    cells = pool(content[:, None], list(grid)).flatten(1).clamp_min(floor)
+    return cells / cells.sum(dim=1, keepdim=True)

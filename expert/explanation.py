@@ -1,0 +1,213 @@
+"""`Explanation`: one prediction and everything it is made of, frozen and serialisable.
+
+The decomposition is exact (to float precision):
+
+* ``prediction == sum_p share_p * label_p`` over *all* prototypes; shares sum to 1;
+* ``distance_vp == sum_i contribution_vpi`` for every view v and prototype p, over the image's patches i;
+* a row of ``flow`` divided by its sum is where that patch of the image went: shares of the prototype's patches.
+
+A *view* is one image the network saw: one axial plane of a head, a whole 2D image, or a whole 3D volume. A head is
+explained in several planes; the shares of a prototype are the mean of its shares in the views.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+
+from expert.errors import InputError
+from expert.schema import RESEARCH_USE, ImageReference
+
+
+def _encode(array: np.ndarray) -> dict[str, Any]:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    packed = base64.b64encode(zlib.compress(little.tobytes(), 6)).decode("ascii")
+    return {"dtype": little.dtype.str, "shape": list(little.shape), "zlib_base64": packed}
+
+
+def _decode(value: Any) -> np.ndarray:
+    if isinstance(value, dict):
+        dtype = np.dtype(value["dtype"])
+        if dtype.kind not in "fiub":
+            raise ValueError(f"arrays hold numbers, not {dtype}")
+        shape = tuple(int(n) for n in value["shape"])
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        # A bounded decompression: a file that claims little and unpacks to much is refused.
+        raw = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"]), size + 1)
+        if len(raw) != size:
+            raise ValueError("an array's size differs from its shape")
+        array = np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    else:
+        array = np.array(value)
+    array.setflags(write=False)
+    return array
+
+
+Array = Annotated[np.ndarray, PlainValidator(_decode), PlainSerializer(_encode, when_used="json")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Interval(_Frozen):
+    """Split-conformal interval in the label's unit; `level` is its nominal coverage (0 to 1)."""
+
+    lower: float
+    upper: float
+    level: float
+
+
+class Notice(_Frozen):
+    """One warning: a stable `code` for programs, one sentence for people."""
+
+    code: Literal[
+        "unlike_training", "no_prototype_in_radius", "poor_registration", "orientation_unknown", "spacing_unknown",
+        "out_of_label_range", "collapsed_model", "views_disagree", "prototype_image_missing"
+    ]
+    message: str
+
+
+class View(_Frozen):
+    """One image as the network saw it, and its own prediction."""
+
+    name: str = Field(description='what to call it: "z = +7 mm" or "image"')
+    position_mm: float | None = Field(description="height of an axial plane above the AC, template mm; None elsewhere")
+    image: Array = Field(description="(*shape) uint8, axes (A, R) increasing for heads, (row, column) for images")
+    affine: Array = Field(description="(4, 4) indices (i, j[, k]) padded with 0, to template RAS mm or image mm")
+    mass: Array = Field(description="(M,) share of the image's mass in each patch; sums to 1")
+    prediction: float
+    fallback: bool = Field(description="no prototype in radius: the nearest one answered")
+    distances: Array = Field(description="(P,) label units")
+    shares: Array = Field(description="(P,) share of each prototype in this view's prediction; sums to 1")
+
+
+class ViewMatch(_Frozen):
+    """How one view was matched to one prototype."""
+
+    distance: float
+    share: float
+    flow: Array = Field(description="(M, M) transport plan, rows: the image's patches, columns: the prototype's; sums to 1")
+    cost: Array = Field(description="(M, M) feature distance of each pair of patches")
+    scale: float = Field(description="label units per unit of transported cost")
+    marginal_error: float = Field(description="largest deviation of the plan's row and column sums")
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """(M,) how much each patch of the image adds to the distance, label units; sums to `distance`."""
+        return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=1))
+
+    @property
+    def prototype_contributions(self) -> np.ndarray:
+        """(M,) the same split over the prototype's patches; sums to `distance`."""
+        return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=0))
+
+    def matches(self, patch: int) -> np.ndarray:
+        """(M,) shares of the prototype's patches that `patch` of the image was transported to; sums to 1 (or all 0)."""
+        row = self.flow[patch].astype(float)
+        total = row.sum()
+        return np.asarray(row / total if total > 0 else row)
+
+
+class PrototypeMatch(_Frozen):
+    """One of the nearest prototypes: a training image with its label."""
+
+    rank: int = Field(description="1 for the largest share")
+    index: int = Field(description="0-based index into the model's prototypes")
+    label: float = Field(description="the label it votes with")
+    source_label: float = Field(description="the label of the training image it shows")
+    share: float = Field(description="its share of the prediction, 0 to 1")
+    distance: float = Field(description="mean distance over the views, label units")
+    reference: ImageReference | None
+    image: Array | None = Field(description="(*shape) uint8 as `View.image`; None where it is not at hand")
+    image_message: str = Field("", description="why there is no image and how to get it")
+    position_mm: float | None = None
+    views: tuple[ViewMatch, ...] = Field(description="one per view of the explanation")
+
+
+class RegistrationSummary(_Frozen):
+    """How the head was brought to the template."""
+
+    template_to_subject: Array = Field(description="(4, 4) template RAS mm to the subject's RAS mm")
+    quality: float = Field(description="0 to 1, see `expert.registration`")
+    acceptable: bool
+
+
+class Explanation(_Frozen):
+    """A prediction and its reasons; see the module's docstring for what is exact."""
+
+    schema_version: Literal[1] = 1
+    statement: str = RESEARCH_USE
+    label_name: str
+    unit: str
+    prediction: float
+    interval: Interval | None
+    fallback: bool = Field(description="True where any view found no prototype in radius")
+    nearest_distance: float = Field(description="smallest mean distance over the views, label units")
+    prototypes_in_radius: int
+    prototypes: tuple[PrototypeMatch, ...] = Field(description="the `top` prototypes by share")
+    labels: Array = Field(description="(P,) labels of all prototypes")
+    source_labels: Array = Field(description="(P,) labels of the images they show")
+    distances: Array = Field(description="(P,) mean distance over the views")
+    shares: Array = Field(description="(P,) mean share over the views; sums to 1")
+    radius: float
+    views: tuple[View, ...]
+    grid: tuple[int, ...] = Field(description="cells per axis of the feature grid; M is their product, C order")
+    registration: RegistrationSummary | None
+    warnings: tuple[Notice, ...]
+    model_name: str
+    model_version: str
+    model_sha256: str
+    versions: dict[str, str]
+
+    @property
+    def view_shape(self) -> tuple[int, ...]:
+        """Cells per axis of each view's image."""
+        return tuple(self.views[0].image.shape)
+
+    @property
+    def spread(self) -> float:
+        """Largest difference between the views' predictions, label units."""
+        each = [view.prediction for view in self.views]
+        return max(each) - min(each)
+
+    def patch_box(self, patch: int) -> tuple[tuple[float, float], ...]:
+        """(start, stop) per axis of a patch, in cells of a view's image (cell edges: pixel 0 covers 0 to 1)."""
+        cell = np.unravel_index(patch, self.grid)
+        step = [n / g for n, g in zip(self.view_shape, self.grid, strict=True)]
+        return tuple((float(c * s), float((c + 1) * s)) for c, s in zip(cell, step, strict=True))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the explanation as JSON: no name, identifier or path of the patient is in it, the images are."""
+        target = Path(path)
+        try:
+            temporary = target.with_name(target.name + ".part")
+            temporary.write_text(self.model_dump_json(), encoding="utf-8")
+            temporary.replace(target)
+        except OSError as error:
+            raise InputError(f"The explanation could not be written to {target}: {error.strerror}.") from error
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read an explanation written by `save`.
+
+        Raises
+        ------
+        InputError
+            The file is missing, no JSON, or not an explanation of a known version.
+        """
+        source = Path(path)
+        try:
+            return cls.model_validate_json(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"The explanation {source} could not be read: {error.strerror}.") from error
+        except (ValidationError, UnicodeDecodeError, zlib.error, KeyError, json.JSONDecodeError) as error:
+            raise InputError(f"{source} is not an explanation saved by napari-expert (schema 1).") from error

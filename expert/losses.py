@@ -1,0 +1,108 @@
+"""What the network is trained on: a metric loss on distances, consistency of patches, alignment of patches.
+
+Source of the first two: Hesse et al., WACV 2024.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def metric_loss(
+    distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigma: float = 1.0, leak: float = 0.05
+) -> Tensor:
+    """Distances shall be label differences, above all for prototypes of a similar label.
+
+    Parameters
+    ----------
+    distance : (B, P)  image distances, label units
+    labels : (B,)  the images' labels
+    prototype_labels : (P,)
+    sigma : label units; how near a prototype's label must be to count in full
+    leak : weight that every pair keeps
+
+    Returns
+    -------
+    ()  weighted mean of ``|distance - |label difference||``, label units; the weights carry no gradient
+
+    Source: Hesse et al., WACV 2024, metric learning loss.
+    """
+    difference = (labels[:, None] - prototype_labels[None, :]).abs()
+    weight = (torch.exp(-0.5 * (difference / sigma) ** 2) + leak).detach()
+    return (weight * (distance - difference).abs()).sum() / weight.sum()
+
+
+def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float = 0.1) -> Tensor:
+    """A patch shall look like its mirror image in the mirrored picture, and unlike what stands in its place there.
+
+    Parameters
+    ----------
+    features : (B, C, *grid)  of the images
+    features_flipped : (B, C, *grid)  of the same images mirrored along the last axis (left-right)
+    margin : of the triplet
+
+    Returns
+    -------
+    ()  triplet loss over cells that are not their own mirror, mean over cells, then images
+
+    Source: Hesse et al., WACV 2024, patch consistency loss.
+    """
+    columns = features.shape[-1]
+    positive = (features - features_flipped.flip(-1)).square().sum(dim=1).clamp_min(1e-12).sqrt()
+    negative = (features - features_flipped).square().sum(dim=1).clamp_min(1e-12).sqrt()
+    moved = torch.arange(columns, device=features.device) != torch.arange(columns - 1, -1, -1, device=features.device)
+    triplet = torch.relu(positive - negative + margin)[..., moved]
+    return triplet.flatten(1).mean(dim=1).mean()
+
+
+def alignment_loss(
+    features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
+) -> Tensor:
+    """Cells of two registered images shall find each other: same place, same feature.
+
+    Not part of the published method. Cross-entropy, for each cell i of an image, between the softmax over the other image's
+    cells of ``-||f_i - g_j|| / temperature`` and a Gaussian of `width` cells around i.
+
+    Parameters
+    ----------
+    features, other : (B, C, *grid)  two *different* subjects in the same template space, row by row
+    mass : (B, M)  mass of the cells of `features`: empty cells do not count
+    temperature : in feature distance
+    width : standard deviation of the target, in cells
+
+    Returns
+    -------
+    ()  mean over cells by mass, then images; nats
+    """
+    grid = features.shape[2:]
+    cells = torch.stack(
+        torch.meshgrid(*[torch.arange(n, dtype=features.dtype, device=features.device) for n in grid], indexing="ij"), -1
+    ).reshape(-1, len(grid))
+    target = torch.softmax(-0.5 * (torch.cdist(cells, cells) / width) ** 2, dim=-1)
+    f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
+    squared = f.square().sum(-1)[:, :, None] + g.square().sum(-1)[:, None] - 2 * f @ g.transpose(1, 2)
+    logits = -squared.clamp_min(1e-12).sqrt() / temperature
+    cross = -(target * torch.log_softmax(logits, dim=-1)).sum(-1)
+    return ((mass * cross).sum(-1) / mass.sum(-1)).mean()
+
+
+def prediction_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, radius: float) -> Tensor:
+    """Mean absolute error of the weighted mean, through a softmax that is never 0/0.
+
+    Not part of the published method (which has no direct loss on the prediction). Within the radius
+    ``softmax(-d^2 / (2 (radius/3)^2))`` are the published weights; far from every prototype it goes over into the nearest.
+
+    Parameters
+    ----------
+    distance : (B, P)  label units
+    labels : (B,)
+    prototype_labels : (P,)
+    radius : label units
+
+    Returns
+    -------
+    ()  label units
+    """
+    weights = torch.softmax(-(distance**2) / (2 * (radius / 3) ** 2), dim=1)
+    return (weights @ prototype_labels - labels).abs().mean()

@@ -1,0 +1,124 @@
+"""`PrototypeRegressor`: image → distances to prototypes → weights → prediction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from expert.backbone import Backbone, cell_mass
+from expert.schema import Architecture
+from expert.transport import image_distance, patch_cost, transport_plan
+
+
+class WeightedPrediction(NamedTuple):
+    """A weighted mean of prototype labels, and where it was none."""
+
+    prediction: Tensor
+    """(B,) label units."""
+    fallback: Tensor
+    """(B,) bool: no prototype in radius, the nearest one's label is the prediction."""
+    weights: Tensor
+    """(B, P) of each prototype; where `fallback`, 1 for the nearest and 0 elsewhere."""
+
+
+class Comparison(NamedTuple):
+    """Images held against all prototypes."""
+
+    distance: Tensor
+    """(B, P) label units."""
+    flow: Tensor
+    """(B, P, M, M) transport plans."""
+    cost: Tensor
+    """(B, P, M, M) patch distances."""
+    marginal_error: Tensor
+    """(B, P)."""
+
+
+def prototype_weights(distance: Tensor, radius: float) -> Tensor:
+    """Gaussian weight of each prototype, cut off at the radius.
+
+    Parameters
+    ----------
+    distance : (B, P)  label units
+    radius : label units, three standard deviations of the Gaussian
+
+    Returns
+    -------
+    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0
+
+    Source: Hesse et al., WACV 2024, prototype weights.
+    """
+    weight = torch.exp(-(distance**2) / (2 * (radius / 3) ** 2))
+    return torch.where(distance <= radius, weight, torch.zeros_like(weight))
+
+
+def weighted_prediction(distance: Tensor, labels: Tensor, radius: float) -> WeightedPrediction:
+    """Weighted mean of the prototypes' labels; the nearest prototype's label where none is in radius.
+
+    Parameters
+    ----------
+    distance : (B, P)  label units
+    labels : (P,)  of the prototypes
+    radius : label units
+
+    Returns
+    -------
+    WeightedPrediction  prediction (B,), fallback (B,) bool, weights (B, P)
+
+    Source: Hesse et al., WACV 2024, prediction.
+    """
+    weights = prototype_weights(distance, radius)
+    fallback = weights.sum(dim=1) == 0
+    nearest = nn.functional.one_hot(distance.argmin(dim=1), distance.shape[1]).to(weights.dtype)
+    weights = torch.where(fallback[:, None], nearest, weights)
+    # Dividing by the sum first keeps tiny weights (all near the radius) exact.
+    prediction = (weights / weights.sum(dim=1, keepdim=True)) @ labels.to(weights.dtype)
+    return WeightedPrediction(prediction, fallback, weights)
+
+
+class PrototypeRegressor(nn.Module):
+    """ExPeRT: backbone, latent prototypes with labels, and the learned scale.
+
+    Parameters
+    ----------
+    architecture : sizes and settings
+    grid : cells per axis of the feature grid
+
+    Source: Hesse et al., WACV 2024.
+    """
+
+    prototype_labels: Tensor
+    prototype_mass: Tensor
+
+    def __init__(self, architecture: Architecture, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.grid = grid
+        self.backbone = Backbone(architecture)
+        count = architecture.prototypes
+        cells = int(torch.tensor(grid).prod())
+        self.prototypes = nn.Parameter(torch.rand(count, architecture.channels, *grid))
+        self.scale = nn.Parameter(torch.tensor(10.0))
+        self.register_buffer("prototype_labels", torch.zeros(count))
+        self.register_buffer("prototype_mass", torch.full((count, cells), 1.0 / cells))
+
+    def image_mass(self, content: Tensor) -> Tensor:
+        """(B, *shape) brain content 0 to 1, to (B, M) mass of the cells by the architecture's marginals."""
+        mass = cell_mass(content, self.grid)
+        return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
+
+    def compare(self, features: Tensor, mass: Tensor, indices: Tensor | None = None) -> Comparison:
+        """Hold feature grids (B, C, *grid) of cell mass (B, M) against the prototypes (or those at `indices`)."""
+        prototypes, target = self.prototypes, self.prototype_mass
+        if indices is not None:
+            prototypes, target = prototypes[indices], target[indices]
+        cost = patch_cost(features, prototypes)
+        plan = transport_plan(cost, self.architecture.regularization, source=mass, target=target)
+        return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+
+    def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:
+        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1]."""
+        comparison = self.compare(self.backbone(images), self.image_mass(content))
+        return weighted_prediction(comparison.distance, self.prototype_labels, self.architecture.radius), comparison

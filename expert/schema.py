@@ -1,0 +1,164 @@
+"""What a model says about itself: the pydantic documents inside a model file and a recipe.
+
+Everything that crosses a boundary (file, process, user) is one of these frozen documents; unknown fields are refused, so
+a typo in a recipe is an error and not a silent default.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+RESEARCH_USE = "Research use only. Not for clinical decisions."
+
+
+class Document(BaseModel):
+    """Frozen, strict about names, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Label(Document):
+    """The continuous quantity that is predicted."""
+
+    name: str = "age"
+    unit: str = "years"
+    minimum: float = Field(description="smallest training label, in `unit`")
+    maximum: float = Field(description="largest training label, in `unit`")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Label:
+        if self.minimum >= self.maximum:
+            raise ValueError("label minimum must be below its maximum")
+        return self
+
+
+class InputRecipe(Document):
+    """How a file becomes the network's input.
+
+    `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm above the anterior
+    commissure) that are each explained and whose predictions are averaged. `space` "image": a plain 2D image, resampled to
+    `spacing_mm` where its pixel size is known and fitted into `shape`.
+    """
+
+    space: Literal["mni", "image"] = "mni"
+    shape: tuple[int, ...] = Field((192, 160), description="cells of the input, axes (A, R) or (row, column)")
+    spacing_mm: float = Field(1.0, gt=0, description="mm per cell of the input")
+    center_mm: tuple[float, ...] = Field((-17.0, 0.0), description="template mm at the centre of `shape`, axes (A, R)")
+    positions_mm: tuple[float, ...] = Field((3.0, 5.0, 7.0, 9.0, 11.0), description="planes explained and averaged, mm S")
+    training_positions_mm: tuple[float, ...] = Field(
+        (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0), description="planes the network is trained on, mm S"
+    )
+
+    @model_validator(mode="after")
+    def _sized(self) -> InputRecipe:
+        if len(self.shape) not in (2, 3) or min(self.shape) < 8:
+            raise ValueError("input shape must have 2 or 3 axes of at least 8 cells")
+        if self.space == "mni" and len(self.center_mm) != len(self.shape):
+            raise ValueError("center_mm must have one entry per axis of shape")
+        if self.space == "image" and len(self.shape) != 2:
+            raise ValueError("plain images are 2D: shape must have 2 axes")
+        return self
+
+
+class Architecture(Document):
+    """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
+
+    dimensions: Literal[2, 3] = 2
+    widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each residual stage, two blocks each")
+    pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis")
+    channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
+    prototypes: int = Field(100, ge=2)
+    radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
+    regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
+    marginals: Literal["uniform", "content"] = Field(
+        "uniform", description="mass of each cell: equal (published), or its share of the brain's area"
+    )
+
+    @property
+    def stride(self) -> int:
+        """Input cells per feature cell and axis: stem 4, then 2 for each stage after the first, then the pooling."""
+        return 4 * 2 ** (len(self.widths) - 1) * self.pool
+
+
+class ImageReference(Document):
+    """Where a prototype's image comes from; never a person's name, and a path only relative to a public data set."""
+
+    dataset: str
+    subject: str
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    position_mm: float | None = None
+    template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
+        None, description="4x4, template RAS mm to the subject's RAS mm"
+    )
+
+
+class PrototypeInfo(Document):
+    """One prototype: the label it votes with, and the training image it is."""
+
+    label: float
+    source_label: float
+    reference: ImageReference | None = None
+
+
+class Calibration(Document):
+    """What validation images, never the training images, taught about the model's own error."""
+
+    level: float = Field(0.9, gt=0, lt=1)
+    half_width: float = Field(gt=0, description="split-conformal half width of the interval, label units")
+    nearest_distance_limit: float = Field(gt=0, description="above it an image is unlike the training data, label units")
+    images: int = Field(gt=0, description="validation subjects these figures come from")
+
+
+class TrainingInfo(Document):
+    """Where the weights come from."""
+
+    dataset: str
+    licence: str
+    subjects: int
+    images: int
+    seed: int
+    recipe: dict[str, object]
+
+
+class ModelInfo(Document):
+    """The one JSON document in the header of a model file."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    version: str = "1"
+    label: Label
+    input: InputRecipe
+    architecture: Architecture
+    prototypes: tuple[PrototypeInfo, ...]
+    training: TrainingInfo
+    validation: dict[str, float] = Field(default_factory=dict)
+    calibration: Calibration | None = None
+    collapsed: str = Field("", description="why the model counts as collapsed; empty when it does not")
+    versions: dict[str, str] = Field(default_factory=dict)
+    card: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelInfo:
+        a, i = self.architecture, self.input
+        if len(self.prototypes) != a.prototypes:
+            raise ValueError(f"{len(self.prototypes)} prototypes are described, the architecture has {a.prototypes}")
+        if a.dimensions != len(i.shape):
+            raise ValueError("architecture and input differ in their number of axes")
+        if any(n % a.stride for n in i.shape):
+            raise ValueError(f"input shape {i.shape} is not a multiple of the stride {a.stride}")
+        return self
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Cells per axis of the feature grid."""
+        return tuple(n // self.architecture.stride for n in self.input.shape)
+
+    @property
+    def patches(self) -> int:
+        """M, the number of cells of the feature grid."""
+        return math.prod(self.grid)
