@@ -109,13 +109,17 @@ class PrototypeRegressor(nn.Module):
         mass = cell_mass(content, self.grid)
         return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
 
-    def compare(self, features: Tensor, mass: Tensor, indices: Tensor | None = None) -> Comparison:
-        """Hold feature grids (B, C, *grid) of cell mass (B, M) against the prototypes (or those at `indices`)."""
-        prototypes, target = self.prototypes, self.prototype_mass
-        if indices is not None:
-            prototypes, target = prototypes[indices], target[indices]
-        cost = patch_cost(features, prototypes)
-        plan = transport_plan(cost, self.architecture.regularization, source=mass, target=target)
+    def compare(self, features: Tensor, mass: Tensor, *, training: bool = False) -> Comparison:
+        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`.
+
+        In `training` the plans are iterated about as often as in the published code (25 steps) instead of until they converge.
+        """
+        dtype = features.dtype
+        cost = patch_cost(features, self.prototypes.to(dtype))
+        bound = {"max_iterations": 15, "gradient_iterations": 10} if training else {}
+        plan = transport_plan(
+            cost, self.architecture.regularization, source=mass.to(dtype), target=self.prototype_mass.to(dtype), **bound
+        )
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
 
     def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:

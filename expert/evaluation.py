@@ -1,0 +1,225 @@
+"""How good a model is: error, coverage, and whether it has collapsed. Every image counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.schema import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from expert.bundle import Model
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Figures of predictions against true labels; label units unless said."""
+
+    images: int
+    mae: float
+    mae_low: float
+    """95 % bootstrap interval of the MAE over subjects (2,000 resamples, seed 0)."""
+    mae_high: float
+    rmse: float
+    r: float
+    """Pearson correlation."""
+    r2: float
+    mean_predictor_mae: float
+    """MAE of always answering the training mean."""
+    slope: float
+    """Of (prediction - label) on label: 0 is unbiased, -1 is the mean predictor."""
+
+
+def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float) -> Errors:
+    """Error figures.
+
+    Parameters
+    ----------
+    prediction, labels : (N,) label units
+    training_mean : what the mean predictor answers
+    """
+    residual = prediction - labels
+    absolute = np.abs(residual)
+    resamples = np.random.default_rng(0).integers(0, len(labels), (2000, len(labels)))
+    low, high = np.percentile(absolute[resamples].mean(axis=1), [2.5, 97.5])
+    varied = len(labels) > 1 and labels.std() > 0
+    r = float(np.corrcoef(prediction, labels)[0, 1]) if varied and prediction.std() > 0 else 0.0
+    return Errors(
+        images=len(labels),
+        mae=float(absolute.mean()),
+        mae_low=float(low),
+        mae_high=float(high),
+        rmse=float(np.sqrt((residual**2).mean())),
+        r=r,
+        r2=float(1 - (residual**2).sum() / ((labels - labels.mean()) ** 2).sum()) if varied else 0.0,
+        mean_predictor_mae=float(np.abs(labels - training_mean).mean()),
+        slope=float(np.polyfit(labels, residual, 1)[0]) if varied else 0.0,
+    )
+
+
+def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
+    """Mean over images of how many prototypes it takes to hold `mass` of the weight.
+
+    Parameters
+    ----------
+    shares : (N, P)  rows sum to 1
+    mass : 0 to 1
+    """
+    ordered = np.cumsum(-np.sort(-shares, axis=1), axis=1)
+    return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)
+
+
+def collapse(prediction: np.ndarray, labels: np.ndarray, mean_predictor_mae: float, distinct: int, prototypes: int) -> str:
+    """Why these predictions are those of a collapsed model; empty if they are not.
+
+    Parameters
+    ----------
+    prediction, labels : (N,) label units
+    mean_predictor_mae : label units
+    distinct : number of different subjects among the prototypes
+    prototypes : number of prototypes
+    """
+    mae = float(np.abs(prediction - labels).mean())
+    if mae > 0.9 * mean_predictor_mae:
+        return f"its error ({mae:.1f}) is that of always answering the mean ({mean_predictor_mae:.1f})"
+    if prediction.std() < 0.3 * labels.std():
+        return f"its predictions hardly differ (standard deviation {prediction.std():.1f}, labels {labels.std():.1f})"
+    if distinct < max(2, 0.25 * prototypes):
+        return f"its {prototypes} prototypes show only {distinct} different subjects"
+    return ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; `failed` says why the model must not be used, if it must not."""
+
+    model: str
+    errors: Errors
+    coverage: float
+    """Share of images with a prototype in radius in every view."""
+    interval_coverage: float | None
+    """Share of labels inside the interval; None where the model has none."""
+    interval_level: float | None
+    distinct_prototypes: int
+    prototypes: int
+    effective_prototypes: float
+    source_label_gap: float
+    """Mean |label a prototype votes with - label of the image it shows|, label units."""
+    unlike_training: float
+    """Share of images flagged as unlike the training data."""
+    failed: str
+    unit: str
+    statement: str = RESEARCH_USE
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all figures as JSON."""
+        target = Path(path)
+        target.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        return target
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        e, u = self.errors, self.unit
+        out = [
+            ("images", str(e.images)),
+            ("MAE", f"{e.mae:.2f} {u} (95 %: {e.mae_low:.2f} – {e.mae_high:.2f})"),
+            ("RMSE", f"{e.rmse:.2f} {u}"),
+            ("r", f"{e.r:.3f}"),
+            ("R²", f"{e.r2:.3f}"),
+            ("mean predictor MAE", f"{e.mean_predictor_mae:.2f} {u}"),
+            ("slope of error on label", f"{e.slope:+.2f}"),
+            ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
+            ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
+            ("effective prototypes (80 % of weight)", f"{self.effective_prototypes:.1f}"),
+            ("source-label gap", f"{self.source_label_gap:.2f} {u}"),
+            ("flagged as unlike the training data", f"{self.unlike_training:.1%}"),
+        ]
+        if self.interval_coverage is not None and self.interval_level is not None:
+            out.insert(8, (f"{self.interval_level:.0%} interval covers", f"{self.interval_coverage:.1%}"))
+        return out
+
+
+def evaluate(
+    model: Model,
+    table: str | os.PathLike[str],
+    *,
+    label_column: str | None = None,
+    arrays: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Evaluation:
+    """Predict every image of a labelled table and hold the predictions against the labels.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    table : CSV with `file` and the label, see `expert.datasets.read_table`
+    label_column : the label's column; found by name if None
+    arrays : folder for the prepared images, to be used again by the next call; a temporary one if None
+    jobs : processes for the preparation
+    progress : called with a stage and a fraction
+
+    Raises
+    ------
+    InputError
+        The table or one of its images cannot be used.
+    """
+    import tempfile
+
+    from expert.cohort_arrays import load_cohort
+    from expert.datasets import read_table
+    from expert.inference import compare_views
+
+    entries = read_table(table, label_column=label_column)
+    with tempfile.TemporaryDirectory() as temporary:
+        cohort = load_cohort(entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress)
+    positions = model.info.input.positions_mm
+    planes = cohort.planes(positions) if len(cohort.positions_mm) > 1 else [0]
+    results = []
+    for row in range(len(cohort.labels)):
+        results.append(compare_views(model, cohort.images[row, planes], cohort.content[row, planes]))
+        if progress is not None:
+            progress("predict", (row + 1) / len(cohort.labels))
+    prediction = np.array([result.prediction for result in results])
+    nearest = np.array([result.nearest_distance for result in results])
+    info, calibration = model.info, model.info.calibration
+    mean = float(info.validation.get("training_mean", (info.label.minimum + info.label.maximum) / 2))
+    figures = errors(prediction, cohort.labels, mean)
+    distinct = distinct_prototypes(model)
+    return Evaluation(
+        model=info.name,
+        errors=figures,
+        coverage=float(np.mean([not result.fallback for result in results])),
+        interval_coverage=None
+        if calibration is None
+        else float((np.abs(prediction - cohort.labels) <= calibration.half_width).mean()),
+        interval_level=None if calibration is None else calibration.level,
+        distinct_prototypes=distinct,
+        prototypes=len(info.prototypes),
+        effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
+        source_label_gap=float(np.mean([abs(p.label - p.source_label) for p in info.prototypes])),
+        unlike_training=0.0 if calibration is None else float((nearest > calibration.nearest_distance_limit).mean()),
+        failed=info.collapsed
+        or collapse(prediction, cohort.labels, figures.mean_predictor_mae, distinct, len(info.prototypes)),
+        unit=info.label.unit,
+        rows=[
+            {"row": n + 1, "label": float(y), "prediction": float(p), "nearest_distance": float(d)}
+            for n, (y, p, d) in enumerate(zip(cohort.labels, prediction, nearest, strict=True))
+        ],
+    )
+
+
+def distinct_prototypes(model: Model) -> int:
+    """Number of different subjects (or, without references, different latents) among the prototypes."""
+    references = [p.reference for p in model.info.prototypes]
+    if all(reference is not None for reference in references):
+        return len({reference.subject for reference in references if reference is not None})
+    latents = model.tensors["weights.prototypes"]
+    return len(np.unique(latents.reshape(len(latents), -1), axis=0))

@@ -1,0 +1,351 @@
+"""`explain`: one volume, one explained prediction."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from expert.bundle import Model
+from expert.errors import ExpertError
+from expert.explanation import (
+    Explanation,
+    Interval,
+    Notice,
+    PrototypeMatch,
+    RegistrationSummary,
+    View,
+    ViewMatch,
+)
+from expert.preparation import Prepared, prepare
+from expert.schema import ImageReference, InputRecipe
+from expert.volume import Volume
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class ViewsResult:
+    """All views of one subject held against all prototypes, in double precision."""
+
+    predictions: np.ndarray
+    """(V,) label units."""
+    fallbacks: np.ndarray
+    """(V,) bool."""
+    view_shares: np.ndarray
+    """(V, P) rows sum to 1."""
+    distances: np.ndarray
+    """(V, P) label units."""
+    mass: np.ndarray
+    """(V, M) rows sum to 1."""
+    flow: np.ndarray
+    """(V, P, M, M)."""
+    cost: np.ndarray
+    """(V, P, M, M)."""
+    marginal_error: np.ndarray
+    """(V, P)."""
+    scale: float
+    radius: float
+
+    @property
+    def prediction(self) -> float:
+        """Mean of the views' predictions, label units."""
+        return float(self.predictions.mean())
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(P,) mean share of each prototype; sums to 1."""
+        return np.asarray(self.view_shares.mean(axis=0))
+
+    @property
+    def mean_distances(self) -> np.ndarray:
+        """(P,) label units."""
+        return np.asarray(self.distances.mean(axis=0))
+
+    @property
+    def nearest_distance(self) -> float:
+        """Of the prototype that is nearest on average, label units."""
+        return float(self.mean_distances.min())
+
+    @property
+    def in_radius(self) -> int:
+        """Prototypes within the radius in at least one view."""
+        return int((self.distances <= self.radius).any(axis=0).sum())
+
+    @property
+    def fallback(self) -> bool:
+        """Whether any view found no prototype in radius."""
+        return bool(self.fallbacks.any())
+
+
+def compare_views(
+    model: Model, images: np.ndarray, content: np.ndarray, progress: Callable[[float], None] | None = None
+) -> ViewsResult:
+    """Hold prepared views against the model's prototypes.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    images : (V, *shape) uint8
+    content : (V, *shape) uint8
+    progress : called with 0 to 1 between the views; may raise
+
+    Returns
+    -------
+    ViewsResult
+
+    Source: Hesse et al., WACV 2024; the views are averaged as the issue of several slices demands.
+    """
+    import torch
+
+    from expert.model import weighted_prediction
+
+    network = model.network
+    radius = model.info.architecture.radius
+    collected = []
+    with torch.inference_mode():
+        labels = network.prototype_labels.double()
+        for n in range(len(images)):
+            # View by view: a bounded wait before a cancel, and no result depends on what else is in a batch.
+            pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
+            mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255)
+            comparison = network.compare(network.backbone(pixels).double(), mass)
+            outcome = weighted_prediction(comparison.distance, labels, radius)
+            shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
+            parts = (
+                outcome.prediction, outcome.fallback, shares, comparison.distance, mass, comparison.flow, comparison.cost,
+                comparison.marginal_error,
+            )  # fmt: skip
+            collected.append([part[0].numpy() for part in parts])
+            if progress is not None:
+                progress((n + 1) / len(images))
+    stacked = [np.stack(column) for column in zip(*collected, strict=True)]
+    return ViewsResult(*stacked, scale=float(network.scale), radius=radius)
+
+
+def explain(
+    model: Model,
+    volume: Volume,
+    *,
+    top: int = 5,
+    images: bool = True,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Predict, and say why.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    volume : from `expert.read_volume`
+    top : prototypes to explain in full, by share; at least 1
+    images : look up the prototypes' images; without, predictions are the same and sooner there
+    data : folder that holds the data set of a model whose prototype images are kept by reference
+    progress : called with a stage ("register", "features", "match") and a fraction 0 to 1; may raise
+        `expert.errors.Cancelled`, which comes out of this call
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    InputError
+        The volume does not fit the model, or holds no brain.
+
+    Source: Hesse et al., WACV 2024.
+    """
+    if top < 1:
+        raise ExpertError(f"At least one prototype must be asked for, not {top}.")
+
+    def tell(stage: str, fraction: float) -> None:
+        if progress is not None:
+            progress(stage, fraction)
+
+    tell("register", 0.0)
+    prepared = prepare(volume, model.info.input, progress=tell)
+    tell("features", 0.0)
+    _ = model.network
+    result = compare_views(model, prepared.images, prepared.content, lambda f: tell("features", f))
+    tell("match", 0.0)
+    # Where one prototype holds all the weight, the next in rank are the next nearest.
+    order = np.lexsort((result.mean_distances, -result.shares))[:top]
+    prototypes = []
+    for rank, index in enumerate(order, 1):
+        prototypes.append(_match(model, prepared, result, rank, int(index), images, data))
+        tell("match", rank / len(order))
+    info, calibration = model.info, model.info.calibration
+    prediction = result.prediction
+    interval = None
+    if calibration is not None:
+        half = calibration.half_width
+        interval = Interval(lower=prediction - half, upper=prediction + half, level=calibration.level)
+    registration = prepared.registration
+    return Explanation(
+        label_name=info.label.name,
+        unit=info.label.unit,
+        prediction=prediction,
+        interval=interval,
+        fallback=result.fallback,
+        nearest_distance=result.nearest_distance,
+        prototypes_in_radius=result.in_radius,
+        prototypes=tuple(prototypes),
+        labels=model.network.prototype_labels.double().numpy(),
+        source_labels=np.array([p.source_label for p in info.prototypes]),
+        distances=result.mean_distances,
+        shares=result.shares,
+        radius=result.radius,
+        views=tuple(
+            View(
+                name=prepared.names[n],
+                position_mm=prepared.positions_mm[n],
+                image=prepared.images[n],
+                affine=prepared.affines[n],
+                mass=result.mass[n],
+                prediction=float(result.predictions[n]),
+                fallback=bool(result.fallbacks[n]),
+                distances=result.distances[n],
+                shares=result.view_shares[n],
+            )
+            for n in range(len(prepared.images))
+        ),
+        grid=info.grid,
+        registration=None
+        if registration is None
+        else RegistrationSummary(
+            template_to_subject=registration.template_to_subject,
+            quality=registration.quality,
+            acceptable=registration.acceptable,
+        ),
+        warnings=_warnings(model, volume, prepared, result, prototypes),
+        model_name=info.name,
+        model_version=info.version,
+        model_sha256=model.sha256,
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result."""
+    names = ("napari-expert", "torch", "POT", "monai", "SimpleITK", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def _match(
+    model: Model, prepared: Prepared, result: ViewsResult, rank: int, index: int, images: bool, data: str | Path | None
+) -> PrototypeMatch:
+    info = model.info.prototypes[index]
+    image, message = prototype_image(model, index, data) if images else (None, "The images were not asked for.")
+    return PrototypeMatch(
+        rank=rank,
+        index=index,
+        label=info.label,
+        source_label=info.source_label,
+        share=float(result.shares[index]),
+        distance=float(result.mean_distances[index]),
+        reference=info.reference,
+        image=image,
+        image_message=message,
+        position_mm=info.reference.position_mm if info.reference else None,
+        views=tuple(
+            ViewMatch(
+                distance=float(result.distances[n, index]),
+                share=float(result.view_shares[n, index]),
+                flow=result.flow[n, index],
+                cost=result.cost[n, index],
+                scale=result.scale,
+                marginal_error=float(result.marginal_error[n, index]),
+            )
+            for n in range(len(prepared.images))
+        ),
+    )
+
+
+def prototype_image(model: Model, index: int, data: str | Path | None = None) -> tuple[np.ndarray | None, str]:
+    """A prototype's image, from the model or from where its reference leads.
+
+    Returns
+    -------
+    image, message : (*shape) uint8 and "", or None and how to get the image
+    """
+    from expert.datasets import find_reference
+
+    images = model.prototype_images
+    if images is not None:
+        return np.asarray(images[index]), ""
+    reference = model.info.prototypes[index].reference
+    if reference is None:
+        return None, "This model holds no image of this prototype."
+    folders = () if data is None else (Path(data),)
+    path, message = find_reference(reference, folders)
+    if path is None:
+        return None, message
+    try:
+        return _render(path, reference, model.info.input), ""
+    except ExpertError as error:
+        return None, str(error)
+
+
+def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.ndarray:
+    from expert.registration import Registration
+    from expert.volume import read_volume
+
+    registration = None
+    if reference.template_to_subject is not None:
+        registration = Registration.known(np.array(reference.template_to_subject))
+    positions = None if reference.position_mm is None else (reference.position_mm,)
+    prepared = prepare(read_volume(path), recipe, positions_mm=positions, registration=registration)
+    return np.asarray(prepared.images[0])
+
+
+def _warnings(
+    model: Model, volume: Volume, prepared: Prepared, result: ViewsResult, prototypes: list[PrototypeMatch]
+) -> tuple[Notice, ...]:
+    info, unit = model.info, model.info.label.unit
+    out = []
+    if info.collapsed:
+        out.append(Notice(code="collapsed_model", message=f"This model has collapsed: {info.collapsed}."))
+    if prepared.registration is not None and not prepared.registration.acceptable:
+        out.append(Notice(code="poor_registration", message=prepared.registration.message))
+    limit = info.calibration.nearest_distance_limit if info.calibration else None
+    if limit is not None and result.nearest_distance > limit:
+        out.append(Notice(
+            code="unlike_training",
+            message=f"Unlike the training data: the nearest prototype is {result.nearest_distance:.1f} {unit} away, "
+            f"95 % of validation images have one within {limit:.1f}.",
+        ))  # fmt: skip
+    if result.fallback:
+        views = int(result.fallbacks.sum())
+        out.append(Notice(
+            code="no_prototype_in_radius",
+            message=f"No prototype within {result.radius:g} {unit} in {views} of {len(result.fallbacks)} views: "
+            "there, the nearest prototype's label is the answer.",
+        ))  # fmt: skip
+    if volume.ndim == 3 and volume.space == "unknown":
+        out.append(Notice(
+            code="orientation_unknown",
+            message="Orientation unknown: the image does not say which side is left, so left and right may be swapped.",
+        ))  # fmt: skip
+    if not volume.spacing_known:
+        out.append(Notice(
+            code="spacing_unknown", message="Pixel size unknown: the image was fitted into the frame, its true size is not seen."
+        ))  # fmt: skip
+    spread = float(np.ptp(result.predictions))
+    if info.calibration is not None and spread > 2 * info.calibration.half_width:
+        out.append(Notice(
+            code="views_disagree", message=f"The views disagree: their predictions differ by up to {spread:.1f} {unit}."
+        ))  # fmt: skip
+    if any(p.image is None and p.image_message and "not asked" not in p.image_message for p in prototypes):
+        missing = next(p.image_message for p in prototypes if p.image is None)
+        out.append(Notice(code="prototype_image_missing", message=missing))
+    return tuple(out)

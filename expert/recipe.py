@@ -1,0 +1,131 @@
+"""`Recipe`: everything a training depends on besides the data, as one checked YAML document."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from expert.errors import RecipeError
+from expert.schema import Architecture, Document, InputRecipe
+
+
+class Warmup(Document):
+    """Regression before the prototypes: the backbone learns the label through a plain head."""
+
+    epochs: int = Field(25, ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirrored image")
+
+
+class Losses(Document):
+    """Weights and settings of the losses (see `expert.losses`); a weight of 0 leaves a loss out."""
+
+    metric: float = Field(1.0, ge=0)
+    sigma: float = Field(1.0, gt=0, description="label units")
+    leak: float = Field(0.05, ge=0)
+    consistency: float = Field(10.0, ge=0)
+    margin: float = Field(0.1, ge=0)
+    prediction: float = Field(0.0, ge=0, description="not in the published method")
+    alignment: float = Field(0.0, ge=0, description="not in the published method; registered images only")
+    temperature: float = Field(0.1, gt=0, description="of the alignment, feature distance")
+
+
+class Projection(Document):
+    """When prototypes become training images, and which ones (see `expert.projection`)."""
+
+    epochs: tuple[int, ...] = Field((0, 75, 100), description="before these epochs")
+    every: int = Field(25, ge=1, description="then every so many epochs, and after the last")
+    window: float | None = Field(None, gt=0, description="label units; None: any label (published)")
+    distinct: bool = Field(False, description="no subject is shown by two prototypes")
+    relabel: bool = Field(False, description="the prototype votes with the label of the image it shows")
+
+
+class Schedule(Document):
+    """Optimisation of the prototype stage."""
+
+    epochs: int = Field(300, ge=1)
+    batch: int = Field(30, ge=2)
+    views: int = Field(5, ge=1, description="planes drawn per subject and epoch")
+    optimizer: Literal["adam", "adamw"] = "adam"
+    decay: Literal["step", "cosine"] = "step"
+    backbone_rate: float = Field(5e-4, gt=0)
+    head_rate: float = Field(5e-4, gt=0, description="1x1 convolutions and prototypes")
+    scale_rate: float = Field(0.01, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    validation: float = Field(0.0, ge=0, lt=1, description="share of subjects kept aside to choose the epoch; 0: the last")
+    patience: int = Field(6, ge=1, description="projections without a better validation error before stopping early")
+    seed: int = 1
+
+
+class Augmentation(Document):
+    """Random changes of the training images."""
+
+    rotation_deg: float = Field(5.0, ge=0)
+    scale: float = Field(0.05, ge=0, lt=1)
+    shift: float = Field(0.02, ge=0, lt=1, description="share of the image's size")
+    gamma: float = Field(0.0, ge=0, description="intensities to the power of exp(+-gamma)")
+    bias: float = Field(0.0, ge=0, description="smooth gain of exp(+-bias) across the image")
+    noise: float = Field(0.0, ge=0, description="standard deviation, of full scale")
+
+
+class Recipe(Document):
+    """A training, whole."""
+
+    name: str
+    version: str = "1"
+    label_name: str = "age"
+    label_unit: str = "years"
+    label_column: str | None = Field(None, description="column of the table; None: age_years or label")
+    dataset: str = Field(description="what the model card calls the training data")
+    licence: str
+    prototype_images: Literal["value", "reference"] = Field("reference", description="may the images go into the file?")
+    start: Literal["uniform", "subjects"] = Field("uniform", description="random latents (published) or training subjects")
+    calibrate_scale: bool = Field(False, description="start with the scale at which distances match label differences")
+    input: InputRecipe = InputRecipe()
+    architecture: Architecture = Architecture()
+    augmentation: Augmentation = Augmentation()
+    warmup: Warmup = Warmup()
+    schedule: Schedule = Schedule()
+    losses: Losses = Losses()
+    projection: Projection = Projection()
+    card: str = Field("", description="the model card's text: what it is for, what it is not, what is known of its errors")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        stride = self.architecture.stride
+        if any(n % stride for n in self.input.shape):
+            raise ValueError(f"input.shape {self.input.shape} must be a multiple of the stride {stride}")
+        if self.architecture.dimensions != len(self.input.shape):
+            raise ValueError("architecture.dimensions and input.shape differ in their number of axes")
+        if self.losses.alignment and self.input.space != "mni":
+            raise ValueError("losses.alignment needs registered images: input.space must be mni")
+        return self
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    RecipeError
+        The file is missing, not YAML, or says something no recipe says; the message names the first field.
+    """
+    import yaml
+
+    source = Path(path)
+    try:
+        document = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {source} could not be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"The recipe {source} is not valid YAML: {' '.join(str(error).split())}.") from error
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise RecipeError(f"The recipe {source} cannot be used: {where}: {first['msg']}.") from error

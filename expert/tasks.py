@@ -1,0 +1,275 @@
+"""The two stages of a training as Lightning modules: a plain regression head, then prototypes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from expert.augmentation import augment
+from expert.backbone import Backbone
+from expert.cohort_arrays import CohortArrays
+from expert.losses import alignment_loss, consistency_loss, metric_loss, prediction_loss
+from expert.model import PrototypeRegressor, weighted_prediction
+from expert.projection import nearest_images, spread_over_labels
+from expert.recipe import Recipe
+
+
+class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """`views` random planes of each subject per epoch, as (image, content, label)."""
+
+    def __init__(self, cohort: CohortArrays, views: int) -> None:
+        self.cohort = cohort
+        self.views = min(views, cohort.images.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.cohort.labels) * self.views
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+        # Items of one block of subjects stay together: a shuffled batch rarely holds a subject twice.
+        subject = item % len(self.cohort.labels)
+        plane = int(torch.randint(self.cohort.images.shape[1], ()))
+        image = torch.from_numpy(self.cohort.images[subject, plane]).float() / 255
+        content = torch.from_numpy(self.cohort.content[subject, plane]).float() / 255
+        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32)
+
+
+def batches(cohort: CohortArrays, recipe: Recipe) -> DataLoader[Any]:
+    """Shuffled training batches; a last single image would break batch normalisation and is left out."""
+    data = Planes(cohort, recipe.schedule.views)
+    return DataLoader(data, recipe.schedule.batch, shuffle=True, drop_last=len(data) > recipe.schedule.batch)
+
+
+@torch.no_grad()
+def feature_grids(backbone: nn.Module, cohort: CohortArrays, planes: list[int], batch: int = 60) -> Tensor:
+    """(N, K, C, *grid) features of the given planes, un-augmented, in evaluation mode."""
+    images = torch.from_numpy(cohort.images[:, planes]).flatten(0, 1)
+    device = next(backbone.parameters()).device
+    was_training = backbone.training
+    backbone.eval()
+    grids = [backbone(images[n : n + batch, None].to(device).float() / 255).cpu() for n in range(0, len(images), batch)]
+    backbone.train(was_training)
+    return torch.cat(grids).unflatten(0, (len(cohort.labels), len(planes)))
+
+
+class RegressionTask(lightning.LightningModule):
+    """Plain regression: global average of the trunk's features, one linear layer, mean absolute error."""
+
+    def __init__(self, recipe: Recipe, labels: np.ndarray, epochs: int) -> None:
+        super().__init__()
+        self.recipe, self.epochs = recipe, epochs
+        self.backbone = Backbone(recipe.architecture)
+        self.head = nn.Linear(recipe.architecture.widths[-1], 1)
+        self.register_buffer("center", torch.tensor(float(labels.mean())))
+        self.register_buffer("spread", torch.tensor(float(labels.std()) or 1.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, *shape) to (B,) label units."""
+        pooled = self.backbone.trunk(images).flatten(2).mean(2)
+        out: Tensor = self.head(pooled)[:, 0] * self.spread + self.center
+        return out
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        images, content, labels = batch
+        images, content = augment(images, content, self.recipe.augmentation, self.recipe.warmup.flip)
+        loss = (self(images) - labels).abs().mean()
+        self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        return loss / self.spread
+
+    def configure_optimizers(self) -> Any:
+        parameters = [*self.backbone.features.parameters(), *self.head.parameters()]
+        optimizer = torch.optim.AdamW(
+            parameters, self.recipe.warmup.learning_rate, weight_decay=self.recipe.warmup.weight_decay
+        )
+        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.epochs, 1))]
+
+    @torch.no_grad()
+    def predict_cohort(self, cohort: CohortArrays, planes: list[int]) -> np.ndarray:
+        """(N,) mean prediction over the planes, label units."""
+        self.eval()
+        images = torch.from_numpy(cohort.images[:, planes]).flatten(0, 1)
+        out = torch.cat([self(images[n : n + 60, None].float() / 255) for n in range(0, len(images), 60)])
+        return np.asarray(out.unflatten(0, (-1, len(planes))).mean(1).double())
+
+
+class PrototypeTask(lightning.LightningModule):
+    """ExPeRT's own stage: metric, consistency and alignment losses, projection of prototypes onto training images.
+
+    Parameters
+    ----------
+    recipe : the training's settings
+    cohort : training subjects (prototypes become some of these)
+    grid : cells per axis of the feature grid
+    validation : subjects kept aside, or None
+    """
+
+    def __init__(
+        self, recipe: Recipe, cohort: CohortArrays, grid: tuple[int, ...], validation: CohortArrays | None = None
+    ) -> None:
+        super().__init__()
+        self.recipe, self.cohort, self.validation = recipe, cohort, validation
+        self.network = PrototypeRegressor(recipe.architecture, grid)
+        self.planes = list(range(cohort.images.shape[1]))
+        self.views = cohort.planes(recipe.input.positions_mm) if len(self.planes) > 1 else [0]
+        # Which image each prototype is: (subject, plane); -1 while it is none.
+        self.register_buffer("sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long))
+        self.stale = 0
+        self.best = float("inf")
+        self.kept: dict[str, Tensor] | None = None
+
+    # --- start ---------------------------------------------------------------------------------------------------------
+    def initialise(self) -> None:
+        """Labels and, by recipe, latents and scale from the training subjects."""
+        recipe, network = self.recipe, self.network
+        labels = self.cohort.labels
+        evenly = np.linspace(labels.min(), labels.max(), recipe.architecture.prototypes)
+        network.prototype_labels.copy_(torch.from_numpy(evenly).float())
+        if recipe.start == "subjects":
+            chosen = spread_over_labels(labels, recipe.architecture.prototypes)
+            plane = self.views[len(self.views) // 2]
+            self._show(torch.stack([torch.from_numpy(chosen), torch.full((len(chosen),), plane)], 1), relabel=True)
+        if recipe.calibrate_scale:
+            middle = [self.views[len(self.views) // 2]]
+            distance = self._distances(feature_grids(network.backbone, self.cohort, middle), middle)[:, 0]
+            gap = (torch.from_numpy(labels).float()[:, None] - network.prototype_labels[None]).abs()
+            network.scale.data.mul_(gap.median() / distance.median())
+
+    @torch.no_grad()
+    def _distances(self, features: Tensor, planes: list[int], cohort: CohortArrays | None = None) -> Tensor:
+        """(N, K, P) distances of feature grids (N, K, C, *grid), in blocks that fit into memory."""
+        cohort = self.cohort if cohort is None else cohort
+        content = torch.from_numpy(cohort.content[:, planes]).flatten(0, 1)
+        flat = features.flatten(0, 1)
+        out = []
+        for n in range(0, len(flat), 30):
+            mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
+            out.append(self.network.compare(flat[n : n + 30].to(self.device), mass).distance.cpu())
+        return torch.cat(out).unflatten(0, features.shape[:2])
+
+    # --- projection ----------------------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def project(self) -> None:
+        """Every prototype's latent becomes that of a training image, chosen as the recipe says."""
+        settings = self.recipe.projection
+        features = feature_grids(self.network.backbone, self.cohort, self.planes)
+        distance = self._distances(features, self.planes).flatten(0, 1).numpy()
+        count, planes = features.shape[:2]
+        chosen = nearest_images(
+            distance,
+            np.repeat(self.cohort.labels, planes),
+            np.repeat(self.cohort.subjects, planes),
+            self.network.prototype_labels.double().cpu().numpy(),
+            window=settings.window,
+            distinct=settings.distinct,
+        )
+        sources = torch.from_numpy(np.stack([chosen // planes, chosen % planes], 1))
+        self._show(sources, relabel=settings.relabel, features=features)
+
+    @torch.no_grad()
+    def _show(self, sources: Tensor, relabel: bool, features: Tensor | None = None) -> None:
+        network = self.network
+        if features is None:
+            features = feature_grids(network.backbone, self.cohort, self.planes)
+        rows, planes = sources[:, 0], sources[:, 1]
+        network.prototypes.data.copy_(features[rows, planes])
+        content = torch.from_numpy(self.cohort.content[rows.numpy(), planes.numpy()]).float() / 255
+        network.prototype_mass.copy_(network.image_mass(content.to(self.device)))
+        self.sources.copy_(sources)
+        if relabel:
+            network.prototype_labels.copy_(torch.from_numpy(self.cohort.labels[rows.numpy()]).float())
+
+    def _projects_before(self, epoch: int) -> bool:
+        settings = self.recipe.projection
+        last = max(settings.epochs, default=0)
+        return epoch in settings.epochs or (epoch > last and (epoch - last) % settings.every == 0)
+
+    # --- Lightning -----------------------------------------------------------------------------------------------------
+    def on_train_epoch_start(self) -> None:
+        if self._projects_before(self.current_epoch):
+            self.project()
+            self.judge()
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        images, content, labels = batch
+        recipe, losses, network = self.recipe, self.recipe.losses, self.network
+        images, content = augment(images, content, recipe.augmentation)
+        mass = network.image_mass(content)
+        features = network.backbone(images)
+        distance = network.compare(features, mass, training=True).distance
+        parts = {"metric": losses.metric * metric_loss(
+            distance, labels, network.prototype_labels, losses.sigma, losses.leak
+        )}  # fmt: skip
+        if losses.prediction:
+            parts["prediction"] = losses.prediction * prediction_loss(
+                distance, labels, network.prototype_labels, recipe.architecture.radius
+            )
+        if losses.consistency:
+            parts["consistency"] = losses.consistency * consistency_loss(
+                features, network.backbone(images.flip(-1)), losses.margin
+            )
+        if losses.alignment:
+            parts["alignment"] = losses.alignment * alignment_loss(
+                features, features.roll(1, 0), mass, losses.temperature
+            )
+        with torch.no_grad():
+            prediction = weighted_prediction(distance, network.prototype_labels, recipe.architecture.radius).prediction
+            parts_for_log = {**parts, "mae": (prediction - labels).abs().mean()}
+        self.log_dict(parts_for_log, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        return torch.stack(list(parts.values())).sum()
+
+    def configure_optimizers(self) -> Any:
+        schedule, network = self.recipe.schedule, self.network
+        head = [*network.backbone.add_on_layers.parameters(), network.prototypes]
+        groups = [
+            {"params": network.backbone.features.parameters(), "lr": schedule.backbone_rate},
+            {"params": head, "lr": schedule.head_rate},
+            {"params": [network.scale], "lr": schedule.scale_rate, "weight_decay": 0.0},
+        ]
+        kind = torch.optim.AdamW if schedule.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(groups, weight_decay=schedule.weight_decay)
+        if schedule.decay == "cosine":
+            return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)]
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.5)]
+
+    def on_train_end(self) -> None:
+        self.project()
+        self.judge()
+        if self.kept is not None:
+            self.load_state_dict(self.kept)
+
+    def judge(self) -> None:
+        """After a projection: keep the state with the lowest validation metric loss; stop when it no longer falls."""
+        if self.validation is None:
+            return
+        features = feature_grids(self.network.backbone, self.validation, self.views)
+        distance = self._distances(features, self.views, self.validation).flatten(0, 1)
+        labels = torch.from_numpy(self.validation.labels).float().repeat_interleave(len(self.views))
+        losses = self.recipe.losses
+        value = float(metric_loss(distance, labels, self.network.prototype_labels.cpu(), losses.sigma, losses.leak))
+        self.stale += 1
+        if value < self.best:
+            self.best, self.stale = value, 0
+            self.kept = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+        elif self.stale >= self.recipe.schedule.patience and self._trainer is not None:
+            self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["expert"] = {"best": self.best, "stale": self.stale, "kept": self.kept}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["expert"]
+        self.best, self.stale, self.kept = state["best"], state["stale"], state["kept"]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return batches(self.cohort, self.recipe)
+
+    @torch.no_grad()
+    def distances(self, cohort: CohortArrays) -> np.ndarray:
+        """(N, V, P) distances of a cohort's explained planes, label units."""
+        self.eval()
+        features = feature_grids(self.network.backbone, cohort, self.views)
+        return self._distances(features, self.views, cohort).double().numpy()

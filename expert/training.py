@@ -1,0 +1,372 @@
+"""From a recipe and a table to a model file: folds, two stages, calibration, the final model.
+
+Everything a training leaves behind while it runs lies in one folder, and a run that was killed goes on from there: prepared
+images, Lightning's last checkpoint of each stage, and the finished parts as safetensors and JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from expert.bundle import save_model
+from expert.cohort_arrays import CohortArrays, load_cohort
+from expert.datasets import read_table
+from expert.errors import ExpertError, InputError
+from expert.evaluation import collapse, effective_prototypes, errors
+from expert.inference import versions
+from expert.recipe import Recipe
+from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from expert.tasks import PrototypeTask
+
+Progress = Callable[[str, float], None]
+LEVEL = 0.9
+
+
+class CollapseWarning(UserWarning):
+    """The trained model answers (nearly) the same for everybody, or shows too few different people."""
+
+
+def train(
+    recipe: Recipe,
+    table: str | Path,
+    out: str | Path,
+    *,
+    folds: int = 0,
+    only_fold: int | None = None,
+    plain: bool = False,
+    run: str | Path | None = None,
+    resume: bool = True,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a model and write it as one file.
+
+    Parameters
+    ----------
+    recipe : from `expert.recipe.read_recipe`
+    table : CSV with `file` and the label; split by its `subject` (or `exam`) column
+    out : model file to write
+    folds : cross-validate in so many folds first; their held-out errors calibrate the model's interval and limits
+    only_fold : train this fold (0-based) and nothing else: folds can run side by side, a later call gathers them
+    plain : beside each fold, train a plain regression head on the same backbone, folds and number of epochs
+    run : folder for everything in between; `out` with the suffix .run if None
+    resume : go on where an earlier run in that folder stopped; False starts anew
+    jobs : processes for the preparation of images
+    progress : called with a stage and a fraction
+
+    Returns
+    -------
+    Path of the model file (of the run's folder with `only_fold`)
+
+    Raises
+    ------
+    RecipeError, InputError
+        Recipe or table cannot be used, or do not fit each other.
+    """
+    target = Path(out)
+    folder = Path(run) if run is not None else target.with_suffix(".run")
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = read_table(table, label_column=recipe.label_column)
+    cohort = load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
+    people = len(np.unique(cohort.subjects))
+    needed = recipe.architecture.prototypes if recipe.projection.distinct or recipe.start == "subjects" else 2
+    held_out = people // folds if folds else 0
+    if people - held_out < needed:
+        raise InputError(
+            f"The table has {people} subjects, of which {people - held_out} train; the recipe needs at least {needed}: "
+            "add images or lower architecture.prototypes."
+        )
+    if folds == 1 or folds > people:
+        raise InputError(f"{people} subjects cannot be split into {folds} folds.")
+    _claim(folder, recipe, cohort, resume)
+    parts = split(cohort, folds, recipe.schedule.seed) if folds else []
+    for number, test in enumerate(parts):
+        if only_fold is None or number == only_fold:
+            _run_fold(recipe, cohort, test, folder / f"fold{number}", plain, recipe.schedule.seed + number)
+    if only_fold is not None:
+        return folder
+    validation, calibration = _gather(recipe, cohort, parts, folder, plain)
+    task = _fit_prototypes(recipe, cohort, folder / "final", recipe.schedule.seed)
+    return _write(recipe, cohort, task, target, validation, calibration)
+
+
+def split(cohort: CohortArrays, folds: int, seed: int) -> list[np.ndarray]:
+    """Rows held out in each fold: whole subjects, every fold with about the same spread of labels.
+
+    Parameters
+    ----------
+    cohort : subjects and labels
+    folds : at least 2
+    seed : which of the neighbours in label goes where
+    """
+    people = np.unique(cohort.subjects)
+    label = np.array([cohort.labels[cohort.subjects == person].mean() for person in people])
+    ordered = people[np.argsort(label, kind="stable")]
+    generator = np.random.default_rng(seed)
+    fold = np.concatenate([generator.permutation(folds) for _ in range(-(-len(ordered) // folds))])[: len(ordered)]
+    return [np.flatnonzero(np.isin(cohort.subjects, ordered[fold == number])) for number in range(folds)]
+
+
+def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> None:
+    """A run's folder belongs to one recipe and one table; another one would mix two trainings."""
+    mark = folder / "run.json"
+    identity = {"recipe": recipe.model_dump(mode="json", exclude={"card"}), "labels": cohort.labels.tolist()}
+    if mark.exists() and not resume:
+        for stale in [*folder.glob("fold*/**/*"), *folder.glob("final/**/*")]:
+            if stale.is_file():
+                stale.unlink()
+    elif mark.exists() and json.loads(mark.read_text()) != identity:
+        raise ExpertError(
+            f"The folder {folder} holds a training with another recipe or table: choose another --run folder, or start anew "
+            "with --no-resume."
+        )
+    mark.write_text(json.dumps(identity))
+
+
+def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
+    """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only checkpoints)."""
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+    from lightning.pytorch.loggers import CSVLogger
+
+    import sys
+
+    bars = [RichProgressBar()] if sys.stderr.isatty() else []
+    keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=1, enable_version_counter=False,
+                           save_on_train_epoch_end=True)  # fmt: skip
+    trainer = lightning.Trainer(
+        max_epochs=epochs,
+        accelerator="auto",
+        devices=1,
+        callbacks=[keep, *bars],
+        logger=CSVLogger(folder, name=name, version=""),
+        enable_progress_bar=bool(bars),
+        enable_model_summary=False,
+        log_every_n_steps=1_000_000,
+        num_sanity_val_steps=0,
+    )
+    last = folder / f"{name}-last.ckpt"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    module.to("cpu")
+    last.unlink(missing_ok=True)
+
+
+def _save_state(module: nn.Module, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({k: v.detach().contiguous() for k, v in module.state_dict().items()}, path)
+
+
+def _load_state(module: nn.Module, path: Path) -> None:
+    from safetensors.torch import load_file
+
+    module.load_state_dict(load_file(path))
+
+
+def _fit_regression(recipe: Recipe, cohort: CohortArrays, folder: Path, name: str, epochs: int, seed: int) -> Any:
+    import lightning
+
+    from expert.tasks import RegressionTask, batches
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed, verbose=False)
+    task = RegressionTask(recipe, cohort.labels, epochs)
+    done = folder / f"{name}.safetensors"
+    if done.exists():
+        _load_state(task, done)
+    elif epochs:
+        _fit(task, epochs, batches(cohort, recipe), folder, name)
+        _save_state(task, done)
+    return task
+
+
+def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeTask:
+    import lightning
+
+    from expert.tasks import PrototypeTask
+
+    validation, grid = None, tuple(n // recipe.architecture.stride for n in recipe.input.shape)
+    if recipe.schedule.validation:
+        parts = split(cohort, max(2, round(1 / recipe.schedule.validation)), seed)
+        validation = cohort.select(parts[0])
+        cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), parts[0]))
+    folder.mkdir(parents=True, exist_ok=True)
+    warm = _fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
+    lightning.seed_everything(seed + 1000, verbose=False)
+    task = PrototypeTask(recipe, cohort, grid, validation)
+    done = folder / "prototypes.safetensors"
+    if done.exists():
+        _load_state(task, done)
+        return task
+    if recipe.warmup.epochs:
+        task.network.backbone.features.load_state_dict(warm.backbone.features.state_dict())
+    task.initialise()
+    _fit(task, recipe.schedule.epochs, None, folder, "prototypes")
+    _save_state(task, done)
+    return task
+
+
+def _predict(task: PrototypeTask, cohort: CohortArrays) -> dict[str, np.ndarray]:
+    import torch
+
+    from expert.model import weighted_prediction
+
+    distance = task.distances(cohort)
+    labels = task.network.prototype_labels.double()
+    radius = task.recipe.architecture.radius
+    views = [weighted_prediction(torch.from_numpy(distance[:, v]), labels, radius) for v in range(distance.shape[1])]
+    shares = np.mean([(v.weights / v.weights.sum(1, keepdim=True)).numpy() for v in views], axis=0)
+    return {
+        "prediction": np.mean([v.prediction.numpy() for v in views], axis=0),
+        "fallback": np.any([v.fallback.numpy() for v in views], axis=0),
+        "nearest": distance.mean(axis=1).min(axis=1),
+        "effective": np.array([effective_prototypes(row[None]) for row in shares]),
+    }
+
+
+def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Path, plain: bool, seed: int) -> None:
+    result, rows = folder / "result.json", np.arange(len(cohort.labels))
+    if not result.exists():
+        training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
+        task = _fit_prototypes(recipe, training, folder, seed)
+        out = {name: value.tolist() for name, value in _predict(task, held_out).items()}
+        out["training_mean"] = float(training.labels.mean())
+        out["distinct"] = len(np.unique(task.sources[:, 0].numpy()))
+        result.write_text(json.dumps(out))
+    beside = folder / "plain.json"
+    if plain and not beside.exists():
+        training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
+        epochs = recipe.warmup.epochs + recipe.schedule.epochs
+        head = _fit_regression(recipe, training, folder, "plain", epochs, seed)
+        planes = held_out.planes(recipe.input.positions_mm) if len(held_out.positions_mm) > 1 else [0]
+        beside.write_text(json.dumps({"prediction": head.predict_cohort(held_out, planes).tolist()}))
+
+
+def _gather(
+    recipe: Recipe, cohort: CohortArrays, parts: list[np.ndarray], folder: Path, plain: bool
+) -> tuple[dict[str, float], Calibration | None]:
+    """Held-out predictions of all folds: figures for the card, interval and limit for the model."""
+    if not parts:
+        return {"training_mean": float(cohort.labels.mean())}, None
+    count = len(cohort.labels)
+    table = {name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")}
+    distinct = []
+    for number, test in enumerate(parts):
+        out = json.loads((folder / f"fold{number}" / "result.json").read_text())
+        for name in ("prediction", "fallback", "nearest", "effective"):
+            table[name][test] = out[name]
+        table["fold"][test], table["mean"][test] = number, out["training_mean"]
+        distinct.append(out["distinct"])
+        beside = folder / f"fold{number}" / "plain.json"
+        if plain:
+            table["plain"][test] = json.loads(beside.read_text())["prediction"]
+    residual = np.abs(table["prediction"] - cohort.labels)
+    figures = errors(table["prediction"], cohort.labels, 0.0)
+    validation = {
+        **{k: float(v) for k, v in asdict(figures).items()},
+        "mean_predictor_mae": float(np.abs(table["mean"] - cohort.labels).mean()),
+        "folds": float(len(parts)),
+        "coverage": float(1 - table["fallback"].mean()),
+        "distinct_prototypes": float(np.mean(distinct)),
+        "effective_prototypes": float(table["effective"].mean()),
+        "training_mean": float(cohort.labels.mean()),
+    }
+    if plain:
+        beside_figures = errors(table["plain"], cohort.labels, 0.0)
+        validation |= {"plain_mae": beside_figures.mae, "plain_r": beside_figures.r}
+        difference = residual - np.abs(table["plain"] - cohort.labels)
+        resamples = np.random.default_rng(0).integers(0, count, (2000, count))
+        low, high = np.percentile(difference[resamples].mean(axis=1), [2.5, 97.5])
+        validation |= {"minus_plain_mae": float(difference.mean()), "minus_plain_low": float(low), "minus_plain_high": float(high)}
+    rank = min(int(np.ceil((count + 1) * LEVEL)), count)
+    calibration = Calibration(
+        level=LEVEL,
+        half_width=float(np.sort(residual)[rank - 1]),
+        nearest_distance_limit=float(np.percentile(table["nearest"], 95)),
+        images=count,
+    )
+    rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
+    (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
+    return validation, calibration
+
+
+def _write(
+    recipe: Recipe,
+    cohort: CohortArrays,
+    task: PrototypeTask,
+    target: Path,
+    validation: dict[str, float],
+    calibration: Calibration | None,
+) -> Path:
+    network = task.network.eval()
+    training = task.cohort
+    labels = network.prototype_labels.double().numpy()
+    sources = task.sources.numpy()
+    prototypes = []
+    for label, (row, plane) in zip(labels, sources, strict=True):
+        entry, transform = training.entries[row], training.transforms[row]
+        reference = ImageReference(
+            dataset=recipe.dataset,
+            subject=entry.subject,
+            file=entry.name,
+            sha256=entry.sha256,
+            position_mm=training.positions_mm[plane],
+            template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
+        )
+        by_reference = recipe.prototype_images == "reference"
+        prototypes.append(
+            PrototypeInfo(
+                label=float(label), source_label=float(training.labels[row]), reference=reference if by_reference else None
+            )
+        )
+    fitted = _predict(task, training)["prediction"]
+    mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
+    distinct = len(np.unique(sources[:, 0]))
+    reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))
+    if not reason and "mae" in validation and validation["mae"] > 0.9 * mean_mae:
+        reason = f"its cross-validated error ({validation['mae']:.1f}) is that of always answering the mean ({mean_mae:.1f})"
+    if reason:
+        warnings.warn(f"The model has collapsed: {reason}.", CollapseWarning, stacklevel=3)
+    info = ModelInfo(
+        name=recipe.name,
+        version=recipe.version,
+        label=Label(
+            name=recipe.label_name, unit=recipe.label_unit,
+            minimum=float(training.labels.min()), maximum=float(training.labels.max()),
+        ),
+        input=recipe.input,
+        architecture=recipe.architecture,
+        prototypes=tuple(prototypes),
+        training=TrainingInfo(
+            dataset=recipe.dataset,
+            licence=recipe.licence,
+            subjects=len(np.unique(training.subjects)),
+            images=int(np.prod(training.images.shape[:2])),
+            seed=recipe.schedule.seed,
+            recipe=recipe.model_dump(mode="json", exclude={"card"}),
+        ),
+        validation=validation,
+        calibration=calibration,
+        collapsed=reason,
+        versions=versions(),
+        card=recipe.card,
+    )  # fmt: skip
+    images = None
+    if recipe.prototype_images == "value":
+        images = np.stack([training.images[row, plane] for row, plane in sources])
+    weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
+    return save_model(target, info, weights, images)
