@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from expert.schema import Architecture
@@ -22,6 +23,8 @@ class Backbone(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        # Half-width arithmetic of the residual stages while training: twice the speed on recent CPUs; never at inference.
+        self.mixed_precision = False
         from monai.networks.nets.resnet import ResNet
 
         widths = list(architecture.widths)
@@ -57,8 +60,12 @@ class Backbone(nn.Module):
 
     def trunk(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would see."""
-        out: Tensor = self.features(images)
-        return out
+        if not (self.mixed_precision and self.training):
+            out: Tensor = self.features(images)
+            return out
+        with torch.autocast(images.device.type, torch.bfloat16):
+            out = self.features(images)
+        return out.float()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""

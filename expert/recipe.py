@@ -58,6 +58,7 @@ class Schedule(Document):
     weight_decay: float = Field(0.0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1, description="share of subjects kept aside to choose the epoch; 0: the last")
     patience: int = Field(6, ge=1, description="projections without a better validation error before stopping early")
+    mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
 
 

@@ -63,6 +63,7 @@ class RegressionTask(lightning.LightningModule):
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
         self.backbone = Backbone(recipe.architecture)
+        self.backbone.mixed_precision = recipe.schedule.mixed_precision
         self.head = nn.Linear(recipe.architecture.widths[-1], 1)
         self.register_buffer("center", torch.tensor(float(labels.mean())))
         self.register_buffer("spread", torch.tensor(float(labels.std()) or 1.0))
@@ -113,8 +114,9 @@ class PrototypeTask(lightning.LightningModule):
         super().__init__()
         self.recipe, self.cohort, self.validation = recipe, cohort, validation
         self.network = PrototypeRegressor(recipe.architecture, grid)
-        self.planes = list(range(cohort.images.shape[1]))
-        self.views = cohort.planes(recipe.input.positions_mm) if len(self.planes) > 1 else [0]
+        self.network.backbone.mixed_precision = recipe.schedule.mixed_precision
+        # Prototypes are chosen among the planes that are explained later, not among all that are trained on.
+        self.views = cohort.planes(recipe.input.positions_mm) if cohort.images.shape[1] > 1 else [0]
         # Which image each prototype is: (subject, plane); -1 while it is none.
         self.register_buffer("sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long))
         self.stale = 0
@@ -134,12 +136,14 @@ class PrototypeTask(lightning.LightningModule):
             self._show(torch.stack([torch.from_numpy(chosen), torch.full((len(chosen),), plane)], 1), relabel=True)
         if recipe.calibrate_scale:
             middle = [self.views[len(self.views) // 2]]
-            distance = self._distances(feature_grids(network.backbone, self.cohort, middle), middle)[:, 0]
+            distance = self._distances(feature_grids(network.backbone, self.cohort, middle), middle, exact=False)[:, 0]
             gap = (torch.from_numpy(labels).float()[:, None] - network.prototype_labels[None]).abs()
             network.scale.data.mul_(gap.median() / distance.median())
 
     @torch.no_grad()
-    def _distances(self, features: Tensor, planes: list[int], cohort: CohortArrays | None = None) -> Tensor:
+    def _distances(
+        self, features: Tensor, planes: list[int], cohort: CohortArrays | None = None, *, exact: bool = True
+    ) -> Tensor:
         """(N, K, P) distances of feature grids (N, K, C, *grid), in blocks that fit into memory."""
         cohort = self.cohort if cohort is None else cohort
         content = torch.from_numpy(cohort.content[:, planes]).flatten(0, 1)
@@ -147,7 +151,7 @@ class PrototypeTask(lightning.LightningModule):
         out = []
         for n in range(0, len(flat), 30):
             mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
-            out.append(self.network.compare(flat[n : n + 30].to(self.device), mass).distance.cpu())
+            out.append(self.network.compare(flat[n : n + 30].to(self.device), mass, training=not exact).distance.cpu())
         return torch.cat(out).unflatten(0, features.shape[:2])
 
     # --- projection ----------------------------------------------------------------------------------------------------
@@ -155,8 +159,8 @@ class PrototypeTask(lightning.LightningModule):
     def project(self) -> None:
         """Every prototype's latent becomes that of a training image, chosen as the recipe says."""
         settings = self.recipe.projection
-        features = feature_grids(self.network.backbone, self.cohort, self.planes)
-        distance = self._distances(features, self.planes).flatten(0, 1).numpy()
+        features = feature_grids(self.network.backbone, self.cohort, self.views)
+        distance = self._distances(features, self.views, exact=False).flatten(0, 1).numpy()
         count, planes = features.shape[:2]
         chosen = nearest_images(
             distance,
@@ -166,21 +170,25 @@ class PrototypeTask(lightning.LightningModule):
             window=settings.window,
             distinct=settings.distinct,
         )
-        sources = torch.from_numpy(np.stack([chosen // planes, chosen % planes], 1))
-        self._show(sources, relabel=settings.relabel, features=features)
+        sources = torch.from_numpy(np.stack([chosen // planes, np.array(self.views)[chosen % planes]], 1))
+        self._show(sources, relabel=settings.relabel)
 
     @torch.no_grad()
-    def _show(self, sources: Tensor, relabel: bool, features: Tensor | None = None) -> None:
+    def _show(self, sources: Tensor, relabel: bool) -> None:
+        """Let each prototype be the image (subject, plane) at its row of `sources`."""
         network = self.network
-        if features is None:
-            features = feature_grids(network.backbone, self.cohort, self.planes)
-        rows, planes = sources[:, 0], sources[:, 1]
-        network.prototypes.data.copy_(features[rows, planes])
-        content = torch.from_numpy(self.cohort.content[rows.numpy(), planes.numpy()]).float() / 255
-        network.prototype_mass.copy_(network.image_mass(content.to(self.device)))
+        rows, planes = sources.T.cpu().numpy()
+        shown = self.cohort.select(rows)
+        images = torch.from_numpy(shown.images[np.arange(len(rows)), planes])[:, None].to(self.device).float() / 255
+        content = torch.from_numpy(shown.content[np.arange(len(rows)), planes]).to(self.device).float() / 255
+        was_training = network.training
+        network.eval()
+        network.prototypes.data.copy_(network.backbone(images))
+        network.train(was_training)
+        network.prototype_mass.copy_(network.image_mass(content))
         self.sources.copy_(sources)
         if relabel:
-            network.prototype_labels.copy_(torch.from_numpy(self.cohort.labels[rows.numpy()]).float())
+            network.prototype_labels.copy_(torch.from_numpy(shown.labels).float())
 
     def _projects_before(self, epoch: int) -> bool:
         settings = self.recipe.projection
