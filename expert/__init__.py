@@ -1,0 +1,57 @@
+"""ExPeRT: prototype-based explainable regression for medical images. Research use only. Not for clinical decisions.
+
+``read_volume`` → ``load_model`` → ``explain`` → ``write_report``. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from expert.bundle import Model, load_model, shipped_models
+    from expert.errors import Cancelled, ExpertError, InputError, ModelError, RecipeError
+    from expert.explanation import Explanation
+    from expert.inference import explain
+    from expert.report import write_report
+    from expert.volume import Volume, read_volume, write_volume
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Cancelled": "errors",
+    "Explanation": "explanation",
+    "ExpertError": "errors",
+    "InputError": "errors",
+    "Model": "bundle",
+    "ModelError": "errors",
+    "RecipeError": "errors",
+    "Volume": "volume",
+    "explain": "inference",
+    "load_model": "bundle",
+    "read_volume": "volume",
+    "shipped_models": "bundle",
+    "write_report": "report",
+    "write_volume": "volume",
+}
+_MODULES = (
+    "backbone", "bundle", "cohort", "datasets", "errors", "evaluation", "explanation", "inference", "losses", "model",
+    "phantom", "preparation", "projection", "recipe", "registration", "report", "schema", "template", "training", "transport",
+    "volume",
+)  # fmt: skip
+__all__ = [  # noqa: RUF022 - in the order of use
+    "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",
+    "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"expert.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"expert.{name}")
+    raise AttributeError(f"module 'expert' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})
