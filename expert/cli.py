@@ -1,0 +1,305 @@
+"""The command `expert`: everything the viewer does, without a window, and training and evaluation beside it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from expert import __version__
+from expert.errors import Cancelled, ExpertError
+from expert.schema import RESEARCH_USE
+
+app = typer.Typer(
+    help=f"Explainable regression with prototypes (ExPeRT). {RESEARCH_USE}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")]
+DataOption = Annotated[Path | None, typer.Option(help="Folder with the data set of the model's prototype images.")]
+
+
+def _one_sentence(function: Callable[..., None]) -> Callable[..., None]:
+    """Errors a user can act on end the command with one sentence and exit code 1."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except Cancelled:
+            typer.echo("Cancelled.", err=True)
+            raise typer.Exit(130) from None
+        except ExpertError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("Cancelled.", err=True)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A rich progress bar on stderr, one task per stage; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(stage: str, fraction: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            bars.update(tasks[stage], completed=fraction)
+
+        yield tell
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(f"napari-expert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Explainable regression with prototypes (ExPeRT). Research use only. Not for clinical decisions."""
+
+
+@app.command()
+@_one_sentence
+def predict(
+    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Images or DICOM folders.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images).")] = None,
+    model: ModelOption = "phantom",
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path("predictions.csv"),
+) -> None:
+    """Predict many images into one table; an image that cannot be used is a row that says why."""
+    from expert import cohort
+    from expert.bundle import load_model
+
+    todo = cohort.items(inputs or [], table)
+    loaded = load_model(model)
+    with _progress() as tell:
+        target, failed = cohort.predict(loaded, todo, out, lambda fraction: tell("predict", fraction))
+    typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
+    if failed:
+        typer.echo(f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {target}.", err=True)
+    if failed == len(todo):
+        raise typer.Exit(1)
+
+
+@app.command()
+@_one_sentence
+def explain(
+    image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for explanation.json and report.html.")],
+    model: ModelOption = "phantom",
+    top: Annotated[int, typer.Option(min=1, help="Prototypes to explain in full.")] = 5,
+    pixel_size_mm: Annotated[float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Explain one prediction: JSON for programs, an HTML report for people."""
+    import expert
+
+    volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
+    loaded = expert.load_model(model)
+    with _progress() as tell:
+        result = expert.explain(loaded, volume, top=top, data=data, progress=tell)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExpertError(f"The folder {out} could not be made: {error.strerror}.") from error
+    result.save(out / "explanation.json")
+    expert.write_report(result, out / "report.html")
+    interval = f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
+    typer.echo(f"{result.label_name}: {result.prediction:.1f} {result.unit}{interval}")
+    for match in result.prototypes:
+        typer.echo(f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  distance {match.distance:.1f}")
+    for notice in result.warnings:
+        typer.echo(f"  Warning: {notice.message}")
+    typer.echo(f"{out / 'report.html'}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML, see recipes/.")],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first; calibrates the model.")] = 0,
+    only_fold: Annotated[int | None, typer.Option(min=0, help="Train this fold alone (folds can run side by side).")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Beside each fold, a plain regression head.")] = False,
+    run: Annotated[Path | None, typer.Option(help="Folder for checkpoints and prepared images.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
+) -> None:
+    """Train a model; a run that was killed goes on from its last epoch."""
+    import warnings
+
+    from expert.recipe import read_recipe
+    from expert.training import CollapseWarning
+    from expert.training import train as start
+
+    settings = read_recipe(recipe)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CollapseWarning)
+        target = start(
+            settings, data, out, folds=folds, only_fold=only_fold, plain=plain, run=run, resume=resume, jobs=jobs
+        )
+    for warning in caught:
+        if issubclass(warning.category, CollapseWarning):
+            typer.echo(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)
+    typer.echo(f"{target}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path("evaluation.json"),
+    label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
+    arrays: Annotated[Path | None, typer.Option(help="Folder to keep prepared images in, for the next time.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
+) -> None:
+    """Measure a model on labelled images; exit code 2 where it has collapsed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from expert.bundle import load_model
+    from expert.evaluation import evaluate as measure
+
+    loaded = load_model(model)
+    with _progress() as tell:
+        result = measure(loaded, data, label_column=label_column, arrays=arrays, jobs=jobs, progress=tell)
+    table = Table(title=f"{result.model} on {data.name}", caption=RESEARCH_USE)
+    table.add_column("figure")
+    table.add_column("value")
+    for name, value in result.lines():
+        table.add_row(name, value)
+    Console().print(table)
+    try:
+        result.save(out)
+    except OSError as error:
+        raise ExpertError(f"The figures could not be written to {out}: {error.strerror}.") from error
+    if result.failed:
+        typer.echo(f"Error: this model must not be used: {result.failed}.", err=True)
+        raise typer.Exit(2)
+
+
+@app.command()
+@_one_sentence
+def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")]) -> None:
+    """Show what a model says about itself."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from expert.bundle import load_model
+
+    loaded = load_model(model)
+    about = loaded.info
+    table = Table(title=f"{about.name} {about.version}", caption=RESEARCH_USE, show_header=False)
+    held = "in the file" if loaded.prototype_images is not None else "by reference"
+    if loaded.prototype_images is None and all(p.reference is None for p in about.prototypes):
+        held = "not in the file"
+    rows = [
+        ("predicts", f"{about.label.name}, {about.label.unit}, {about.label.minimum:g} – {about.label.maximum:g}"),
+        ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
+        ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
+        ("prototypes", f"{len(about.prototypes)}, images {held}"),
+        ("trained on", f"{about.training.dataset}, {about.training.subjects} subjects, licence: {about.training.licence}"),
+        ("radius, regularisation", f"{about.architecture.radius:g} {about.label.unit}, {about.architecture.regularization:g}"),
+        *((name.replace("_", " "), f"{value:.3g}") for name, value in about.validation.items()),
+        ("sha256", loaded.sha256),
+    ]
+    if about.collapsed:
+        rows.insert(0, ("COLLAPSED", about.collapsed))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if about.card:
+        typer.echo(about.card)
+
+
+@app.command()
+@_one_sentence
+def phantom(
+    out: Annotated[Path, typer.Option("--out", "-o", help="NIfTI file, or the folder of a cohort.")],
+    age: Annotated[float, typer.Option(help="Years, 0 to 110.")] = 50.0,
+    seed: Annotated[int, typer.Option(help="Another seed is another person.")] = 0,
+    cohort: Annotated[int | None, typer.Option(help="Write so many, aged 20 to 85, with a table, into the folder --out.")] = None,
+) -> None:
+    """Write a synthetic ageing head, or a whole cohort of them."""
+    from expert import phantom as phantoms
+    from expert.volume import write_volume
+
+    if cohort is not None:
+        with _progress() as tell:
+            target = phantoms.write_cohort(out, cohort, seed, progress=lambda fraction: tell("write", fraction))
+    else:
+        target = write_volume(phantoms.phantom(age, seed), out)
+    typer.echo(f"{target}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
+def fetch(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+    only: Annotated[int | None, typer.Option(min=1, help="Only the first so many prototypes.")] = None,
+) -> None:
+    """Download the prototype images of a model that keeps them by reference (each checked by its checksum)."""
+    from expert.bundle import load_model
+    from expert.datasets import fetch_reference, find_reference
+
+    loaded = load_model(model)
+    references = [p.reference for p in loaded.info.prototypes if p.reference is not None]
+    if loaded.prototype_images is not None or not references:
+        typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
+        return
+    typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
+    chosen = list({reference.file: reference for reference in references}.values())[:only]
+    with _progress() as tell:
+        for done, reference in enumerate(chosen, 1):
+            if find_reference(reference)[0] is None:
+                fetch_reference(reference)
+            tell("fetch", done / len(chosen))
+    typer.echo(f"{len(chosen)} images are at hand. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
+def view(
+    image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
+    model: ModelOption = "phantom",
+    top: Annotated[int, typer.Option(min=1, help="Prototypes to show.")] = 3,
+) -> None:
+    """Open napari with the image and explain it at once."""
+    from expert.bundle import load_model
+    from expert.volume import read_volume
+
+    read_volume(image)  # a bad file or model ends here, before a window opens
+    load_model(model)
+    # The one call upwards: the window is the plugin's, and only this command needs it.
+    try:
+        window = importlib.import_module("napari_expert.window")
+    except ImportError as error:
+        raise ExpertError("napari needs a Qt binding to open a window: pip install 'napari-expert[all]'.") from error
+    window.open_window(image, model, top=top)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,87 @@
+"""The background job: runs the core, touches no layer, and tells how far it is through signals."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from expert.errors import Cancelled, ExpertError
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
+    from expert.volume import Volume
+
+
+class ExplainJob(QObject):
+    """One run of `expert.explain` in another thread.
+
+    Signals arrive in the thread this object lives in. After `cancel` none arrives but `finished`: whatever the thread still
+    does (it stops at the next step) is of no interest any more.
+    """
+
+    advanced = Signal(str, float)
+    """Stage and fraction."""
+    succeeded = Signal(object)
+    """The Explanation."""
+    failed = Signal(str)
+    """One sentence."""
+    finished = Signal()
+    """Always, last, once."""
+
+    def __init__(self, model: str, volume: Volume, top: int, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._model, self._volume, self._top = model, volume, top
+        self._stop = threading.Event()
+        self._over = False
+        self._worker: Any = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._worker = create_worker(self._run, _start_thread=False)
+        self._worker.returned.connect(self._returned)
+        self._worker.errored.connect(self._errored)
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Give up; `finished` follows at once, the thread ends at its next step."""
+        self._stop.set()
+        self._end()
+
+    @property
+    def running(self) -> bool:
+        """Whether an outcome can still come."""
+        return not self._over
+
+    def _run(self) -> Explanation:
+        """In the other thread."""
+        import expert
+
+        self._tell("load", 0.0)
+        model = expert.load_model(self._model)
+        result: Explanation = expert.explain(model, self._volume, top=self._top, progress=self._tell)
+        return result
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        if self._stop.is_set():
+            raise Cancelled("The run was cancelled.")
+        self.advanced.emit(stage, fraction)
+
+    def _returned(self, result: object) -> None:
+        if not self._stop.is_set():
+            self.succeeded.emit(result)
+        self._end()
+
+    def _errored(self, error: BaseException) -> None:
+        if not self._stop.is_set() and not isinstance(error, Cancelled):
+            known = isinstance(error, ExpertError)
+            text = str(error) if known else f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self.failed.emit(text)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self.finished.emit()
