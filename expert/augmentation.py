@@ -26,7 +26,9 @@ def augment(images: Tensor, content: Tensor, settings: Augmentation, flip: float
     images, content of the same shapes
     """
     batch, axes = images.shape[0], images.dim() - 2
-    uniform = lambda *size: 2 * torch.rand(*size, device=images.device) - 1  # noqa: E731
+
+    def uniform(*size: int) -> Tensor:
+        return 2 * torch.rand(*size, device=images.device) - 1
 
     matrix = torch.eye(axes, device=images.device).repeat(batch, 1, 1)
     size = torch.tensor(images.shape[2:], dtype=images.dtype, device=images.device).flip(0)

@@ -54,9 +54,11 @@ class Backbone(nn.Module):
             nn.Sigmoid(),
         )
         for layer in (self.add_on_layers[0], self.add_on_layers[2]):
-            assert isinstance(layer, (nn.Conv2d, nn.Conv3d)) and layer.bias is not None
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            for name, parameter in layer.named_parameters():
+                if name == "weight":
+                    nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+                else:
+                    nn.init.zeros_(parameter)
 
     def trunk(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would see."""
@@ -86,6 +88,7 @@ def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Te
     -------
     (B, M)  rows sum to 1
     """
-    pool = nn.functional.adaptive_avg_pool2d if len(grid) == 2 else nn.functional.adaptive_avg_pool3d
-    cells = pool(content[:, None], list(grid)).flatten(1).clamp_min(floor)
-    return cells / cells.sum(dim=1, keepdim=True)
+    pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if len(grid) == 2 else nn.AdaptiveAvgPool3d(grid)
+    cells: Tensor = pool(content[:, None]).flatten(1).clamp_min(floor)
+    share: Tensor = cells / cells.sum(dim=1, keepdim=True)
+    return share

@@ -140,9 +140,11 @@ def load_model(name: str | os.PathLike[str]) -> Model:
                 raise ModelError(f"{path.name} is not a model of napari-expert: its header has no 'expert' document.")
             _check_version(path, document)
             info = ModelInfo.model_validate_json(document)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError, TypeError) as error:
-        raise ModelError(f"{path.name} is not a readable model file (safetensors): it is damaged or of another kind.") from error
+        raise ModelError(
+            f"{path.name} is not a readable model file (safetensors): it is damaged or of another kind."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -125,7 +125,9 @@ def explain(
         raise ExpertError(f"The folder {out} could not be made: {error.strerror}.") from error
     result.save(out / "explanation.json")
     expert.write_report(result, out / "report.html")
-    interval = f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
+    interval = (
+        f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
+    )
     typer.echo(f"{result.label_name}: {result.prediction:.1f} {result.unit}{interval}")
     for match in result.prototypes:
         typer.echo(f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  distance {match.distance:.1f}")
@@ -157,9 +159,7 @@ def train(
     settings = read_recipe(recipe)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CollapseWarning)
-        target = start(
-            settings, data, out, folds=folds, only_fold=only_fold, plain=plain, run=run, resume=resume, jobs=jobs
-        )
+        target = start(settings, data, out, folds=folds, only_fold=only_fold, plain=plain, run=run, resume=resume, jobs=jobs)
     for warning in caught:
         if issubclass(warning.category, CollapseWarning):
             typer.echo(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)
@@ -241,7 +241,9 @@ def phantom(
     out: Annotated[Path, typer.Option("--out", "-o", help="NIfTI file, or the folder of a cohort.")],
     age: Annotated[float, typer.Option(help="Years, 0 to 110.")] = 50.0,
     seed: Annotated[int, typer.Option(help="Another seed is another person.")] = 0,
-    cohort: Annotated[int | None, typer.Option(help="Write so many, aged 20 to 85, with a table, into the folder --out.")] = None,
+    cohort: Annotated[
+        int | None, typer.Option(help="Write so many, aged 20 to 85, with a table, into the folder --out.")
+    ] = None,
 ) -> None:
     """Write a synthetic ageing head, or a whole cohort of them."""
     from expert import phantom as phantoms

@@ -39,9 +39,7 @@ class Entry:
     """Of the file's contents; from the table, else computed."""
 
 
-def read_table(
-    path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True
-) -> tuple[Entry, ...]:
+def read_table(path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True) -> tuple[Entry, ...]:
     """Read a CSV table of images.
 
     Parameters
@@ -59,8 +57,8 @@ def read_table(
     """
     source = Path(path)
     try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+        with source.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
             columns = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
             rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader]

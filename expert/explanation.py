@@ -69,8 +69,15 @@ class Notice(_Frozen):
     """One warning: a stable `code` for programs, one sentence for people."""
 
     code: Literal[
-        "unlike_training", "no_prototype_in_radius", "poor_registration", "orientation_unknown", "spacing_unknown",
-        "out_of_label_range", "collapsed_model", "views_disagree", "prototype_image_missing"
+        "unlike_training",
+        "no_prototype_in_radius",
+        "poor_registration",
+        "orientation_unknown",
+        "spacing_unknown",
+        "out_of_label_range",
+        "collapsed_model",
+        "views_disagree",
+        "prototype_image_missing",
     ]
     message: str
 

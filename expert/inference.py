@@ -124,7 +124,18 @@ def compare_views(
             if progress is not None:
                 progress((n + 1) / len(images))
     stacked = [np.stack(column) for column in zip(*collected, strict=True)]
-    return ViewsResult(*stacked, scale=float(network.scale), radius=radius)
+    return ViewsResult(
+        predictions=stacked[0],
+        fallbacks=stacked[1],
+        view_shares=stacked[2],
+        distances=stacked[3],
+        mass=stacked[4],
+        flow=stacked[5],
+        cost=stacked[6],
+        marginal_error=stacked[7],
+        scale=float(network.scale),
+        radius=radius,
+    )
 
 
 def explain(
@@ -338,7 +349,7 @@ def _warnings(
         ))  # fmt: skip
     if not volume.spacing_known:
         out.append(Notice(
-            code="spacing_unknown", message="Pixel size unknown: the image was fitted into the frame, its true size is not seen."
+            code="spacing_unknown", message="Pixel size unknown: the image was fitted into the frame, its size is unseen."
         ))  # fmt: skip
     spread = float(np.ptp(result.predictions))
     if info.calibration is not None and spread > 2 * info.calibration.half_width:

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 
-def metric_loss(
-    distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigma: float = 1.0, leak: float = 0.05
-) -> Tensor:
+def metric_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigma: float = 1.0, leak: float = 0.05) -> Tensor:
     """Distances shall be label differences, above all for prototypes of a similar label.
 
     Parameters
@@ -56,9 +54,7 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
     return triplet.flatten(1).mean(dim=1).mean()
 
 
-def alignment_loss(
-    features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
-) -> Tensor:
+def alignment_loss(features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5) -> Tensor:
     """Cells of two registered images shall find each other: same place, same feature.
 
     Not part of the published method. Cross-entropy, for each cell i of an image, between the softmax over the other image's

@@ -232,7 +232,7 @@ def _pose(generator: np.random.Generator) -> np.ndarray:
     turn = Rotation.from_euler("xyz", generator.uniform(-8, 8, 3), degrees=True).as_matrix()
     matrix = np.eye(4)
     matrix[:3, :3] = turn @ np.diag(stretch)
-    matrix[:3, 3] = generator.uniform(-8, 8, 3) + [0.0, 10.0, -5.0]
+    matrix[:3, 3] = generator.uniform(-8, 8, 3) + np.array([0.0, 10.0, -5.0])
     return matrix
 
 
@@ -243,9 +243,7 @@ def _smooth(generator: np.random.Generator, fields: int, knots: tuple[int, int, 
     return np.stack([ndimage.zoom(one, zoom, order=3, mode="nearest", grid_mode=True) for one in coarse])
 
 
-def write_cohort(
-    folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None
-) -> Path:
+def write_cohort(folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None) -> Path:
     """Write a cohort: NIfTI files and a table with `subject`, `file` and `age_years`, ages evenly spread over 20 to 85.
 
     Parameters

@@ -83,7 +83,9 @@ class Recipe(Document):
     label_column: str | None = Field(None, description="column of the table; None: age_years or label")
     dataset: str = Field(description="what the model card calls the training data")
     licence: str
-    prototype_images: Literal["value", "reference"] = Field("reference", description="may the images go into the file?")
+    prototype_images: Literal["none", "reference", "value"] = Field(
+        "none", description="what the model file says of its prototypes' images: nothing, where they are, or the images"
+    )
     start: Literal["uniform", "subjects"] = Field("uniform", description="random latents (published) or training subjects")
     calibrate_scale: bool = Field(False, description="start with the scale at which distances match label differences")
     input: InputRecipe = InputRecipe()

@@ -93,7 +93,7 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
             start.SetCenter(CENTER.tolist())
             start.SetScale(START_SCALE)
             start.SetRotation((1.0, 0.0, 0.0), pitch)
-            start.SetTranslation((center + [0, 0, offset] - CENTER).tolist())
+            start.SetTranslation((center + np.array([0, 0, offset]) - CENTER).tolist())
             found.append(_optimise(coarse_fixed, coarse_mask, coarse_head, start, 40, 4.0, None, steps))
     best = min(found, key=lambda pair: pair[1])[0]
 
@@ -126,8 +126,8 @@ def _judge(matrix: np.ndarray, metric: float) -> Registration:
         )
     elif metric > METRIC_LIMIT:
         message = (
-            f"The registration is poor (quality {quality:.2f} of 1): the result is likely wrong; check the orientation and that "
-            "this is a T1 volume of the whole head."
+            f"The registration is poor (quality {quality:.2f} of 1): the answer is likely wrong; check the orientation and that this "
+            "is a T1 volume of the whole head."
         )
     return Registration(matrix, quality, not message, determinant, metric, message)
 

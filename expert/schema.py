@@ -81,7 +81,7 @@ class Architecture(Document):
     @property
     def stride(self) -> int:
         """Input cells per feature cell and axis: stem 4, then 2 for each stage after the first, then the pooling."""
-        return 4 * 2 ** (len(self.widths) - 1) * self.pool
+        return 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
 class ImageReference(Document):

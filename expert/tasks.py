@@ -27,7 +27,7 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.views = min(views, cohort.images.shape[1])
 
     def __len__(self) -> int:
-        return len(self.cohort.labels) * self.views
+        return len(self.cohort.labels) * int(self.views)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
         # Items of one block of subjects stay together: a shuffled batch rarely holds a subject twice.
@@ -53,7 +53,8 @@ def feature_grids(backbone: nn.Module, cohort: CohortArrays, planes: list[int], 
     backbone.eval()
     grids = [backbone(images[n : n + batch, None].to(device).float() / 255).cpu() for n in range(0, len(images), batch)]
     backbone.train(was_training)
-    return torch.cat(grids).unflatten(0, (len(cohort.labels), len(planes)))
+    stacked = torch.cat(grids)
+    return stacked.reshape(len(cohort.labels), len(planes), *stacked.shape[1:])
 
 
 class RegressionTask(lightning.LightningModule):
@@ -77,9 +78,10 @@ class RegressionTask(lightning.LightningModule):
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         images, content, labels = batch
         images, content = augment(images, content, self.recipe.augmentation, self.recipe.warmup.flip)
-        loss = (self(images) - labels).abs().mean()
+        loss: Tensor = (self(images) - labels).abs().mean()
         self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
-        return loss / self.spread
+        scaled: Tensor = loss / self.spread
+        return scaled
 
     def configure_optimizers(self) -> Any:
         parameters = [*self.backbone.features.parameters(), *self.head.parameters()]
@@ -94,7 +96,7 @@ class RegressionTask(lightning.LightningModule):
         self.eval()
         images = torch.from_numpy(cohort.images[:, planes]).flatten(0, 1)
         out = torch.cat([self(images[n : n + 60, None].float() / 255) for n in range(0, len(images), 60)])
-        return np.asarray(out.unflatten(0, (-1, len(planes))).mean(1).double())
+        return np.asarray(out.reshape(-1, len(planes)).mean(1).double())
 
 
 class PrototypeTask(lightning.LightningModule):
@@ -152,7 +154,8 @@ class PrototypeTask(lightning.LightningModule):
         for n in range(0, len(flat), 30):
             mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
             out.append(self.network.compare(flat[n : n + 30].to(self.device), mass, training=not exact).distance.cpu())
-        return torch.cat(out).unflatten(0, features.shape[:2])
+        stacked = torch.cat(out)
+        return stacked.reshape(*features.shape[:2], *stacked.shape[1:])
 
     # --- projection ----------------------------------------------------------------------------------------------------
     @torch.no_grad()
@@ -161,7 +164,7 @@ class PrototypeTask(lightning.LightningModule):
         settings = self.recipe.projection
         features = feature_grids(self.network.backbone, self.cohort, self.views)
         distance = self._distances(features, self.views, exact=False).flatten(0, 1).numpy()
-        count, planes = features.shape[:2]
+        planes = features.shape[1]
         chosen = nearest_images(
             distance,
             np.repeat(self.cohort.labels, planes),
@@ -220,9 +223,7 @@ class PrototypeTask(lightning.LightningModule):
                 features, network.backbone(images.flip(-1)), losses.margin
             )
         if losses.alignment:
-            parts["alignment"] = losses.alignment * alignment_loss(
-                features, features.roll(1, 0), mass, losses.temperature
-            )
+            parts["alignment"] = losses.alignment * alignment_loss(features, features.roll(1, 0), mass, losses.temperature)
         with torch.no_grad():
             prediction = weighted_prediction(distance, network.prototype_labels, recipe.architecture.radius).prediction
             parts_for_log = {**parts, "mae": (prediction - labels).abs().mean()}

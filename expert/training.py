@@ -136,11 +136,11 @@ def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> 
 
 def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
     """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only checkpoints)."""
+    import sys
+
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
     from lightning.pytorch.loggers import CSVLogger
-
-    import sys
 
     bars = [RichProgressBar()] if sys.stderr.isatty() else []
     keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=1, enable_version_counter=False,
@@ -263,7 +263,9 @@ def _gather(
     if not parts:
         return {"training_mean": float(cohort.labels.mean())}, None
     count = len(cohort.labels)
-    table = {name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")}
+    table = {
+        name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")
+    }
     distinct = []
     for number, test in enumerate(parts):
         out = json.loads((folder / f"fold{number}" / "result.json").read_text())
@@ -291,7 +293,11 @@ def _gather(
         difference = residual - np.abs(table["plain"] - cohort.labels)
         resamples = np.random.default_rng(0).integers(0, count, (2000, count))
         low, high = np.percentile(difference[resamples].mean(axis=1), [2.5, 97.5])
-        validation |= {"minus_plain_mae": float(difference.mean()), "minus_plain_low": float(low), "minus_plain_high": float(high)}
+        validation |= {
+            "minus_plain_mae": float(difference.mean()),
+            "minus_plain_low": float(low),
+            "minus_plain_high": float(high),
+        }
     rank = min(int(np.ceil((count + 1) * LEVEL)), count)
     calibration = Calibration(
         level=LEVEL,

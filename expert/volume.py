@@ -47,9 +47,7 @@ class Volume:
             raise InputError("The image's position in space is damaged (its affine cannot be inverted).")
 
     @classmethod
-    def from_array(
-        cls, data: np.ndarray, affine: np.ndarray | None = None, spacing: tuple[float, ...] | None = None
-    ) -> Volume:
+    def from_array(cls, data: np.ndarray, affine: np.ndarray | None = None, spacing: tuple[float, ...] | None = None) -> Volume:
         """A volume from an array that comes without a file.
 
         Parameters
@@ -167,14 +165,17 @@ def _checked(volume: Volume, name: str) -> Volume:
 
 def _read_nifti(source: Path) -> Volume:
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         image: Any = nib.load(source)
-    except nib.filebasedimages.ImageFileError as error:
+    except ImageFileError as error:
         raise InputError(f"{source.name} is not a NIfTI file, whatever its name says.") from error
     shape = image.shape
     if len(shape) > 3 and any(n != 1 for n in shape[3:]):
-        raise InputError(f"{source.name} holds {int(np.prod(shape[3:]))} volumes ({'×'.join(map(str, shape))}): save one of them.")
+        raise InputError(
+            f"{source.name} holds {int(np.prod(shape[3:]))} volumes ({'×'.join(map(str, shape))}): save one of them."
+        )
     data = np.asarray(image.dataobj)
     data = data.reshape(shape[:3]) if len(shape) > 3 else data
     if data.dtype.kind == "f":
@@ -219,7 +220,7 @@ def _read_dicom(source: Path) -> Volume:
     if len(files) > 1:
         counts = ", ".join(str(len(names)) for names in files.values())
         raise InputError(
-            f"The folder {source.name} holds {len(files)} DICOM series (of {counts} files): put the one to use in a folder of its own."
+            f"The folder {source.name} holds {len(files)} DICOM series (of {counts} files): put one into its own folder."
         )
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(next(iter(files.values())))
