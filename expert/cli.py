@@ -145,6 +145,9 @@ def train(
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate first; calibrates the model.")] = 0,
     only_fold: Annotated[int | None, typer.Option(min=0, help="Train this fold alone (folds can run side by side).")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Beside each fold, a plain regression head.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="CSV of images kept out of the training: interval and limits come from them.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Folder for checkpoints and prepared images.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
@@ -159,7 +162,10 @@ def train(
     settings = read_recipe(recipe)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CollapseWarning)
-        target = start(settings, data, out, folds=folds, only_fold=only_fold, plain=plain, run=run, resume=resume, jobs=jobs)
+        target = start(
+            settings, data, out, folds=folds, only_fold=only_fold, plain=plain, calibration=calibration, run=run,
+            resume=resume, jobs=jobs,
+        )  # fmt: skip
     for warning in caught:
         if issubclass(warning.category, CollapseWarning):
             typer.echo(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)

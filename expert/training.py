@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from expert.bundle import save_model
 from expert.cohort_arrays import CohortArrays, load_cohort
-from expert.datasets import read_table
+from expert.datasets import Entry, read_table
 from expert.errors import ExpertError, InputError
 from expert.evaluation import collapse, effective_prototypes, errors
 from expert.inference import versions
@@ -45,6 +45,7 @@ def train(
     folds: int = 0,
     only_fold: int | None = None,
     plain: bool = False,
+    calibration: str | Path | None = None,
     run: str | Path | None = None,
     resume: bool = True,
     jobs: int | None = None,
@@ -60,6 +61,7 @@ def train(
     folds : cross-validate in so many folds first; their held-out errors calibrate the model's interval and limits
     only_fold : train this fold (0-based) and nothing else: folds can run side by side, a later call gathers them
     plain : beside each fold, train a plain regression head on the same backbone, folds and number of epochs
+    calibration : table of images kept out of the training, from which the interval and limits are taken instead of from folds
     run : folder for everything in between; `out` with the suffix .run if None
     resume : go on where an earlier run in that folder stopped; False starts anew
     jobs : processes for the preparation of images
@@ -79,6 +81,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     entries = read_table(table, label_column=recipe.label_column)
     cohort = load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
+    kept = _kept(recipe, entries, calibration, folds, folder, jobs, progress) if calibration is not None else None
     people = len(np.unique(cohort.subjects))
     needed = recipe.architecture.prototypes if recipe.projection.distinct or recipe.start == "subjects" else 2
     held_out = people // folds if folds else 0
@@ -96,9 +99,32 @@ def train(
             _run_fold(recipe, cohort, test, folder / f"fold{number}", plain, recipe.schedule.seed + number)
     if only_fold is not None:
         return folder
-    validation, calibration = _gather(recipe, cohort, parts, folder, plain)
+    if kept is None:
+        validation, limits = _gather(recipe, cohort, parts, folder, plain)
     task = _fit_prototypes(recipe, cohort, folder / "final", recipe.schedule.seed)
-    return _write(recipe, cohort, task, target, validation, calibration)
+    if kept is not None:
+        validation, limits = _held_out(task, kept)
+    return _write(recipe, cohort, task, target, validation, limits)
+
+
+def _kept(
+    recipe: Recipe,
+    training: Sequence[Entry],
+    table: str | Path,
+    folds: int,
+    folder: Path,
+    jobs: int | None,
+    progress: Progress | None,
+) -> CohortArrays:
+    if folds:
+        raise InputError("Give either folds or a calibration table: both would calibrate the model.")
+    entries = read_table(table, label_column=recipe.label_column)
+    shared = {entry.sha256 for entry in entries} & {entry.sha256 for entry in training}
+    if shared:
+        raise InputError(
+            f"{len(shared)} images of the calibration table are training images too: remove them from one of them."
+        )
+    return load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
 
 
 def split(cohort: CohortArrays, folds: int, seed: int) -> list[np.ndarray]:
@@ -298,16 +324,37 @@ def _gather(
             "minus_plain_low": float(low),
             "minus_plain_high": float(high),
         }
-    rank = min(int(np.ceil((count + 1) * LEVEL)), count)
-    calibration = Calibration(
-        level=LEVEL,
-        half_width=float(np.sort(residual)[rank - 1]),
-        nearest_distance_limit=float(np.percentile(table["nearest"], 95)),
-        images=count,
-    )
+    calibration = _limits(residual, table["nearest"])
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
     (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
     return validation, calibration
+
+
+def _limits(residual: np.ndarray, nearest: np.ndarray) -> Calibration:
+    """Split-conformal half width (absolute errors (N,)) and the 95th percentile of the nearest distances (N,)."""
+    count = len(residual)
+    rank = min(int(np.ceil((count + 1) * LEVEL)), count)
+    return Calibration(
+        level=LEVEL,
+        half_width=float(np.sort(residual)[rank - 1]),
+        nearest_distance_limit=float(np.percentile(nearest, 95)),
+        images=count,
+    )
+
+
+def _held_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float], Calibration]:
+    """Figures and limits of the final model on images kept out of its training."""
+    out = _predict(task, cohort)
+    mean = float(task.cohort.labels.mean())
+    figures = errors(out["prediction"], cohort.labels, mean)
+    validation = {
+        **{k: float(v) for k, v in asdict(figures).items()},
+        "coverage": float(1 - out["fallback"].mean()),
+        "distinct_prototypes": float(len(np.unique(task.sources[:, 0].numpy()))),
+        "effective_prototypes": float(out["effective"].mean()),
+        "training_mean": mean,
+    }
+    return validation, _limits(np.abs(out["prediction"] - cohort.labels), out["nearest"])
 
 
 def _write(
@@ -325,20 +372,17 @@ def _write(
     prototypes = []
     for label, (row, plane) in zip(labels, sources, strict=True):
         entry, transform = training.entries[row], training.transforms[row]
-        reference = ImageReference(
-            dataset=recipe.dataset,
-            subject=entry.subject,
-            file=entry.name,
-            sha256=entry.sha256,
-            position_mm=training.positions_mm[plane],
-            template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
-        )
-        by_reference = recipe.prototype_images == "reference"
-        prototypes.append(
-            PrototypeInfo(
-                label=float(label), source_label=float(training.labels[row]), reference=reference if by_reference else None
+        reference = None
+        if recipe.prototype_images == "reference":
+            reference = ImageReference(
+                dataset=recipe.dataset,
+                subject=entry.subject,
+                file=entry.name,
+                sha256=entry.sha256,
+                position_mm=training.positions_mm[plane],
+                template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
             )
-        )
+        prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))
     fitted = _predict(task, training)["prediction"]
     mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
     distinct = len(np.unique(sources[:, 0]))
