@@ -124,7 +124,7 @@ def explain(
     except OSError as error:
         raise ExpertError(f"The folder {out} could not be made: {error.strerror}.") from error
     result.save(out / "explanation.json")
-    expert.write_report(result, out / "report.html")
+    expert.write_report(result, out / "report.html", model=loaded.info)
     interval = (
         f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
     )

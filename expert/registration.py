@@ -126,7 +126,7 @@ def _judge(matrix: np.ndarray, metric: float) -> Registration:
         )
     elif metric > METRIC_LIMIT:
         message = (
-            f"The registration is poor (quality {quality:.2f} of 1): the answer is likely wrong; check the orientation and that it "
+            f"Poor registration (quality {quality:.2f} of 1): the answer is likely wrong. Check the orientation and that it "
             "is a T1 volume of the whole head."
         )
     return Registration(matrix, quality, not message, determinant, metric, message)

@@ -14,12 +14,11 @@ import numpy as np
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from expert.explanation import Explanation, View
+    from expert.explanation import View
     from expert.volume import Volume
 
 AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
-CONVENTION = "radiological: the patient's right is on the left"
 
 
 def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
@@ -84,18 +83,8 @@ def volume_from_layer(layer: Image) -> Volume:
     return Volume(data, affine, "unknown", known)
 
 
-def is_head(explanation: Explanation) -> bool:
-    """Whether the views lie in template space (heads), not in a plain image."""
-    return explanation.registration is not None
-
-
-def display(image: np.ndarray, head: bool) -> np.ndarray:
-    """A view as it is drawn: heads turned from (A, R) to (P, L)."""
-    return image[::-1, ::-1] if head else image
-
-
 def placement(view: View, head: bool) -> dict[str, Any]:
-    """Scale, translate and units of the layer that shows a view through `display`."""
+    """Scale, translate and units of the layer that shows a view through `expert.matches.display`."""
     rows, columns = view.image.shape
     if not head:
         a = view.affine
@@ -103,9 +92,3 @@ def placement(view: View, head: bool) -> dict[str, Any]:
     step_a, step_r = view.affine[1, 0], view.affine[0, 1]
     front, right = view.affine[1, 3] + step_a * (rows - 1), view.affine[0, 3] + step_r * (columns - 1)
     return {"scale": (step_a, step_r), "translate": (-front, -right), "units": ("mm", "mm")}
-
-
-def edge_letters(view: View, head: bool) -> dict[str, str]:
-    """Letters for the edges of a view as it is drawn: side to letter; empty for plain images."""
-    del view
-    return {"left": "R", "right": "L", "top": "A", "bottom": "P"} if head else {}

@@ -1,0 +1,180 @@
+"""Which patch goes with which, and where it is drawn: what viewer and report show of an `Explanation`, without any window.
+
+A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. Heads are drawn in the radiological
+convention (front up, the patient's right on the left), plain images as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation, View
+
+CONVENTION = "radiological: the patient's right is on the left"
+Choice = Literal["closest", "different", "all"]
+CHOICES: dict[str, Choice] = {"closest six": "closest", "most different six": "different", "all of the brain": "all"}
+COUNT = 6
+COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
+"""Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish on a dark image."""
+EMPTY = 0.5
+"""A patch with less than this part of the average mass is background: nothing is matched there worth showing."""
+FAINT = 0.1
+"""Shares below this are not drawn as boxes (hovering shows all of them)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A patch of the subject and the patch of one prototype that took most of it."""
+
+    number: int
+    """1-based, the same for the subject and all prototypes."""
+    source: int
+    """Patch of the subject, 0-based in row-major order of the grid."""
+    target: int
+    """Patch of the prototype."""
+    share: float
+    """Part of the patch that went to `target`, 0 to 1."""
+    spread: float
+    """Over how many patches it was spread (inverse participation ratio; 1 is sharp)."""
+    cost: float
+    """Feature distance of the two patches."""
+    contribution: float
+    """What the whole patch adds to the distance, label units."""
+
+
+def foreground(view: View) -> np.ndarray:
+    """(M,) bool: patches with something in them."""
+    return np.asarray(view.mass >= EMPTY / len(view.mass))
+
+
+def chosen_patches(explanation: Explanation, view: int, choice: Choice) -> list[int]:
+    """Patches of the subject to number, in the order of their numbers.
+
+    "closest" and "different" rank by the transported cost per mass, averaged over the shown prototypes by their shares: the
+    patches in which the subject is most, or least, like what it was likened to.
+    """
+    shown = explanation.views[view]
+    candidates = np.flatnonzero(foreground(shown))
+    if choice == "all":
+        return [int(patch) for patch in candidates]
+    weights = np.array([match.share for match in explanation.prototypes]) + 1e-9
+    costs = np.array([match.views[view].contributions for match in explanation.prototypes])
+    unlike = (weights[:, None] * costs).sum(0) / weights.sum() / np.maximum(shown.mass, 1e-12)
+    ranked = candidates[np.argsort(unlike[candidates] * (1 if choice == "closest" else -1), kind="stable")]
+    return [int(patch) for patch in ranked[:COUNT]]
+
+
+def pairs(explanation: Explanation, view: int, prototype: int, patches: list[int]) -> list[Pair]:
+    """The given patches' strongest partners in a prototype (0-based among those shown)."""
+    match = explanation.prototypes[prototype].views[view]
+    contributions, out = match.contributions, []
+    for number, source in enumerate(patches, 1):
+        row = match.matches(source)
+        target = int(row.argmax())
+        spread = 1 / float((row**2).sum()) if row.any() else 0.0
+        out.append(
+            Pair(
+                number,
+                source,
+                target,
+                float(row[target]),
+                spread,
+                float(match.cost[source, target]),
+                float(contributions[source]),
+            )
+        )
+    return out
+
+
+def partners(explanation: Explanation, view: int, cell: int, patch: int) -> list[np.ndarray]:
+    """Where one patch's mass lies in every cell.
+
+    Parameters
+    ----------
+    explanation, view : what is shown
+    cell : 0 for a patch of the subject, n for one of the n-th prototype
+    patch : 0-based
+
+    Returns
+    -------
+    one (M,) array per cell, each of which sums to 1 (or is 0). A prototype's patch leads back to the subject along its column
+    of the plan, and from there, patch by patch, to the other prototypes.
+    """
+    matches = [match.views[view] for match in explanation.prototypes]
+    count = len(explanation.views[view].mass)
+    own = np.zeros(count)
+    own[patch] = 1.0
+    if cell == 0:
+        return [own, *(match.matches(patch) for match in matches)]
+    column = matches[cell - 1].flow[:, patch].astype(float)
+    subject = column / column.sum() if column.sum() > 0 else column
+    out = [subject]
+    for number, match in enumerate(matches, 1):
+        if number == cell:
+            out.append(own)
+            continue
+        flow = match.flow.astype(float)
+        rows = flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
+        out.append(subject @ rows)
+    return out
+
+
+def sharpness(explanation: Explanation, view: int) -> float:
+    """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0 to 1."""
+    patches = np.flatnonzero(foreground(explanation.views[view]))
+    best = [match.views[view].matches(int(patch)).max() for match in explanation.prototypes for patch in patches]
+    return float(np.mean(best)) if best else 0.0
+
+
+def is_head(explanation: Explanation) -> bool:
+    """Whether the views lie in template space (heads), not in a plain image."""
+    return explanation.registration is not None
+
+
+def display(image: np.ndarray, head: bool) -> np.ndarray:
+    """A view as it is drawn: heads turned from (A, R) to (P, L)."""
+    return image[::-1, ::-1] if head else image
+
+
+def edge_letters(head: bool) -> dict[str, str]:
+    """Letters for the edges of a view as it is drawn, side to letter; none for plain images."""
+    return {"left": "R", "right": "L", "top": "A", "bottom": "P"} if head else {}
+
+
+def patch_at(view: View, grid: tuple[int, ...], index: tuple[float, float], head: bool) -> int | None:
+    """The patch under an index of the picture *as drawn* (row, column; see `display`), or None outside it."""
+    shape = np.array(view.image.shape)
+    place = np.rint(np.asarray(index)).astype(int)
+    if (place < 0).any() or (place >= shape).any():
+        return None
+    if head:
+        place = shape - 1 - place
+    row, column = place * np.array(grid) // shape
+    return int(row * grid[1] + column)
+
+
+def box(view: View, grid: tuple[int, ...], patch: int, head: bool, inset: float = 0.0) -> np.ndarray:
+    """(4, 2) corners of a patch in indices of the picture as drawn, from the top left one clockwise."""
+    shape = np.array(view.image.shape, dtype=float)
+    size = shape / np.array(grid)
+    start = np.array(divmod(patch, grid[1])) * size
+    if head:
+        start = shape - start - size
+    (top, left), (bottom, right) = start - 0.5 + inset, start + size - 0.5 - inset
+    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+
+
+def whereabouts(view: View, grid: tuple[int, ...], patch: int, head: bool) -> str:
+    """Where a patch lies, for people: side and depth in template mm for heads ("L 30 · P 62"), row and column else."""
+    row, column = divmod(patch, grid[1])
+    if not head:
+        return f"row {row + 1}, column {column + 1}"
+    shape = np.array(view.image.shape)
+    center = (np.array([row, column]) + 0.5) * shape / np.array(grid) - 0.5
+    right, front = (view.affine @ [center[0], center[1], 0, 1])[:2]
+    side = "mid" if abs(right) < 0.5 else f"{'R' if right > 0 else 'L'} {abs(right):.0f}"
+    return f"{side} · {'A' if front >= 0 else 'P'} {abs(front):.0f}"
