@@ -294,6 +294,7 @@ def view(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     model: ModelOption = "phantom",
     top: Annotated[int, typer.Option(min=1, help="Prototypes to show.")] = 3,
+    data: DataOption = None,
 ) -> None:
     """Open napari with the image and explain it at once."""
     from expert.bundle import load_model
@@ -306,7 +307,7 @@ def view(
         window = importlib.import_module("napari_expert.window")
     except ImportError as error:
         raise ExpertError("napari needs a Qt binding to open a window: pip install 'napari-expert[all]'.") from error
-    window.open_window(image, model, top=top)
+    window.open_window(image, model, top=top, data=data)
 
 
 if __name__ == "__main__":

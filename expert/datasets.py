@@ -131,8 +131,8 @@ def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> t
     Parameters
     ----------
     reference : from the model
-    folders : looked through first; then the folder in the environment variable EXPERT_DATA_DIR and its sub-folders, then
-        the download cache
+    folders : looked through first, with their sub-folders; then the folder in the environment variable EXPERT_DATA_DIR and
+        its sub-folders, then the download cache
 
     Returns
     -------
@@ -143,9 +143,9 @@ def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> t
         places.append(Path(os.environ["EXPERT_DATA_DIR"]))
     places = [place for top in places for place in (top, *sorted(p for p in top.glob("*/") if p.is_dir()))]
     for place in (*places, cache_folder()):
-        path = place / reference.file
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
-            return path, ""
+        for path in (place / reference.file, place / Path(reference.file).name):
+            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
+                return path, ""
     public = _public(reference)
     if public is None:
         return None, (

@@ -39,7 +39,7 @@ STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
 INK = (1.0, 1.0, 1.0, 1.0)
 CLEAR = (0.0, 0.0, 0.0, 0.0)
-TITLE_MM, MARGIN_MM = 9.0, 6.0
+TITLE_MM, MARGIN_MM = 14.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class _Mark:
     width: float = 0.0
     text: str = ""
     ink: tuple[float, ...] = INK
+    face: tuple[float, ...] = CLEAR
 
 
 class Scene:
@@ -249,7 +250,7 @@ class Scene:
     def _extent(self) -> tuple[np.ndarray, np.ndarray]:
         """World mm (row, column) of a cell's upper left and lower right, the title included."""
         image = self.cells[0].image
-        start = np.array(image.translate[-2:]) - [TITLE_MM + MARGIN_MM, MARGIN_MM]
+        start = np.array(image.translate[-2:]) - [TITLE_MM, MARGIN_MM]
         end = np.array(image.translate[-2:]) + np.array(image.scale[-2:]) * image.data.shape + MARGIN_MM
         return start, end
 
@@ -289,7 +290,7 @@ class Scene:
             color = _rgba(COLORS[(number - 1) % len(COLORS)])
             corners = box(shown, grid, patch, self.head, inset=1.0)
             marks += [_Mark(corners, color, 1.0), self._numeral(corners, number, color, 0)]
-        _fill(self.cells[0].boxes, marks)
+        _fill(self.cells[0].boxes, marks, self._text_size())
         for cell in range(1, len(self.cells)):
             match = self.explanation.prototypes[cell - 1]
             marks, crowd = self._captions(cell), {}
@@ -305,7 +306,7 @@ class Scene:
                     if target == pair.target:
                         outer = box(shown, grid, int(target), self.head, inset=1.0)
                         marks.append(self._numeral(outer, pair.number, color, rank))
-            _fill(self.cells[cell].boxes, marks)
+            _fill(self.cells[cell].boxes, marks, self._text_size())
         self._wash()
 
     def _wash(self) -> None:
@@ -324,31 +325,39 @@ class Scene:
         step = placement(shown, self.head)["scale"][0]
         if cell == 0:
             title = f"{shown.name}: {shown.prediction:.1f} {e.unit}" if len(e.views) > 1 else f"{e.prediction:.1f} {e.unit}"
-            title = f"this image · {title}"
+            title = f"this image · {title}" if len(e.views) == 1 else title
         else:
             match = e.prototypes[cell - 1]
-            title = f"#{match.rank} · {match.label:.0f} {e.unit} · {match.views[self.view].share:.0%}"
-            if abs(match.label - match.source_label) >= 0.5:
-                title = f"#{match.rank} · {match.label:.0f} (image: {match.source_label:.0f}) {e.unit} · {match.share:.0%}"
-        marks = [_text(title, (-TITLE_MM / 2 / step, columns / 2))]
+            differs = abs(match.label - match.source_label) >= 0.5
+            label = f"{match.label:.0f} (image: {match.source_label:.0f})" if differs else f"{match.label:.0f}"
+            title = f"#{match.rank} · {label} {e.unit} · {100 * match.views[self.view].share:.0f} %"
+        marks = [_text(title, (-0.55 * TITLE_MM / step, columns / 2))]
         if cell and e.prototypes[cell - 1].image is None:
             marks.append(_text("image not at hand", (rows / 2, columns / 2)))
-        edge = 5 / step
+        edge, beside = 5 / step, MARGIN_MM / 2 / step
         places = {
-            "left": (rows / 2, edge), "right": (rows / 2, columns - edge), "top": (edge, columns / 2),
+            "left": (rows / 2, -beside), "right": (rows / 2, columns + beside), "top": (edge, columns / 2),
             "bottom": (rows - edge, columns / 2),
         }  # fmt: skip
         return marks + [_text(letter, places[side]) for side, letter in edge_letters(self.head).items()]
 
     def _numeral(self, corners: np.ndarray, number: int, color: tuple[float, ...], rank: int) -> _Mark:
-        size = (corners[2, 0] - corners[0, 0]) / 30  # of a patch's side, so that it holds for every grid
-        place = corners[0] + np.array([5.0, 4.5 + 7.0 * rank]) * size
-        return _text(str(number), (float(place[0]), float(place[1])), color)
+        """A number on a dark chip in the upper left of a box; several stand side by side."""
+        side = (corners[2, 0] - corners[0, 0]) / 30 * 8.0
+        top, left = corners[0] + [0.0, rank * side]
+        chip = np.array([[top, left], [top, left + side], [top + side, left + side], [top + side, left]])
+        return _Mark(chip, text=str(number), ink=color, face=(0.0, 0.0, 0.0, 0.6))
 
     # --- events --------------------------------------------------------------------------------------------------------
+    def _text_size(self) -> float:
+        """Points, so that a title fits over its picture."""
+        return float(np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32, 6, 12))
+
     def _resized(self) -> None:
         self._fit()
         self.reset_camera()
+        for cell in self.cells:
+            cell.boxes.text.size = self._text_size()
 
     def _inserted(self, event: Any) -> None:
         # A layer the user adds goes below ours: the cells are counted from the end of the list.
@@ -373,14 +382,11 @@ def _rgba(name: str) -> tuple[float, ...]:
 
 def _text(text: str, place: tuple[float, float], ink: tuple[float, ...] = INK) -> _Mark:
     row, column = place
-    half = 0.05
-    corners = np.array(
-        [[row - half, column - half], [row - half, column + half], [row + half, column + half], [row + half, column - half]]
-    )
+    corners = np.array([row, column]) + 0.05 * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
     return _Mark(corners, text=text, ink=ink)
 
 
-def _fill(layer: Shapes, marks: list[_Mark]) -> None:
+def _fill(layer: Shapes, marks: list[_Mark], size: float) -> None:
     """Replace a layer's shapes."""
     layer.text.visible = False  # texts and shapes change one after the other
     layer.selected_data = set()
@@ -389,8 +395,8 @@ def _fill(layer: Shapes, marks: list[_Mark]) -> None:
         [mark.corners for mark in marks],
         edge_width=[mark.width for mark in marks],
         edge_color=np.array([mark.color for mark in marks]),
-        face_color=np.tile(CLEAR, (len(marks), 1)),
+        face_color=np.array([mark.face for mark in marks]),
     )
     layer.features = {"text": [mark.text for mark in marks]}
-    layer.text = {"string": "{text}", "color": np.array([mark.ink for mark in marks]), "size": 11, "anchor": "center"}
+    layer.text = {"string": "{text}", "color": np.array([mark.ink for mark in marks]), "size": size, "anchor": "center"}
     layer.refresh()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from expert.bundle import Model
     from expert.explanation import Explanation
+    from expert.schema import ModelInfo
     from napari_expert.layers import Focus, Scene
 
 OPEN = "Open a model file…"
@@ -52,7 +53,7 @@ STAGES = {
     "match": "matching",
     "layers": "layers",
 }
-COLUMNS = ("#", "this image", "prototype", "there", "share", "adds")
+COLUMNS = ("#", "here", "in", "there", "share", "adds")
 OURS = "expert_scene"
 
 
@@ -76,7 +77,10 @@ class ExpertWidget(QScrollArea):
         self.scene: Scene | None = None
         self.job: ExplainJob | None = None
         self._models: dict[str, str] = {}
+        self._card_of = ""
+        self.data: Path | None = None
         self._closed = False
+        self._shown: Model | None = None
         self._build()
         self._fill_models()
         self._layers_changed()
@@ -142,6 +146,8 @@ class ExpertWidget(QScrollArea):
         self.about = _label()
         self.warnings = _label("expert_warnings")
         self.warnings.setStyleSheet("QLabel { color: #E69F00; }")
+        self.find_button = QPushButton("Find the prototypes' images…")
+        self.find_button.setToolTip("Choose the folder with the data set this model was trained on; the run is then repeated.")
         self.plot = PrototypePlot()
         self.view_box = _combo("Plane", "Each plane of the head is explained by itself; the answer is their mean.")
         self.choice_box = _combo(
@@ -153,8 +159,9 @@ class ExpertWidget(QScrollArea):
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.setAccessibleName("Matched patches")
         self.table.setToolTip(
-            "this image, there: centre of the patch in template mm (Right/Left, Anterior/Posterior of the anterior commissure).\n"
-            "share: part of the patch that was matched there. adds: what the patch adds to the distance from the prototype."
+            "here, there: centre of the patch in template mm (Right/Left, Anterior/Posterior of the commissure).\n"
+            "share: part of the patch that was matched there.\n"
+            "adds: what the patch adds to the distance from the prototype, in the label's unit."
         )
         self.table.verticalHeader().hide()
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -167,7 +174,7 @@ class ExpertWidget(QScrollArea):
         self.save_button.setToolTip("A self-contained HTML page and the explanation as JSON.")
         self.clear_button = QPushButton("Clear result")
         self.clear_button.setToolTip("Take the result away; your layers, grid and camera come back as they were.")
-        for widget in (self.answer, self.about, self.warnings, self.plot):
+        for widget in (self.answer, self.about, self.warnings, self.find_button, self.plot):
             column.addWidget(widget)
         form = QFormLayout()
         form.addRow("Plane", self.view_box)
@@ -184,10 +191,11 @@ class ExpertWidget(QScrollArea):
         self.choice_box.currentIndexChanged.connect(self._choice_chosen)
         self.table.itemSelectionChanged.connect(self._row_chosen)
         self.save_button.clicked.connect(self._save)
+        self.find_button.clicked.connect(self._find_images)
         self.clear_button.clicked.connect(self.clear)
 
     def sizeHint(self) -> QSize:
-        return QSize(340, 640)
+        return QSize(375, 640)
 
     # --- models --------------------------------------------------------------------------------------------------------
     def _fill_models(self) -> None:
@@ -226,7 +234,7 @@ class ExpertWidget(QScrollArea):
 
     def _model_chosen(self) -> None:
         if self.model_box.currentText() == OPEN:
-            before = next(iter(self._models), "") if not self._card_of else self._card_of
+            before = self._card_of
             path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")
             self._list_models(before)
             if path:
@@ -251,8 +259,7 @@ class ExpertWidget(QScrollArea):
 
     def _show_card(self) -> None:
         self._card_of = self.model_box.currentText()
-        loaded = self._info()
-        self._recipe = None if loaded is None else loaded.info.input
+        self._shown = loaded = self._info()
         if loaded is None:
             self.card.setText("No model is at hand: open a model file.")
         else:
@@ -301,7 +308,7 @@ class ExpertWidget(QScrollArea):
 
     def _check_fit(self) -> None:
         """Say at once whether the layer fits the model; Run is only offered where it does."""
-        layer, recipe = self.layer, getattr(self, "_recipe", None)
+        layer, recipe = self.layer, None if self._shown is None else self._shown.info.input
         problem, text = "", ""
         if layer is None:
             problem = "Open an image first: drag it in, or File ▸ Open Sample ▸ ExPeRT."
@@ -343,7 +350,7 @@ class ExpertWidget(QScrollArea):
             self._fail(str(error))
             self.ended.emit()
             return
-        self.job = job = ExplainJob(self.model, volume, self.top.value(), self)
+        self.job = job = ExplainJob(self.model, volume, self.top.value(), self._data_folder(), self)
         job.advanced.connect(self._advance)
         job.succeeded.connect(self._succeed)
         job.failed.connect(self._fail)
@@ -353,6 +360,17 @@ class ExpertWidget(QScrollArea):
         self.progress.show()
         self._advance("load", 0.0)
         job.start()
+
+    def _data_folder(self) -> Path | None:
+        """Where prototype images may lie: the chosen folder, else the one the image was opened from."""
+        source = None if self.layer is None else self.layer.source.path
+        return self.data or (Path(source).parent if source else None)
+
+    def _find_images(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of the data set")
+        if folder:
+            self.data = Path(folder)
+            self.run()
 
     def _advance(self, stage: str, fraction: float) -> None:
         if self.job is None or not self.job.running:
@@ -396,16 +414,19 @@ class ExpertWidget(QScrollArea):
         e = explanation
         answer = f"{e.prediction:.1f} {e.unit}"
         if e.interval is not None:
-            answer += f" ({e.interval.level:.0%}: {e.interval.lower:.0f} – {e.interval.upper:.0f})".replace("%", " %")
+            answer += f" ({_percent(e.interval.level)}: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
         self.answer.setText(answer)
         voices = int((e.shares > 0).sum())
         shown = sum(match.share for match in e.prototypes)
-        text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {shown:.0%} of the weight."
+        text = f"{e.label_name}: the label of one prototype."
+        if voices > 1:
+            text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {_percent(shown)} of the weight."
         if is_head(e):
             text += f" {CONVENTION.capitalize()}."
         self.about.setText(text)
         self.warnings.setText("\n".join(f"⚠ {notice.message}" for notice in e.warnings))
         self.warnings.setVisible(bool(e.warnings))
+        self.find_button.setVisible(any(notice.code == "prototype_image_missing" for notice in e.warnings))
         self.plot.show_explanation(e)
         for box in (self.view_box, self.choice_box):
             box.blockSignals(True)
@@ -459,7 +480,7 @@ class ExpertWidget(QScrollArea):
         self.table.setSortingEnabled(False)
         self.table.setRowCount(len(rows))
         for line, row in enumerate(rows):
-            texts = (row[0], row[1], row[2], row[3], f"{row[4]:.0%}", f"{row[5]:.2f} {e.unit}")
+            texts = (row[0], row[1], row[2], row[3], _percent(row[4]), f"{row[5]:.2f}")
             for column, (text, value) in enumerate(zip(texts, row, strict=False)):
                 item = _Item(str(text), value)
                 item.setData(Qt.ItemDataRole.UserRole, row[6])
@@ -469,7 +490,7 @@ class ExpertWidget(QScrollArea):
         self.table.clearSelection()
         self.table.blockSignals(False)
         sharp = sharpness(e, scene.view)
-        self.matching.setText(f"Matching: {sharp:.0%} of a patch goes to its strongest partner, on average.")
+        self.matching.setText(f"Matching: {_percent(sharp)} of a patch goes to its strongest partner, on average.")
         self._focused(None)
 
     def _row_chosen(self) -> None:
@@ -485,7 +506,7 @@ class ExpertWidget(QScrollArea):
         place = partial(whereabouts, e.views[scene.view], e.grid, head=is_head(e))
         names = ["this image", *(f"#{match.rank}" for match in e.prototypes)]
         parts = [
-            f"{names[number]} {place(int(share.argmax()))} ({share.max():.0%}{_spread(share)})"
+            f"{names[number]} {place(int(share.argmax()))} ({_percent(share.max())}{_spread(share)})"
             for number, share in enumerate(focus.shares)
             if number != focus.cell and share.any()
         ]
@@ -506,10 +527,15 @@ class ExpertWidget(QScrollArea):
             return
         self._show_error("")
         try:
-            write_report(self.explanation, path, model=None if self._shown is None else self._shown.info)
+            write_report(self.explanation, path, model=self._card_for(self.explanation))
             self.explanation.save(Path(path).with_suffix(".json"))
         except ExpertError as error:
             self._fail(str(error))
+
+    def _card_for(self, explanation: Explanation) -> ModelInfo | None:
+        """The model's description, if the explanation on show is by the model now chosen."""
+        same = self._shown is not None and self._shown.sha256 == explanation.model_sha256
+        return self._shown.info if same and self._shown is not None else None
 
     # --- the end -------------------------------------------------------------------------------------------------------
     def event(self, event: QEvent) -> bool:
@@ -547,6 +573,10 @@ class _Item(QTableWidgetItem):
 
     def __lt__(self, other: QTableWidgetItem) -> bool:
         return bool(self.value < other.value) if isinstance(other, _Item) else bool(super().__lt__(other))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _spread(share: np.ndarray) -> str:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def view(
-    path: str | os.PathLike[str], model: str = "phantom", *, top: int = 3, run: bool = True, show: bool = True
+    path: str | os.PathLike[str],
+    model: str = "phantom",
+    *,
+    top: int = 3,
+    data: str | os.PathLike[str] | None = None,
+    run: bool = True,
+    show: bool = True,
 ) -> tuple[napari.Viewer, ExpertWidget]:
     """Open napari with an image and the panel.
 
@@ -25,6 +31,7 @@ def view(
     path : image file or DICOM folder
     model : a shipped model's name or a model file
     top : prototypes to show
+    data : folder with the data set of the model's prototype images; the image's own folder if None
     run : start at once
     show : open the window on the screen
 
@@ -47,15 +54,18 @@ def view(
     panel = ExpertWidget(viewer)
     panel.choose_model(model)
     viewer.window.add_dock_widget(panel, name="ExPeRT", area="right")
-    for data, arguments, _ in layers:
-        viewer.add_image(data, **arguments)
+    for pixels, arguments, _ in layers:
+        viewer.add_image(pixels, **arguments)
     panel.top.setValue(top)
+    panel.data = Path(path).parent if data is None else Path(data)
     if run:
         panel.run()
     return viewer, panel
 
 
-def open_window(path: str | os.PathLike[str], model: str = "phantom", *, top: int = 3) -> None:
+def open_window(
+    path: str | os.PathLike[str], model: str = "phantom", *, top: int = 3, data: str | os.PathLike[str] | None = None
+) -> None:
     """`view`, then wait until the window is closed; what the command ``expert view`` does."""
     import sys
 
@@ -64,7 +74,7 @@ def open_window(path: str | os.PathLike[str], model: str = "phantom", *, top: in
             raise ExpertError("There is no display to open a window on: use 'expert explain' for a report instead.")
     import napari
 
-    view(path, model, top=top)
+    view(path, model, top=top, data=data)
     napari.run()
 
 

@@ -11,6 +11,8 @@ from qtpy.QtCore import QObject, Signal
 from expert.errors import Cancelled, ExpertError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from expert.explanation import Explanation
     from expert.volume import Volume
 
@@ -31,9 +33,9 @@ class ExplainJob(QObject):
     finished = Signal()
     """Always, last, once."""
 
-    def __init__(self, model: str, volume: Volume, top: int, parent: QObject | None = None) -> None:
+    def __init__(self, model: str, volume: Volume, top: int, data: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._model, self._volume, self._top = model, volume, top
+        self._model, self._volume, self._top, self._data = model, volume, top, data
         self._stop = threading.Event()
         self._over = False
         self._worker: Any = None
@@ -61,7 +63,7 @@ class ExplainJob(QObject):
 
         self._tell("load", 0.0)
         model = expert.load_model(self._model)
-        result: Explanation = expert.explain(model, self._volume, top=self._top, progress=self._tell)
+        result: Explanation = expert.explain(model, self._volume, top=self._top, data=self._data, progress=self._tell)
         return result
 
     def _tell(self, stage: str, fraction: float) -> None:
