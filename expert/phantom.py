@@ -13,6 +13,7 @@ even a perfect reading of both has a mean absolute error of about 1.1 years).
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,7 +245,7 @@ def _smooth(generator: np.random.Generator, fields: int, knots: tuple[int, int, 
 
 
 def write_cohort(folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None) -> Path:
-    """Write a cohort: NIfTI files and a table with `subject`, `file` and `age_years`, ages evenly spread over 20 to 85.
+    """Write a cohort: NIfTI files and a table (`subject`, `file`, `age_years`, `sha256`), ages evenly spread over 20 to 85.
 
     Parameters
     ----------
@@ -274,11 +275,12 @@ def write_cohort(folder: str | Path, number: int, seed: int, *, progress: Callab
     generator = np.random.default_rng([11, seed])
     strata = (generator.permutation(number) + generator.uniform(0, 1, number)) / number
     ages = np.round(AGES[0] + (AGES[1] - AGES[0]) * strata, 2)
-    rows = ["subject,file,age_years"]
+    rows = ["subject,file,age_years,sha256"]
     for n, age in enumerate(ages):
         name = f"phantom-{seed}-{n + 1:05d}"
-        write_volume(phantom(float(age), seed * 100_000 + n), target / f"{name}.nii.gz")
-        rows.append(f"{name},{name}.nii.gz,{age}")
+        file = write_volume(phantom(float(age), seed * 100_000 + n), target / f"{name}.nii.gz")
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        rows.append(f"{name},{name}.nii.gz,{age},{digest}")
         if progress is not None:
             progress((n + 1) / number)
     table = target / "table.csv"

@@ -346,7 +346,7 @@ class Scene:
         side = (corners[2, 0] - corners[0, 0]) / 30 * 8.0
         top, left = corners[0] + [0.0, rank * side]
         chip = np.array([[top, left], [top, left + side], [top + side, left + side], [top + side, left]])
-        return _Mark(chip, text=str(number), ink=color, face=(0.0, 0.0, 0.0, 0.6))
+        return _Mark(chip, text=str(number), ink=color, face=(0.0, 0.0, 0.0, 0.85))
 
     # --- events --------------------------------------------------------------------------------------------------------
     def _text_size(self) -> float:

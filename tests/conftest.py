@@ -1,0 +1,112 @@
+"""What many tests share. Real data (../shared, or EXPERT_DATA_DIR) is optional: tests that need it skip with a reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def ixi() -> Path:
+    """Folder of the IXI heads with labels.csv."""
+    folder = SHARED / "ixi"
+    if not (folder / "labels.csv").is_file():
+        pytest.skip("the IXI heads are not at hand (EXPERT_DATA_DIR)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def head():
+    """A synthetic head of 72 years."""
+    from expert.phantom import phantom
+
+    return phantom(72, 5)
+
+
+@pytest.fixture(scope="session")
+def head_file(head, tmp_path_factory) -> Path:
+    from expert.volume import write_volume
+
+    return write_volume(head, tmp_path_factory.mktemp("head") / "head.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The embedded model."""
+    from expert.bundle import load_model
+
+    return load_model("phantom")
+
+
+@pytest.fixture(scope="session")
+def explanation(model, head):
+    """The head of 72 years, explained by the embedded model."""
+    from expert.inference import explain
+
+    return explain(model, head, top=3)
+
+
+TINY = """
+name: tiny
+label_name: brightness
+label_unit: points
+dataset: drawn squares
+licence: none needed
+prototype_images: value
+start: subjects
+calibrate_scale: true
+input: {space: image, shape: [32, 32], spacing_mm: 1.0}
+architecture: {dimensions: 2, widths: [8, 8], pool: 1, channels: 8, prototypes: 6, radius: 20.0}
+warmup: {epochs: 4, learning_rate: 0.01}
+schedule: {epochs: 4, batch: 8, views: 1, optimizer: adamw, decay: cosine, seed: 3}
+losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
+projection: {epochs: [0], every: 2, window: 30.0, distinct: true, relabel: true}
+"""
+
+
+def draw_squares(folder: Path, number: int, seed: int) -> Path:
+    """A table of small images whose brightness is their label."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    rows = ["file,label,pixel_size_mm"]
+    for n in range(number):
+        label = 10 + 80 * n / (number - 1)
+        image = np.zeros((32, 32))
+        image[6:26, 6:26] = label * 2.5 + generator.normal(0, 4, (20, 20))
+        image[0, 0] = 255  # the scale is each image's own: one bright corner fixes it
+        image[0, 1] = 255
+        image[1, :6] = 255
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"square-{n:02}.png")
+        rows.append(f"square-{n:02}.png,{label:.2f},1.0")
+    table = folder / "table.csv"
+    table.write_text("\n".join(rows) + "\n")
+    return table
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory) -> Path:
+    return draw_squares(tmp_path_factory.mktemp("squares"), 24, 1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_file(tiny_recipe, squares, tmp_path_factory) -> Path:
+    """A model of plain 2D images, really trained."""
+    from expert.recipe import read_recipe
+    from expert.training import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return train(read_recipe(tiny_recipe), squares, folder / "tiny.safetensors", folds=3, plain=True, jobs=1)

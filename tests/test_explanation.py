@@ -1,0 +1,176 @@
+"""An explanation is exact, travels as JSON, and becomes a page that needs nothing else."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+import expert
+from expert.errors import Cancelled, InputError
+from expert.matches import box, chosen_patches, pairs, partners, patch_at, whereabouts
+from expert.schema import RESEARCH_USE
+from expert.volume import Volume
+
+
+def test_the_answer_is_near_the_truth(explanation):
+    assert abs(explanation.prediction - 72) < 8
+    assert explanation.interval.lower < explanation.prediction < explanation.interval.upper
+
+
+def test_the_prediction_splits_over_all_prototypes(explanation):
+    e = explanation
+    assert e.shares.sum() == pytest.approx(1, abs=1e-9)
+    assert float(e.shares @ e.labels) == pytest.approx(e.prediction, abs=1e-6)
+    for view in e.views:
+        assert float(view.shares @ e.labels) == pytest.approx(view.prediction, abs=1e-6)
+        assert view.mass.sum() == pytest.approx(1)
+
+
+def test_every_distance_splits_over_the_patches(explanation):
+    for match in explanation.prototypes:
+        for number, view in enumerate(match.views):
+            assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-9)
+            assert view.prototype_contributions.sum() == pytest.approx(view.distance, rel=1e-9)
+            assert view.distance == pytest.approx(explanation.views[number].distances[match.index], rel=1e-9)
+            assert view.marginal_error <= 1e-4
+            for patch in (0, 12):
+                assert view.matches(patch).sum() == pytest.approx(1)
+
+
+def test_json_and_back(explanation, tmp_path):
+    path = explanation.save(tmp_path / "e.json")
+    again = expert.Explanation.load(path)
+    assert again.prediction == explanation.prediction
+    np.testing.assert_array_equal(again.prototypes[1].views[2].flow, explanation.prototypes[1].views[2].flow)
+    np.testing.assert_array_equal(again.views[0].image, explanation.views[0].image)
+    assert json.loads(path.read_text())["statement"] == RESEARCH_USE
+
+
+@pytest.mark.parametrize("damage", ["{}", "not json", '{"schema_version": 99}', ""])
+def test_a_damaged_explanation_is_refused(damage, tmp_path):
+    path = tmp_path / "e.json"
+    path.write_text(damage)
+    with pytest.raises(InputError):
+        expert.Explanation.load(path)
+
+
+def test_an_array_that_unpacks_to_more_than_it_says_is_refused(explanation, tmp_path):
+    document = json.loads(explanation.model_dump_json())
+    document["labels"]["shape"] = [2]
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError):
+        expert.Explanation.load(path)
+
+
+def test_explaining_stops_when_asked(model, head):
+    def stop(stage: str, fraction: float) -> None:
+        if stage == "features":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        expert.explain(model, head, progress=stop)
+
+
+def test_a_plain_image_is_refused_by_a_head_model(model):
+    image = Volume.from_array(np.random.default_rng(0).random((50, 60)), spacing=(1, 1))
+    with pytest.raises(InputError, match="3D head"):
+        expert.explain(model, image)
+
+
+def test_orientation_unknown_is_said(model, head):
+    bare = Volume(head.data, head.affine, "unknown")
+    codes = {notice.code for notice in expert.explain(model, bare, top=1).warnings}
+    assert "orientation_unknown" in codes
+
+
+def test_partners_follow_the_plan(explanation):
+    view = 2
+    patch = chosen_patches(explanation, view, "closest")[0]
+    subject, *others = partners(explanation, view, 0, patch)
+    assert subject[patch] == 1
+    for match, share in zip(explanation.prototypes, others, strict=True):
+        np.testing.assert_allclose(share, match.views[view].matches(patch))
+    back = partners(explanation, view, 1, patch)
+    column = explanation.prototypes[0].views[view].flow[:, patch]
+    np.testing.assert_allclose(back[0], column / column.sum(), atol=1e-9)
+    assert back[1][patch] == 1
+    assert back[2].sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_background_is_not_numbered(explanation):
+    for choice in ("closest", "different", "all"):
+        for patch in chosen_patches(explanation, 2, choice):
+            assert explanation.views[2].mass[patch] > 0.3 / len(explanation.views[2].mass)
+    assert len(chosen_patches(explanation, 2, "closest")) == 6
+
+
+def test_boxes_lie_where_the_mouse_finds_them(explanation):
+    view = explanation.views[0]
+    for head in (True, False):
+        for patch in range(len(view.mass)):
+            corners = box(view, explanation.grid, patch, head)
+            center = corners.mean(axis=0)
+            assert patch_at(view, explanation.grid, tuple(center), head) == patch
+            assert patch_at(view, explanation.grid, tuple(corners[0] + 0.6), head) == patch
+        assert patch_at(view, explanation.grid, (-5.0, 3.0), head) is None
+
+
+def test_heads_are_drawn_radiologically(explanation):
+    view, grid = explanation.views[0], explanation.grid
+    last = len(view.mass) - 1  # the most anterior row, the rightmost column in (A, R)
+    assert whereabouts(view, grid, last, True).startswith("R ")
+    assert " A " in whereabouts(view, grid, last, True)
+    corners = box(view, grid, last, True)
+    assert corners[:, 1].max() < view.image.shape[1] / 2  # the patient's right is drawn on the left
+    assert corners[:, 0].max() < view.image.shape[0] / 2  # the front is drawn at the top
+
+
+class Links(html.parser.HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+def test_the_report_needs_nothing_else_and_says_what_it_must(explanation, model, tmp_path):
+    path = expert.write_report(explanation, tmp_path / "r.html", model=model.info)
+    page = path.read_text()
+    assert page.count(RESEARCH_USE) >= 2
+    assert f"{explanation.prediction:.1f} years" in page
+    assert model.sha256 in page
+    links = Links()
+    links.feed(page)
+    assert links.found
+    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    pair = pairs(explanation, 2, 0, chosen_patches(explanation, 2, "closest"))[0]
+    assert re.search(rf"{100 * pair.share:.0f} %", page)
+
+
+def test_the_report_escapes_what_it_is_told(explanation, tmp_path):
+    page = expert.write_report(explanation, tmp_path / "r.html", source="<script>alert(1)</script>").read_text()
+    assert "<script>" not in page
+
+
+def test_a_report_without_a_place_is_one_sentence(explanation, tmp_path):
+    with pytest.raises(InputError, match="could not be written"):
+        expert.write_report(explanation, tmp_path / "missing" / "r.html")
+
+
+def test_nothing_of_the_file_is_in_the_outcome(model, head, tmp_path):
+    """A name in the path must not travel into JSON or report."""
+    folder = tmp_path / "Doe_Jane_19700101"
+    folder.mkdir()
+    path = expert.write_volume(head, folder / "Doe.nii.gz")
+    result = expert.explain(model, expert.read_volume(path), top=1)
+    text = result.model_dump_json() + expert.write_report(result, tmp_path / "r.html", model=model.info).read_text()
+    assert "Doe_Jane" not in text
+    assert str(tmp_path) not in text

@@ -1,0 +1,126 @@
+"""The method's parts: transport, weights, projection, losses, and a batch that changes nobody's answer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from expert.evaluation import collapse, effective_prototypes, errors
+from expert.losses import alignment_loss, consistency_loss, metric_loss, prediction_loss
+from expert.model import PrototypeRegressor, weighted_prediction
+from expert.projection import nearest_images, spread_over_labels
+from expert.schema import Architecture
+from expert.transport import image_distance, patch_cost, transport_plan
+
+
+def random_grids(seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(3, 16, 4, 3, generator=generator), torch.rand(5, 16, 4, 3, generator=generator)
+
+
+def test_cost_is_the_distance_of_every_pair_of_patches():
+    features, prototypes = random_grids()
+    cost = patch_cost(features, prototypes)
+    assert cost.shape == (3, 5, 12, 12)
+    expected = (features[1].flatten(1)[:, 7] - prototypes[2].flatten(1)[:, 4]).norm()
+    torch.testing.assert_close(cost[1, 2, 7, 4], expected)
+
+
+def test_plans_keep_their_marginals_and_the_plan_of_an_image_with_itself_is_the_diagonal():
+    features, prototypes = random_grids()
+    plan = transport_plan(patch_cost(features, prototypes).double(), 0.1)
+    assert plan.marginal_error.max() <= 1e-4
+    torch.testing.assert_close(plan.flow.sum(-1), torch.full((3, 5, 12), 1 / 12, dtype=torch.float64), atol=1e-5, rtol=0)
+    own = transport_plan(patch_cost(features, features).double(), 0.02).flow
+    share = own[range(3), range(3)].diagonal(dim1=-2, dim2=-1) * 12
+    assert share.min() > 0.99
+
+
+def test_gradients_flow_through_the_plan():
+    features, prototypes = random_grids()
+    features.requires_grad_()
+    cost = patch_cost(features, prototypes)
+    image_distance(transport_plan(cost, 0.1).flow, cost, torch.tensor(10.0)).sum().backward()
+    assert features.grad is not None
+    assert torch.isfinite(features.grad).all()
+    assert features.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_one_image_alone_is_the_same_image_among_thirty(dimensions):
+    torch.manual_seed(0)
+    shape = (64, 32) if dimensions == 2 else (32, 32, 32)
+    architecture = Architecture(dimensions=dimensions, widths=(8, 16), pool=1, channels=16, prototypes=7, marginals="content")
+    grid = tuple(n // architecture.stride for n in shape)
+    network = PrototypeRegressor(architecture, grid).eval()
+    images = torch.rand(30, 1, *shape)
+    content = torch.rand(30, *shape)
+    with torch.inference_mode():
+        together, _ = network(images, content)
+        _, all_comparisons = network(images, content)
+        for n in (0, 17):
+            alone, comparison = network(images[n : n + 1], content[n : n + 1])
+            torch.testing.assert_close(alone.prediction[0], together.prediction[n], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(comparison.distance[0], all_comparisons.distance[n], atol=1e-5, rtol=1e-5)
+
+
+def test_prediction_is_the_weighted_mean_and_falls_back_to_the_nearest():
+    labels = torch.tensor([20.0, 40.0, 60.0])
+    distance = torch.tensor([[1.0, 2.0, 9.0], [7.0, 6.0, 8.0]])
+    out = weighted_prediction(distance, labels, 5.0)
+    weights = [math.exp(-(d**2) / (2 * (5 / 3) ** 2)) for d in (1.0, 2.0)]
+    assert out.prediction[0].item() == pytest.approx((weights[0] * 20 + weights[1] * 40) / sum(weights), rel=1e-6)
+    assert out.fallback.tolist() == [False, True]
+    assert out.prediction[1].item() == 40.0
+
+
+def test_losses_are_zero_where_they_should_be():
+    labels, prototypes = torch.tensor([30.0, 50.0]), torch.tensor([30.0, 60.0])
+    gaps = (labels[:, None] - prototypes[None]).abs()
+    assert metric_loss(gaps, labels, prototypes).item() == 0
+    assert metric_loss(gaps + 1, labels, prototypes).item() == pytest.approx(1)
+    features, _ = random_grids()
+    far = features + 0
+    # Mirroring the features column by column is what a perfectly equivariant network would do.
+    assert consistency_loss(far * 100, far.flip(-1) * 100, 0.0).item() == pytest.approx(0, abs=1e-6)
+    mass = torch.full((3, 12), 1 / 12)
+    aligned = torch.eye(16)[:, :12].reshape(1, 16, 4, 3).repeat(3, 1, 1, 1) * 10
+    assert alignment_loss(aligned, aligned, mass) < alignment_loss(aligned, aligned.flip(-1), mass)
+    exact = torch.tensor([[0.0, 9.0], [9.0, 0.0]])
+    assert prediction_loss(exact, prototypes, prototypes, 5.0).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_projection_variants():
+    distance = np.array([[0.1, 0.2, 5.0], [3.0, 3.0, 3.0], [0.3, 0.1, 0.2], [1.0, 1.0, 0.1]])
+    labels = np.array([20.0, 40.0, 60.0, 62.0])
+    subjects = np.array(["a", "b", "c", "c"])
+    wanted = np.array([21.0, 59.0, 61.0])
+    published = nearest_images(distance, labels, subjects, wanted, window=None, distinct=False)
+    assert published.tolist() == [0, 2, 3]
+    aware = nearest_images(distance, labels, subjects, np.array([41.0, 59.0, 61.0]), window=5.0, distinct=False)
+    assert aware.tolist() == [1, 2, 3]
+    distinct = nearest_images(distance, labels, subjects, wanted, window=None, distinct=True)
+    assert len(set(subjects[distinct])) == 3
+
+
+def test_prototypes_start_spread_over_the_labels():
+    labels = np.concatenate([np.linspace(20, 30, 90), np.linspace(30, 90, 10)])
+    rows = spread_over_labels(labels, 8)
+    assert len(set(rows.tolist())) == 8
+    assert np.sort(labels[rows])[-1] > 80
+    assert np.sort(labels[rows])[0] < 25
+
+
+def test_figures():
+    truth = np.linspace(20, 80, 61)
+    perfect = errors(truth, truth, 50.0)
+    assert perfect.mae == 0
+    assert perfect.r == pytest.approx(1)
+    assert perfect.mean_predictor_mae == pytest.approx(np.abs(truth - 50).mean())
+    assert effective_prototypes(np.array([[0.5, 0.3, 0.1, 0.1]])) == 2
+    assert collapse(truth, truth, 15.0, 40, 40) == ""
+    assert "mean" in collapse(np.full(61, 50.0), truth, 15.1, 40, 40)
+    assert collapse(truth, truth, 15.0, 3, 40) != ""

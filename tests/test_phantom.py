@@ -1,0 +1,46 @@
+"""The phantoms: a function of age and seed, age acting where it is said to act."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from expert.datasets import read_table
+from expert.errors import InputError
+from expert.phantom import effect_regions, phantom, phantom_with_truth, write_cohort
+
+
+def test_seed_and_age_are_the_only_input():
+    np.testing.assert_array_equal(phantom(40, 3).data, phantom(40, 3).data)
+    assert (phantom(40, 3).data != phantom(40, 4).data).mean() > 0.3
+    assert (phantom(40, 3).data != phantom(80, 3).data).any()
+
+
+def test_age_acts_in_known_places_only():
+    young, truth = phantom_with_truth(25, 7, clean=True)
+    old, same = phantom_with_truth(80, 7, clean=True)
+    np.testing.assert_array_equal(truth.template_to_subject, same.template_to_subject)
+    changed = np.abs(young.data.astype(float) - old.data.astype(float)) > 0.02 * young.data.max()
+    from expert.phantom import effect_affine
+    from expert.registration import Registration, resample_to_subject
+
+    regions = np.max(list(effect_regions().values()), axis=0).astype(np.float32)
+    there = resample_to_subject(regions, effect_affine(), Registration.known(truth.template_to_subject), young)
+    assert changed.sum() > 500
+    assert (there[changed] > 0).mean() > 0.95
+
+
+def test_a_cohort_is_a_table(tmp_path):
+    table = write_cohort(tmp_path, 3, 9)
+    entries = read_table(table)
+    assert len({entry.sha256 for entry in entries}) == 3
+    assert all(20 <= entry.label <= 85 for entry in entries)
+    (tmp_path / entries[0].name).write_bytes(b"other")
+    with pytest.raises(InputError, match="checksum"):
+        read_table(table)
+
+
+@pytest.mark.parametrize("age", [-1, 200, float("nan")])
+def test_impossible_ages_are_refused(age):
+    with pytest.raises(InputError):
+        phantom(age, 0)

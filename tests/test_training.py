@@ -1,0 +1,160 @@
+"""Training, for real on drawn squares: it learns, goes on after a kill, and a collapsed model does not pass."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import yaml
+from conftest import draw_squares
+
+from expert.bundle import load_model
+from expert.errors import ExpertError, InputError, RecipeError
+from expert.evaluation import evaluate
+from expert.recipe import Recipe, read_recipe
+from expert.tasks import PrototypeTask
+from expert.training import CollapseWarning, split, train
+
+
+def changed(recipe: Recipe, **changes) -> Recipe:
+    document = recipe.model_dump()
+    for name, value in changes.items():
+        document[name] = {**document[name], **value} if isinstance(value, dict) else value
+    return Recipe.model_validate(document)
+
+
+def test_it_learns_and_says_how_well(tiny_model_file, tmp_path):
+    model = load_model(tiny_model_file)
+    assert model.info.validation["mae"] < 0.5 * model.info.validation["mean_predictor_mae"]
+    assert {"plain_mae", "minus_plain_low"} <= set(model.info.validation)
+    assert model.info.calibration.images == 24
+    assert not model.info.collapsed
+    assert model.prototype_images.shape == (6, 32, 32)
+    fresh = draw_squares(tmp_path / "fresh", 9, 77)
+    result = evaluate(model, fresh, jobs=1)
+    assert not result.failed
+    assert result.errors.mae < 0.5 * result.errors.mean_predictor_mae
+
+
+def test_distinct_relabelled_prototypes(tiny_model_file):
+    model = load_model(tiny_model_file)
+    assert len({p.source_label for p in model.info.prototypes}) == 6
+    assert all(abs(p.label - p.source_label) < 1e-3 for p in model.info.prototypes)
+
+
+def test_folds_share_no_subject(squares, tiny_recipe, tmp_path):
+    from expert.cohort_arrays import load_cohort
+    from expert.datasets import read_table
+
+    cohort = load_cohort(read_table(squares), read_recipe(tiny_recipe).input, tmp_path, jobs=1)
+    parts = split(cohort, 4, 1)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(24))
+    means = [cohort.labels[part].mean() for part in parts]
+    assert np.ptp(means) < 15
+
+
+def test_the_same_seed_gives_the_same_model(tiny_recipe, squares, tmp_path):
+    recipe = read_recipe(tiny_recipe)
+    first, second = (load_model(train(recipe, squares, tmp_path / f"{n}.safetensors", jobs=1)) for n in "ab")
+    assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+
+
+def test_a_killed_run_goes_on(tiny_recipe, squares, tmp_path, monkeypatch):
+    recipe = read_recipe(tiny_recipe)
+    real, epochs = PrototypeTask.training_step, []
+
+    def killed(self, batch, index):
+        if self.current_epoch == 2:
+            raise SystemExit
+        return real(self, batch, index)
+
+    def watched(self, batch, index):
+        epochs.append(self.current_epoch)
+        return real(self, batch, index)
+
+    monkeypatch.setattr(PrototypeTask, "training_step", killed)
+    with pytest.raises(SystemExit):
+        train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    assert not (tmp_path / "m.safetensors").exists()
+    monkeypatch.setattr(PrototypeTask, "training_step", watched)
+    path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    assert min(epochs) == 2
+    assert max(epochs) == 3
+    assert load_model(path).info.name == "tiny"
+    with pytest.raises(ExpertError, match="another recipe"):
+        train(changed(recipe, schedule={"seed": 9}), squares, tmp_path / "m.safetensors", jobs=1)
+
+
+def test_early_stop_keeps_the_best(tiny_recipe, squares, tmp_path):
+    recipe = changed(read_recipe(tiny_recipe), schedule={"validation": 0.25, "patience": 1, "epochs": 6})
+    assert load_model(train(recipe, squares, tmp_path / "m.safetensors", jobs=1)).info.training.subjects < 24
+
+
+def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, squares, tmp_path):
+    table = tmp_path / "shuffled.csv"
+    with squares.open() as file:
+        rows = list(csv.DictReader(file))
+    labels = np.random.default_rng(4).permutation([row["label"] for row in rows])
+    lines = [f"{squares.parent / row['file']},{label},1.0" for row, label in zip(rows, labels, strict=True)]
+    table.write_text("file,label,pixel_size_mm\n" + "\n".join(lines) + "\n")
+    with pytest.warns(CollapseWarning, match="collapsed"):
+        path = train(read_recipe(tiny_recipe), table, tmp_path / "m.safetensors", folds=3, jobs=1)
+    model = load_model(path)
+    assert model.info.collapsed
+    assert evaluate(model, squares, jobs=1).failed
+
+
+def test_calibration_from_images_kept_out(tiny_recipe, squares, tmp_path):
+    kept = draw_squares(tmp_path / "kept", 12, 5)
+    model = load_model(train(read_recipe(tiny_recipe), squares, tmp_path / "m.safetensors", calibration=kept, jobs=1))
+    assert model.info.calibration.images == 12
+    with pytest.raises(InputError, match="training images too"):
+        train(read_recipe(tiny_recipe), squares, tmp_path / "n.safetensors", calibration=squares, jobs=1)
+
+
+def test_no_subject_enters_a_model_unless_asked(tiny_recipe, squares, tmp_path):
+    recipe = changed(read_recipe(tiny_recipe), prototype_images="none")
+    path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    model = load_model(path)
+    assert model.prototype_images is None
+    assert all(p.reference is None for p in model.info.prototypes)
+    assert b"square-" not in path.read_bytes()
+    assert Recipe.model_fields["prototype_images"].default == "none"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "name"),
+        ({"architecture": {"prototypes": 1}}, "prototypes"),
+        ({"typo": 1}, "typo"),
+        ({"input": {"space": "image", "shape": [33, 32]}}, "stride"),
+    ],
+)
+def test_bad_recipes_name_the_field(tiny_recipe, change, message, tmp_path):
+    document = yaml.safe_load(tiny_recipe.read_text())
+    document.update(change)
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(RecipeError, match=message) as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_too_few_subjects(tiny_recipe, tmp_path):
+    table = draw_squares(tmp_path / "few", 5, 0)
+    with pytest.raises(InputError, match="5 subjects"):
+        train(read_recipe(tiny_recipe), table, tmp_path / "m.safetensors", jobs=1)
+
+
+def test_shipped_recipes_are_valid_and_made_the_shipped_models():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[1] / "recipes"
+    for path in sorted(folder.glob("*.yaml")):
+        recipe = read_recipe(path)
+        model = load_model(recipe.name)
+        made = json.loads(json.dumps(model.info.training.recipe))
+        assert made == recipe.model_dump(mode="json", exclude={"card"}), path.name
