@@ -36,7 +36,7 @@ from napari_expert.plots import PrototypePlot
 from napari_expert.worker import ExplainJob
 
 if TYPE_CHECKING:
-    import napari
+    import napari.viewer
     import numpy as np
     from napari.layers import Layer
 
@@ -70,7 +70,7 @@ class ExpertWidget(QScrollArea):
     ended = Signal()
     """A run ended: answered, failed or cancelled."""
 
-    def __init__(self, viewer: napari.Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
         self.explanation: Explanation | None = None

@@ -44,7 +44,6 @@ class ExplainJob(QObject):
         """Begin; returns at once."""
         self._worker = create_worker(self._run, _start_thread=False)
         self._worker.returned.connect(self._returned)
-        self._worker.errored.connect(self._errored)
         self._worker.start()
 
     def cancel(self) -> None:
@@ -57,30 +56,33 @@ class ExplainJob(QObject):
         """Whether an outcome can still come."""
         return not self._over
 
-    def _run(self) -> Explanation:
-        """In the other thread."""
+    def _run(self) -> tuple[Explanation | None, Exception | None]:
+        """In the other thread. An error is part of the outcome: raised, it would be thrown into Qt's event loop as well."""
         import expert
 
-        self._tell("load", 0.0)
-        model = expert.load_model(self._model)
-        result: Explanation = expert.explain(model, self._volume, top=self._top, data=self._data, progress=self._tell)
-        return result
+        try:
+            self._tell("load", 0.0)
+            model = expert.load_model(self._model)
+            result: Explanation = expert.explain(model, self._volume, top=self._top, data=self._data, progress=self._tell)
+        except Exception as error:
+            return None, error
+        return result, None
 
     def _tell(self, stage: str, fraction: float) -> None:
         if self._stop.is_set():
             raise Cancelled("The run was cancelled.")
         self.advanced.emit(stage, fraction)
 
-    def _returned(self, result: object) -> None:
-        if not self._stop.is_set():
+    def _returned(self, outcome: tuple[Explanation | None, Exception | None]) -> None:
+        result, error = outcome
+        if self._stop.is_set():
+            pass
+        elif error is None:
             self.succeeded.emit(result)
-        self._end()
-
-    def _errored(self, error: BaseException) -> None:
-        if not self._stop.is_set() and not isinstance(error, Cancelled):
-            known = isinstance(error, ExpertError)
-            text = str(error) if known else f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            self.failed.emit(text)
+        elif isinstance(error, ExpertError):
+            self.failed.emit(str(error))
+        else:
+            self.failed.emit(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         self._end()
 
     def _end(self) -> None:
