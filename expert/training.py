@@ -162,6 +162,7 @@ def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> 
 
 def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
     """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only checkpoints)."""
+    import logging
     import sys
 
     import lightning
@@ -169,6 +170,7 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     from lightning.pytorch.loggers import CSVLogger
 
     bars = [RichProgressBar()] if sys.stderr.isatty() else []
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=1, enable_version_counter=False,
                            save_on_train_epoch_end=True)  # fmt: skip
     trainer = lightning.Trainer(
@@ -185,6 +187,8 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     last = folder / f"{name}-last.ckpt"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     module.to("cpu")
