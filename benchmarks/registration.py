@@ -2,8 +2,8 @@
 
     python benchmarks/registration.py --heads ixi/T1 --masks ixi/brain_mask --out registration.csv
 
-Heads and masks are NIfTI files of two folders, paired by the part of their name before the first dot (a mask's name may go on
-after the head's). One process per `--jobs`, one thread each; seconds are the wall time of `register` alone.
+Heads and masks are NIfTI files of two folders, paired by their names up to the first underscore. `--jobs` processes, one
+thread each; seconds are the wall time of `register` alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ def pairs(heads: Path, masks: Path) -> list[tuple[Path, Path]]:
     """Each head with its mask."""
     found = []
     for head in sorted(heads.glob("*.nii*")):
-        stem = head.name.split(".")[0]
-        mask = sorted(masks.glob(f"{stem}*.nii*"))
+        mask = sorted(masks.glob(f"{head.name.split('_')[0]}_*.nii*"))
         if not mask:
             raise SystemExit(f"{masks} holds no mask for {head.name}.")
         found.append((head, mask[0]))
@@ -49,7 +48,7 @@ def measure(pair: tuple[Path, Path]) -> dict[str, float | str]:
     seconds = time.perf_counter() - start
     mine, theirs = brain_mask(volume, registration).astype(bool), read_volume(reference).data > 0
     return {
-        "head": head.name.split(".")[0],
+        "head": head.name,
         "dice": 2 * float((mine & theirs).sum()) / float(mine.sum() + theirs.sum()),
         "quality": registration.quality,
         "acceptable": int(registration.acceptable),
@@ -78,7 +77,7 @@ def main() -> None:
     print(f"heads                 {len(rows)}")
     print(f"refused               {sum(not row['acceptable'] for row in rows)}")
     print(f"Dice                  median {np.median(dice):.3f}, lowest {dice.min():.3f}, under {POOR}: {(dice < POOR).sum()}")
-    print(f"seconds per head      median {np.median(seconds):.2f}, longest {seconds.max():.2f} (one thread, {chosen.jobs} jobs)")
+    print(f"seconds per head      median {np.median(seconds):.2f}, longest {seconds.max():.2f} ({chosen.jobs} at once)")
 
 
 if __name__ == "__main__":

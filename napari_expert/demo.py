@@ -35,7 +35,7 @@ def main() -> int:
         wait(panel)
         result = panel.explanation
         assert result is not None
-        print(f"Prediction: {panel.answer.text()}")
+        print(f"Prediction: {panel.answer.headline.text()}")
         for match in result.prototypes:
             print(f"  #{match.rank}: {match.label:.1f} {result.unit}, share {match.share:.0%}, distance {match.distance:.1f}")
         print(f"Window:     {screenshot(viewer, out / 'demo.png')}")

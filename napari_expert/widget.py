@@ -10,40 +10,31 @@ from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QComboBox,
     QFileDialog,
     QFormLayout,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from expert.errors import ExpertError
-from expert.matches import CHOICES, CONVENTION, is_head, sharpness, whereabouts
 from expert.schema import RESEARCH_USE
+from napari_expert.answer import AnswerPanel
 from napari_expert.orientation import volume_from_layer
-from napari_expert.plots import PrototypePlot
+from napari_expert.parts import combo, label
 from napari_expert.worker import ExplainJob
 
 if TYPE_CHECKING:
     import napari.viewer
-    import numpy as np
     from napari.layers import Layer
 
     from expert.bundle import Model
     from expert.explanation import Explanation
     from expert.schema import ModelInfo
-    from napari_expert.layers import Focus, Scene
+    from napari_expert.layers import Scene
 
 OPEN = "Open a model file…"
 STAGES = {
@@ -53,7 +44,6 @@ STAGES = {
     "match": "matching",
     "layers": "layers",
 }
-COLUMNS = ("#", "here", "in", "there", "share", "adds")
 OURS = "expert_scene"
 
 
@@ -101,10 +91,10 @@ class ExpertWidget(QScrollArea):
         column.setAlignment(Qt.AlignmentFlag.AlignTop)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.model_box = _combo("Model", "The model that answers. Its card stands below.")
-        self.card = _label()
-        self.layer_box = _combo("Image layer", "The image to explain.")
-        self.fit = _label()
+        self.model_box = combo("Model", "The model that answers. Its card stands below.")
+        self.card = label()
+        self.layer_box = combo("Image layer", "The image to explain.")
+        self.fit = label()
         self.top = QSpinBox()
         self.top.setRange(1, 8)
         self.top.setValue(3)
@@ -121,78 +111,23 @@ class ExpertWidget(QScrollArea):
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
         self.progress.hide()
-        self.error = _label("expert_error")
+        self.error = label("expert_error")
         self.error.setStyleSheet("QLabel { color: #D55E00; }")
         for widget in (self.run_button, self.progress, self.error):
             column.addWidget(widget)
-        self.result = QWidget()
-        column.addWidget(self.result)
-        self._build_result()
-        statement = _label()
+        self.answer = AnswerPanel()
+        column.addWidget(self.answer)
+        statement = label()
         statement.setText(RESEARCH_USE)
         statement.setStyleSheet("QLabel { font-weight: bold; }")
         column.addWidget(statement)
         self.error.hide()
-        self.result.hide()
         self.run_button.clicked.connect(self._run_or_cancel)
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._check_fit)
-
-    def _build_result(self) -> None:
-        column = QVBoxLayout(self.result)
-        column.setContentsMargins(0, 0, 0, 0)
-        self.answer = _label("expert_answer")
-        self.answer.setStyleSheet("QLabel { font-size: 15pt; font-weight: bold; }")
-        self.about = _label()
-        self.warnings = _label("expert_warnings")
-        self.warnings.setStyleSheet("QLabel { color: #E69F00; }")
-        self.find_button = QPushButton("Find the prototypes' images…")
-        self.find_button.setToolTip("Choose the folder with the data set this model was trained on; the run is then repeated.")
-        self.plot = PrototypePlot()
-        self.view_box = _combo("Plane", "Each plane of the head is explained by itself; the answer is their mean.")
-        self.choice_box = _combo(
-            "Patches", "Closest: where this image is most like what it was likened to. Most different: where it is least so."
-        )
-        self.choice_box.addItems(list(CHOICES))
-        self.matching = _label()
-        self.table = QTableWidget(0, len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(COLUMNS)
-        self.table.setAccessibleName("Matched patches")
-        self.table.setToolTip(
-            "here, there: centre of the patch in template mm (Right/Left, Anterior/Posterior of the commissure).\n"
-            "share: part of the patch that was matched there.\n"
-            "adds: what the patch adds to the distance from the prototype, in the label's unit."
-        )
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.setMinimumHeight(190)
-        self.focus_line = _label()
-        self.save_button = QPushButton("Save report…")
-        self.save_button.setToolTip("A self-contained HTML page and the explanation as JSON.")
-        self.clear_button = QPushButton("Clear result")
-        self.clear_button.setToolTip("Take the result away; your layers, grid and camera come back as they were.")
-        for widget in (self.answer, self.about, self.warnings, self.find_button, self.plot):
-            column.addWidget(widget)
-        form = QFormLayout()
-        form.addRow("Plane", self.view_box)
-        form.addRow("Patches", self.choice_box)
-        self.form = form
-        column.addLayout(form)
-        for widget in (self.matching, self.table, self.focus_line):
-            column.addWidget(widget)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.save_button)
-        buttons.addWidget(self.clear_button)
-        column.addLayout(buttons)
-        self.view_box.currentIndexChanged.connect(self._view_chosen)
-        self.choice_box.currentIndexChanged.connect(self._choice_chosen)
-        self.table.itemSelectionChanged.connect(self._row_chosen)
-        self.save_button.clicked.connect(self._save)
-        self.find_button.clicked.connect(self._find_images)
-        self.clear_button.clicked.connect(self.clear)
+        self.answer.find_asked.connect(self._find_images)
+        self.answer.save_asked.connect(self._save)
+        self.answer.clear_asked.connect(self.clear)
 
     def sizeHint(self) -> QSize:
         return QSize(375, 640)
@@ -407,39 +342,12 @@ class ExpertWidget(QScrollArea):
         source = self.layer
         self.clear()
         self.explanation = explanation
-        self.scene = Scene(self.viewer, explanation, on_focus=self._focused, on_gone=self._gone)
+        self.scene = Scene(self.viewer, explanation, on_focus=self.answer.show_focus, on_gone=self._gone)
         for number in range(self.layer_box.count()):
             if self.layer_box.itemData(number) is source:
                 self.layer_box.setCurrentIndex(number)
-        e = explanation
-        answer = f"{e.prediction:.1f} {e.unit}"
-        if e.interval is not None:
-            answer += f" ({_percent(e.interval.level)}: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
-        self.answer.setText(answer)
-        voices = int((e.shares > 0).sum())
-        shown = sum(match.share for match in e.prototypes)
-        text = f"{e.label_name}: the label of one prototype."
-        if voices > 1:
-            text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {_percent(shown)} of the weight."
-        if is_head(e):
-            text += f" {CONVENTION.capitalize()}."
-        self.about.setText(text)
-        self.warnings.setText("\n".join(f"⚠ {notice.message}" for notice in e.warnings))
-        self.warnings.setVisible(bool(e.warnings))
-        self.find_button.setVisible(any(notice.code == "prototype_image_missing" for notice in e.warnings))
-        self.plot.show_explanation(e)
-        for box in (self.view_box, self.choice_box):
-            box.blockSignals(True)
-        self.view_box.clear()
-        self.view_box.addItems([f"{view.name}: {view.prediction:.1f} {e.unit}" for view in e.views])
-        self.view_box.setCurrentIndex(self.scene.view)
-        self.choice_box.setCurrentIndex(0)
-        for box in (self.view_box, self.choice_box):
-            box.blockSignals(False)
-        self.form.setRowVisible(self.view_box, len(e.views) > 1)
-        self._fill_table()
-        self.result.show()
-        self.answered.emit(e)
+        self.answer.show_explanation(explanation, self.scene)
+        self.answered.emit(explanation)
 
     def clear(self) -> None:
         """Take the result away and put the viewer back as it was."""
@@ -448,69 +356,8 @@ class ExpertWidget(QScrollArea):
         self._gone()
 
     def _gone(self) -> None:
-        self.scene = None
-        self.explanation = None
-        self.plot.show_explanation(None)
-        self.table.setRowCount(0)
-        self.result.hide()
-
-    def _view_chosen(self, number: int) -> None:
-        if self.scene is not None and number >= 0:
-            self.scene.show_view(number)
-            self._fill_table()
-
-    def _choice_chosen(self) -> None:
-        if self.scene is not None:
-            self.scene.show_choice(CHOICES[self.choice_box.currentText()])
-            self._fill_table()
-
-    def _fill_table(self) -> None:
-        scene, e = self.scene, self.explanation
-        if scene is None or e is None:
-            return
-        head = is_head(e)
-        rows: list[tuple[Any, ...]] = []
-        for prototype, match in enumerate(e.prototypes):
-            for pair in scene.pairs(prototype):
-                source = whereabouts(e.views[scene.view], e.grid, pair.source, head)
-                target = whereabouts(e.views[scene.view], e.grid, pair.target, head)
-                rows.append((pair.number, source, f"#{match.rank}", target, pair.share, pair.contribution, pair.source))
-        rows.sort(key=lambda row: (row[0], row[2]))
-        self.table.blockSignals(True)
-        self.table.setSortingEnabled(False)
-        self.table.setRowCount(len(rows))
-        for line, row in enumerate(rows):
-            texts = (row[0], row[1], row[2], row[3], _percent(row[4]), f"{row[5]:.2f}")
-            for column, (text, value) in enumerate(zip(texts, row, strict=False)):
-                item = _Item(str(text), value)
-                item.setData(Qt.ItemDataRole.UserRole, row[6])
-                self.table.setItem(line, column, item)
-        self.table.setSortingEnabled(True)
-        self.table.sortItems(0)
-        self.table.clearSelection()
-        self.table.blockSignals(False)
-        sharp = sharpness(e, scene.view)
-        self.matching.setText(f"Matching: {_percent(sharp)} of a patch goes to its strongest partner, on average.")
-        self._focused(None)
-
-    def _row_chosen(self) -> None:
-        items = self.table.selectedItems()
-        if self.scene is not None and items:
-            self.scene.set_focus(0, int(items[0].data(Qt.ItemDataRole.UserRole)), pin=True)
-
-    def _focused(self, focus: Focus | None) -> None:
-        e, scene = self.explanation, self.scene
-        if e is None or scene is None or focus is None:
-            self.focus_line.setText("Point at a patch: its partners light up in every image. A click holds it.")
-            return
-        place = partial(whereabouts, e.views[scene.view], e.grid, head=is_head(e))
-        names = ["this image", *(f"#{match.rank}" for match in e.prototypes)]
-        parts = [
-            f"{names[number]} {place(int(share.argmax()))} ({_percent(share.max())}{_spread(share)})"
-            for number, share in enumerate(focus.shares)
-            if number != focus.cell and share.any()
-        ]
-        self.focus_line.setText(f"{names[focus.cell]} {place(focus.patch)} → " + "; ".join(parts))
+        self.scene = self.explanation = None
+        self.answer.forget()
 
     def _save(self) -> None:
         if self.explanation is None:
@@ -562,41 +409,3 @@ class ExpertWidget(QScrollArea):
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
-
-
-class _Item(QTableWidgetItem):
-    """Sorts by its value, not by its text."""
-
-    def __init__(self, text: str, value: Any) -> None:
-        super().__init__(text)
-        self.value = value
-
-    def __lt__(self, other: QTableWidgetItem) -> bool:
-        return bool(self.value < other.value) if isinstance(other, _Item) else bool(super().__lt__(other))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _spread(share: np.ndarray) -> str:
-    cells = 1 / float((share**2).sum())
-    return f", spread over {cells:.0f} patches" if cells >= 1.5 else ""
-
-
-def _label(name: str = "") -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setObjectName(name)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
-
-
-def _combo(name: str, tip: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setToolTip(tip)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(12)
-    return box

@@ -79,16 +79,16 @@ def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
     assert "will be registered" in panel.fit.text()
     run(panel, qtbot)
     result = panel.explanation
-    assert f"{result.prediction:.1f} years" in panel.answer.text()
+    assert f"{result.prediction:.1f} years" in panel.answer.headline.text()
     assert abs(result.prediction - 72) < 8
     assert [type(layer) for layer in viewer.layers[-3:]] == [Image, Vectors, Shapes]
     assert len(viewer.layers) == 1 + 3 * 4
     assert viewer.canvas.grid.enabled
     assert not viewer.layers["head"].visible
-    assert panel.table.rowCount() == 6 * 3
+    assert panel.answer.table.rowCount() == 6 * 3
     boxes = viewer.layers[-1]
     assert {"1", "2", "6", "R", "L"} <= set(boxes.features["text"])
-    statement = [label.text() for label in panel.findChildren(type(panel.answer))]
+    statement = [label.text() for label in panel.findChildren(type(panel.error))]
     assert RESEARCH_USE in statement
 
 
@@ -124,12 +124,12 @@ def test_contrast_moves_together(viewer, panel, explanation):
 
 def test_another_plane_shows_how_that_plane_was_matched(viewer, panel, explanation):
     panel.show_explanation(explanation)
-    panel.view_box.setCurrentIndex(0)
+    panel.answer.view_box.setCurrentIndex(0)
     np.testing.assert_array_equal(panel.scene.cells[0].image.data, explanation.views[0].image[::-1, ::-1])
     assert panel.scene.patches == chosen_patches(explanation, 0, "closest")
-    panel.choice_box.setCurrentIndex(2)
+    panel.answer.choice_box.setCurrentIndex(2)
     assert len(panel.scene.patches) > 6
-    assert panel.table.rowCount() == 3 * len(panel.scene.patches)
+    assert panel.answer.table.rowCount() == 3 * len(panel.scene.patches)
 
 
 def test_pointing_lights_up_the_partners(viewer, panel, explanation):
@@ -142,14 +142,14 @@ def test_pointing_lights_up_the_partners(viewer, panel, explanation):
         share = scene.focus.shares[number]
         assert alpha.argmax() == share.argmax()
         assert (alpha[share < 0.005] == 0).all()
-    assert "→" in panel.focus_line.text()
+    assert "→" in panel.answer.focus_line.text()
     scene.set_focus(None)
     assert not any(np.asarray(cell.wash.edge_color)[:, 3].any() for cell in scene.cells)
 
 
 def test_a_row_of_the_table_leads_to_its_patch(panel, explanation):
     panel.show_explanation(explanation)
-    panel.table.selectRow(4)
+    panel.answer.table.selectRow(4)
     assert panel.scene.pinned
     assert panel.scene.focus.cell == 0
     assert panel.scene.focus.patch in panel.scene.patches
