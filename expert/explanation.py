@@ -74,7 +74,6 @@ class Notice(_Frozen):
         "poor_registration",
         "orientation_unknown",
         "spacing_unknown",
-        "out_of_label_range",
         "collapsed_model",
         "views_disagree",
         "prototype_image_missing",

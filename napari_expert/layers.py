@@ -330,7 +330,7 @@ class Scene:
             match = e.prototypes[cell - 1]
             differs = abs(match.label - match.source_label) >= 0.5
             label = f"{match.label:.0f} (image: {match.source_label:.0f})" if differs else f"{match.label:.0f}"
-            title = f"#{match.rank} · {label} {e.unit} · {100 * match.views[self.view].share:.0f} %"
+            title = f"#{match.rank} · {label} {e.unit} · {100 * match.share:.0f} %"
         marks = [_text(title, (-0.55 * TITLE_MM / step, columns / 2))]
         if cell and e.prototypes[cell - 1].image is None:
             marks.append(_text("image not at hand", (rows / 2, columns / 2)))
