@@ -48,7 +48,8 @@ class Backbone(nn.Module):
         if architecture.pool > 1:
             self.features.add_module("pool", pooling(architecture.pool))
         if architecture.dimensions == 2:
-            self.features.to(memory_format=torch.channels_last)  # a quarter faster on the CPU
+            # A quarter faster on the CPU.
+            self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.add_on_layers = nn.Sequential(
             convolution(widths[-1], architecture.channels, 1),
             nn.ReLU(),

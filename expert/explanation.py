@@ -93,6 +93,9 @@ class View(_Frozen):
     fallback: bool = Field(description="no prototype in radius: the nearest one answered")
     distances: Array = Field(description="(P,) label units")
     shares: Array = Field(description="(P,) share of each prototype in this view's prediction; sums to 1")
+    contributions: Array = Field(
+        description="(P, M) what each patch adds to the distance from each prototype, label units; rows sum to `distances`"
+    )
 
 
 class ViewMatch(_Frozen):

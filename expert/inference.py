@@ -221,6 +221,7 @@ def explain(
                 fallback=bool(result.fallbacks[n]),
                 distances=result.distances[n],
                 shares=result.view_shares[n],
+                contributions=result.scale * (result.flow[n] * result.cost[n]).sum(axis=-1),
             )
             for n in range(len(prepared.images))
         ),

@@ -1,7 +1,8 @@
 """Which patch goes with which, and where it is drawn: what viewer and report show of an `Explanation`, without any window.
 
-A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. Heads are drawn in the radiological
-convention (front up, the patient's right on the left), plain images as they are.
+A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. A *plane* is what of a view is drawn at
+once: the whole of a 2D view, one slice of a 3D one. Heads are drawn in the radiological convention (front up, the patient's
+right on the left) unless another is asked for, plain images as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from expert.explanation import Explanation, View
 
 CONVENTION = "radiological: the patient's right is on the left"
+NEUROLOGICAL = "neurological: the patient's right is on the right"
 Choice = Literal["closest", "different", "all"]
 CHOICES: dict[str, Choice] = {"closest six": "closest", "most different six": "different", "all of the brain": "all"}
 COUNT = 6
@@ -27,13 +29,26 @@ FAINT = 0.1
 
 
 @dataclass(frozen=True)
+class Plane:
+    """What of an explanation is drawn at once."""
+
+    view: int
+    """0-based among the explanation's views."""
+    slice: int | None
+    """Along the first axis of a 3D view; None for a 2D view, which is drawn whole."""
+    position_mm: float | None
+    """Height above the anterior commissure; None for a plain image."""
+    name: str
+
+
+@dataclass(frozen=True)
 class Pair:
     """A patch of the subject and the patch of one prototype that took most of it."""
 
     number: int
     """1-based, the same for the subject and all prototypes."""
     source: int
-    """Patch of the subject, 0-based in row-major order of the grid."""
+    """Patch of the subject, 0-based in C order of the grid."""
     target: int
     """Patch of the prototype."""
     share: float
@@ -46,23 +61,57 @@ class Pair:
     """What the whole patch adds to the distance, label units."""
 
 
+# --- planes -------------------------------------------------------------------------------------------------------------
+def planes(explanation: Explanation) -> tuple[Plane, ...]:
+    """Everything of an explanation that can be drawn: its 2D views, or the slices of a 3D view that have something in them."""
+    out = []
+    for number, view in enumerate(explanation.views):
+        if view.image.ndim == 2:
+            out.append(Plane(number, None, view.position_mm, view.name))
+            continue
+        for index in np.flatnonzero(view.image.any(axis=(1, 2))):
+            height = float((view.affine @ [index, 0, 0, 1])[2])
+            out.append(Plane(number, int(index), height, f"z = {height:+.0f} mm"))
+    return tuple(out)
+
+
+def middle_plane(explanation: Explanation) -> int:
+    """Index into `planes` of the one to begin with."""
+    return len(planes(explanation)) // 2
+
+
+def plane_image(image: np.ndarray, plane: Plane) -> np.ndarray:
+    """(rows, columns) of a view's (or prototype's) image that lie in the plane."""
+    return image if plane.slice is None else image[plane.slice]
+
+
+def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:
+    """(rows, columns) indices of the patches that the plane cuts, as they lie in it."""
+    grid = explanation.grid
+    numbers = np.arange(int(np.prod(grid))).reshape(grid)
+    return numbers if plane.slice is None else numbers[plane.slice * grid[0] // explanation.view_shape[0]]
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------------
 def foreground(view: View) -> np.ndarray:
     """(M,) bool: patches with something in them."""
     return np.asarray(view.mass >= EMPTY / len(view.mass))
 
 
-def chosen_patches(explanation: Explanation, view: int, choice: Choice) -> list[int]:
+def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> list[int]:
     """Patches of the subject to number, in the order of their numbers.
 
     "closest" and "different" rank by the transported cost per mass, averaged over the shown prototypes by their shares: the
     patches in which the subject is most, or least, like what it was likened to.
     """
-    shown = explanation.views[view]
-    candidates = np.flatnonzero(foreground(shown))
+    shown = explanation.views[plane.view]
+    inside = np.zeros(len(shown.mass), dtype=bool)
+    inside[patches_in_plane(explanation, plane).ravel()] = True
+    candidates = np.flatnonzero(foreground(shown) & inside)
     if choice == "all":
         return [int(patch) for patch in candidates]
     weights = np.array([match.share for match in explanation.prototypes]) + 1e-9
-    costs = np.array([match.views[view].contributions for match in explanation.prototypes])
+    costs = np.array([match.views[plane.view].contributions for match in explanation.prototypes])
     unlike = (weights[:, None] * costs).sum(0) / weights.sum() / np.maximum(shown.mass, 1e-12)
     ranked = candidates[np.argsort(unlike[candidates] * (1 if choice == "closest" else -1), kind="stable")]
     return [int(patch) for patch in ranked[:COUNT]]
@@ -75,19 +124,23 @@ def pairs(explanation: Explanation, view: int, prototype: int, patches: list[int
     for number, source in enumerate(patches, 1):
         row = match.matches(source)
         target = int(row.argmax())
-        spread = 1 / float((row**2).sum()) if row.any() else 0.0
         out.append(
             Pair(
                 number,
                 source,
                 target,
                 float(row[target]),
-                spread,
+                spread(row),
                 float(match.cost[source, target]),
                 float(contributions[source]),
             )
         )
     return out
+
+
+def spread(shares: np.ndarray) -> float:
+    """Over how many patches shares (M,) that sum to 1 are spread: the inverse participation ratio; 0 for none at all."""
+    return 1 / float((shares**2).sum()) if shares.any() else 0.0
 
 
 def partners(explanation: Explanation, view: int, cell: int, patch: int) -> list[np.ndarray]:
@@ -117,9 +170,10 @@ def partners(explanation: Explanation, view: int, cell: int, patch: int) -> list
         if number == cell:
             out.append(own)
             continue
-        flow = match.flow.astype(float)
-        rows = flow / np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
-        out.append(subject @ rows)
+        rows = np.flatnonzero(subject)
+        flow = match.flow[rows].astype(float)
+        flow /= np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
+        out.append(subject[rows] @ flow)
     return out
 
 
@@ -130,51 +184,56 @@ def sharpness(explanation: Explanation, view: int) -> float:
     return float(np.mean(best)) if best else 0.0
 
 
+# --- where it is drawn --------------------------------------------------------------------------------------------------
 def is_head(explanation: Explanation) -> bool:
     """Whether the views lie in template space (heads), not in a plain image."""
     return explanation.registration is not None
 
 
 def display(image: np.ndarray, head: bool) -> np.ndarray:
-    """A view as it is drawn: heads turned from (A, R) to (P, L)."""
+    """A plane as it is drawn: heads turned from (A, R) to (P, L)."""
     return image[::-1, ::-1] if head else image
 
 
 def edge_letters(head: bool) -> dict[str, str]:
-    """Letters for the edges of a view as it is drawn, side to letter; none for plain images."""
+    """Letters for the edges of a plane as it is drawn, side to letter; none for plain images."""
     return {"left": "R", "right": "L", "top": "A", "bottom": "P"} if head else {}
 
 
-def patch_at(view: View, grid: tuple[int, ...], index: tuple[float, float], head: bool) -> int | None:
+def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float]) -> int | None:
     """The patch under an index of the picture *as drawn* (row, column; see `display`), or None outside it."""
-    shape = np.array(view.image.shape)
+    numbers = patches_in_plane(explanation, plane)
+    shape = np.array(explanation.view_shape[-2:])
     place = np.rint(np.asarray(index)).astype(int)
     if (place < 0).any() or (place >= shape).any():
         return None
-    if head:
+    if is_head(explanation):
         place = shape - 1 - place
-    row, column = place * np.array(grid) // shape
-    return int(row * grid[1] + column)
+    row, column = place * np.array(numbers.shape) // shape
+    return int(numbers[row, column])
 
 
-def box(view: View, grid: tuple[int, ...], patch: int, head: bool, inset: float = 0.0) -> np.ndarray:
+def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
     """(4, 2) corners of a patch in indices of the picture as drawn, from the top left one clockwise."""
-    shape = np.array(view.image.shape, dtype=float)
-    size = shape / np.array(grid)
-    start = np.array(divmod(patch, grid[1])) * size
-    if head:
+    shape, cells = np.array(explanation.view_shape[-2:], dtype=float), np.array(explanation.grid[-2:])
+    size = shape / cells
+    start = np.array(divmod(patch % int(cells.prod()), int(cells[1]))) * size
+    if is_head(explanation):
         start = shape - start - size
     (top, left), (bottom, right) = start - 0.5 + inset, start + size - 0.5 - inset
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
 
-def whereabouts(view: View, grid: tuple[int, ...], patch: int, head: bool) -> str:
-    """Where a patch lies, for people: side and depth in template mm for heads ("L 30 · P 62"), row and column else."""
-    row, column = divmod(patch, grid[1])
-    if not head:
-        return f"row {row + 1}, column {column + 1}"
-    shape = np.array(view.image.shape)
-    center = (np.array([row, column]) + 0.5) * shape / np.array(grid) - 0.5
-    right, front = (view.affine @ [center[0], center[1], 0, 1])[:2]
+def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
+    """Where a patch lies, for people: side, depth and (3D) height in template mm for heads ("L 30 · P 62"), row and column else."""
+    place = np.array(np.unravel_index(patch, explanation.grid))
+    if not is_head(explanation):
+        return " ".join(f"{word} {n + 1}" for word, n in zip(("row", "column"), place, strict=True)).replace(" c", ", c")
+    center = (place + 0.5) * np.array(explanation.view_shape) / np.array(explanation.grid) - 0.5
+    index = np.ones(4)
+    index[:3] = 0
+    index[: len(center)] = center
+    right, front, top = (explanation.views[view].affine @ index)[:3]
     side = "mid" if abs(right) < 0.5 else f"{'R' if right > 0 else 'L'} {abs(right):.0f}"
-    return f"{side} · {'A' if front >= 0 else 'P'} {abs(front):.0f}"
+    height = "" if len(center) == 2 else f" · {'S' if top >= 0 else 'I'} {abs(top):.0f}"
+    return f"{side} · {'A' if front >= 0 else 'P'} {abs(front):.0f}{height}"

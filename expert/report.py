@@ -17,12 +17,17 @@ from expert.matches import (
     COLORS,
     CONVENTION,
     FAINT,
+    Plane,
     box,
     chosen_patches,
     display,
     edge_letters,
     is_head,
+    middle_plane,
     pairs,
+    patches_in_plane,
+    plane_image,
+    planes,
     sharpness,
     whereabouts,
 )
@@ -69,30 +74,29 @@ def write_report(
 
 
 def _content(e: Explanation, model: ModelInfo | None, source: str | None) -> dict[str, Any]:
-    head, view = is_head(e), len(e.views) // 2
-    shown = e.views[view]
-    patches = chosen_patches(e, view, "closest")
+    head, plane = is_head(e), planes(e)[middle_plane(e)]
+    patches = chosen_patches(e, plane, "closest")
     rows = [
         {
             "pair": pair,
             "rank": match.rank,
             "color": COLORS[(pair.number - 1) % len(COLORS)],
-            "source": whereabouts(shown, e.grid, pair.source, head),
-            "target": whereabouts(shown, e.grid, pair.target, head),
+            "source": whereabouts(e, plane.view, pair.source),
+            "target": whereabouts(e, plane.view, pair.target),
         }
         for number, match in enumerate(e.prototypes)
-        for pair in pairs(e, view, number, patches)
+        for pair in pairs(e, plane.view, number, patches)
     ]
     return {
         "e": e,
         "head": head,
         "convention": CONVENTION,
-        "view": shown,
-        "figures": [_figure(e, view, number, patches) for number in range(len(e.prototypes))],
+        "plane": plane,
+        "figures": [_figure(e, plane, number, patches) for number in range(len(e.prototypes))],
         "rows": rows,
         "plot": _plot(e),
         "voices": int((e.shares > 0).sum()),
-        "sharpness": sharpness(e, view),
+        "sharpness": sharpness(e, plane.view),
         "model": model,
         "source": source,
         "date": datetime.date.today().isoformat(),
@@ -107,29 +111,29 @@ def _png(image: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _figure(e: Explanation, view: int, number: int, patches: list[int]) -> dict[str, Any]:
+def _figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> dict[str, Any]:
     """Subject and one prototype side by side: pixel coordinates of an SVG whose unit is a pixel of the input."""
-    head, shown, match = is_head(e), e.views[view], e.prototypes[number]
-    height, width = shown.image.shape
+    head, match, visible = is_head(e), e.prototypes[number], patches_in_plane(e, plane)
+    height, width = e.view_shape[-2:]
     across = width + GAP
     boxes, lines, numerals = [], [], []
-    for pair in pairs(e, view, number, patches):
+    for pair in pairs(e, plane.view, number, patches):
         color = COLORS[(pair.number - 1) % len(COLORS)]
-        left = box(shown, e.grid, pair.source, head, inset=1) + 0.5
+        left = box(e, pair.source, inset=1) + 0.5
         boxes.append({"x": left[0, 1], "y": left[0, 0], "color": color, "width": 1.4, "opacity": 1})
         numerals.append({"x": left[0, 1] + 2.5, "y": left[0, 0] + 11, "color": color, "text": pair.number})
-        shares = match.views[view].matches(pair.source)
+        shares = match.views[plane.view].matches(pair.source)
         start = left.mean(axis=0)
-        for target in np.flatnonzero(shares >= FAINT):
+        for target in np.intersect1d(np.flatnonzero(shares >= FAINT), visible):
             share = float(shares[target])
-            right = box(shown, e.grid, int(target), head, inset=1) + np.array([0.5, 0.5 + across])
+            right = box(e, int(target), inset=1) + np.array([0.5, 0.5 + across])
             end = right.mean(axis=0)
             opacity = 0.25 + 0.75 * share
             boxes.append({"x": right[0, 1], "y": right[0, 0], "color": color, "width": 0.4 + share, "opacity": opacity})
             lines.append({"x1": start[1], "y1": start[0], "x2": end[1], "y2": end[0], "color": color, "width": 1.6 * share})
             if target == pair.target:
                 numerals.append({"x": right[0, 1] + 2.5, "y": right[0, 0] + 11, "color": color, "text": pair.number})
-    side = np.array(shown.image.shape) / np.array(e.grid) - 2
+    side = np.array(e.view_shape[-2:]) / np.array(e.grid[-2:]) - 2
     places = {
         "left": (6, height / 2), "right": (width - 6, height / 2), "top": (width / 2, 9), "bottom": (width / 2, height - 3),
     }  # fmt: skip
@@ -144,8 +148,8 @@ def _figure(e: Explanation, view: int, number: int, patches: list[int]) -> dict[
         "width": width,
         "across": across,
         "box": (float(side[1]), float(side[0])),
-        "subject": _png(display(shown.image, head)),
-        "prototype": None if match.image is None else _png(display(match.image, head)),
+        "subject": _png(display(plane_image(e.views[plane.view].image, plane), head)),
+        "prototype": None if match.image is None else _png(display(plane_image(match.image, plane), head)),
         "boxes": boxes,
         "lines": lines,
         "numerals": numerals,

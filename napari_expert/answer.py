@@ -155,12 +155,11 @@ class AnswerPanel(QWidget):
         scene, e = self.scene, self.explanation
         if scene is None or e is None:
             return
-        head = is_head(e)
         rows: list[tuple[Any, ...]] = []
         for prototype, match in enumerate(e.prototypes):
             for pair in scene.pairs(prototype):
-                source = whereabouts(e.views[scene.view], e.grid, pair.source, head)
-                target = whereabouts(e.views[scene.view], e.grid, pair.target, head)
+                source = whereabouts(e, scene.view, pair.source)
+                target = whereabouts(e, scene.view, pair.target)
                 rows.append((pair.number, source, f"#{match.rank}", target, pair.share, pair.contribution, pair.source))
         rows.sort(key=lambda row: (row[0], row[2]))
         self.table.blockSignals(True)
@@ -191,7 +190,7 @@ class AnswerPanel(QWidget):
         if e is None or scene is None or focus is None:
             self.focus_line.setText("Point at a patch: its partners light up in every image. A click holds it.")
             return
-        place = partial(whereabouts, e.views[scene.view], e.grid, head=is_head(e))
+        place = partial(whereabouts, e, scene.view)
         names = ["this image", *(f"#{match.rank}" for match in e.prototypes)]
         parts = [
             f"{names[number]} {place(int(share.argmax()))} ({_percent(share.max())}{_spread(share)})"

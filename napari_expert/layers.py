@@ -26,6 +26,7 @@ from expert.matches import (
     is_head,
     pairs,
     partners,
+    planes,
 )
 from napari_expert.linking import Linking
 from napari_expert.orientation import placement
@@ -117,7 +118,7 @@ class Scene:
     @property
     def patches(self) -> list[int]:
         """The subject's numbered patches, in the order of their numbers."""
-        return chosen_patches(self.explanation, self.view, self.choice)
+        return chosen_patches(self.explanation, planes(self.explanation)[self.view], self.choice)
 
     def pairs(self, prototype: int) -> list[Pair]:
         """The numbered pairs with the prototype (0-based among those shown)."""
@@ -194,7 +195,7 @@ class Scene:
 
     # --- making --------------------------------------------------------------------------------------------------------
     def _make_cell(self, number: int) -> Cell:
-        shown, grid = self.explanation.views[self.view], self.explanation.grid
+        shown = self.explanation.views[self.view]
         place = placement(shown, self.head)
         if number == 0:
             data, name = shown.image, "subject"
@@ -211,7 +212,7 @@ class Scene:
             metadata={"expert_scene": True},
             **place,
         )
-        corners = np.array([box(shown, grid, patch, self.head, inset=1.0) for patch in range(len(shown.mass))])
+        corners = np.array([box(self.explanation, patch, inset=1.0) for patch in range(len(shown.mass))])
         middle = corners.mean(axis=1)
         start = np.column_stack([middle[:, 0], corners[:, 0, 1]])
         along = np.column_stack([np.zeros(len(start)), corners[:, 1, 1] - corners[:, 0, 1]])
@@ -283,12 +284,11 @@ class Scene:
         return _rgba(COLORS[patches.index(patch) % len(COLORS)])
 
     def _draw(self) -> None:
-        shown, grid = self.explanation.views[self.view], self.explanation.grid
         patches = self.patches
         marks = self._captions(0)
         for number, patch in enumerate(patches, 1):
             color = _rgba(COLORS[(number - 1) % len(COLORS)])
-            corners = box(shown, grid, patch, self.head, inset=1.0)
+            corners = box(self.explanation, patch, inset=1.0)
             marks += [_Mark(corners, color, 1.0), self._numeral(corners, number, color, 0)]
         _fill(self.cells[0].boxes, marks, self._text_size())
         for cell in range(1, len(self.cells)):
@@ -300,11 +300,11 @@ class Scene:
                 for target in np.flatnonzero(shares >= FAINT):
                     # Several patches may go to one: their boxes nest, their numbers stand side by side.
                     rank = crowd[target] = crowd.get(target, -1) + 1
-                    corners = box(shown, grid, int(target), self.head, inset=1.0 + 2.0 * min(rank, 4))
+                    corners = box(self.explanation, int(target), inset=1.0 + 2.0 * min(rank, 4))
                     share = float(shares[target])
                     marks.append(_Mark(corners, (*color[:3], 0.25 + 0.75 * share), 0.3 + 1.2 * share))
                     if target == pair.target:
-                        outer = box(shown, grid, int(target), self.head, inset=1.0)
+                        outer = box(self.explanation, int(target), inset=1.0)
                         marks.append(self._numeral(outer, pair.number, color, rank))
             _fill(self.cells[cell].boxes, marks, self._text_size())
         self._wash()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expert.matches import patch_at
+from expert.matches import patch_at, planes
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,7 +45,7 @@ class Linking:
             return None
         image = scene.cells[0].image
         row, column = (np.array(event.position[-2:]) - image.translate[-2:]) / image.scale[-2:]
-        patch = patch_at(scene.explanation.views[scene.view], scene.explanation.grid, (row, column), scene.head)
+        patch = patch_at(scene.explanation, planes(scene.explanation)[scene.view], (row, column))
         return None if patch is None else (cell, patch)
 
     def _moved(self, viewer: ViewerModel, event: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import expert
 from expert.errors import Cancelled, InputError
-from expert.matches import box, chosen_patches, pairs, partners, patch_at, whereabouts
+from expert.matches import box, chosen_patches, pairs, partners, patch_at, planes, whereabouts
 from expert.schema import RESEARCH_USE
 from expert.volume import Volume
 
@@ -90,7 +90,7 @@ def test_orientation_unknown_is_said(model, head):
 
 def test_partners_follow_the_plan(explanation):
     view = 2
-    patch = chosen_patches(explanation, view, "closest")[0]
+    patch = chosen_patches(explanation, planes(explanation)[view], "closest")[0]
     subject, *others = partners(explanation, view, 0, patch)
     assert subject[patch] == 1
     for match, share in zip(explanation.prototypes, others, strict=True):
@@ -104,30 +104,49 @@ def test_partners_follow_the_plan(explanation):
 
 def test_background_is_not_numbered(explanation):
     for choice in ("closest", "different", "all"):
-        for patch in chosen_patches(explanation, 2, choice):
+        for patch in chosen_patches(explanation, planes(explanation)[2], choice):
             assert explanation.views[2].mass[patch] > 0.3 / len(explanation.views[2].mass)
-    assert len(chosen_patches(explanation, 2, "closest")) == 6
+    assert len(chosen_patches(explanation, planes(explanation)[2], "closest")) == 6
 
 
 def test_boxes_lie_where_the_mouse_finds_them(explanation):
-    view = explanation.views[0]
-    for head in (True, False):
-        for patch in range(len(view.mass)):
-            corners = box(view, explanation.grid, patch, head)
-            center = corners.mean(axis=0)
-            assert patch_at(view, explanation.grid, tuple(center), head) == patch
-            assert patch_at(view, explanation.grid, tuple(corners[0] + 0.6), head) == patch
-        assert patch_at(view, explanation.grid, (-5.0, 3.0), head) is None
+    plain = explanation.model_copy(update={"registration": None})
+    for e in (explanation, plain):
+        plane = planes(e)[0]
+        for patch in range(len(e.views[0].mass)):
+            corners = box(e, patch)
+            assert patch_at(e, plane, tuple(corners.mean(axis=0))) == patch
+            assert patch_at(e, plane, tuple(corners[0] + 0.6)) == patch
+        assert patch_at(e, plane, (-5.0, 3.0)) is None
 
 
 def test_heads_are_drawn_radiologically(explanation):
-    view, grid = explanation.views[0], explanation.grid
+    view = explanation.views[0]
     last = len(view.mass) - 1  # the most anterior row, the rightmost column in (A, R)
-    assert whereabouts(view, grid, last, True).startswith("R ")
-    assert " A " in whereabouts(view, grid, last, True)
-    corners = box(view, grid, last, True)
+    assert whereabouts(explanation, 0, last).startswith("R ")
+    assert " A " in whereabouts(explanation, 0, last)
+    corners = box(explanation, last)
     assert corners[:, 1].max() < view.image.shape[1] / 2  # the patient's right is drawn on the left
     assert corners[:, 0].max() < view.image.shape[0] / 2  # the front is drawn at the top
+
+
+def test_the_patches_that_speak_add_up(explanation):
+    from expert.speaking import between, for_answer, for_prototype
+
+    e = explanation
+    for number, view in enumerate(e.views):
+        np.testing.assert_allclose(view.contributions.sum(axis=1), view.distances, rtol=1e-9)
+        first, second = e.prototypes[0].index, e.prototypes[1].index
+        np.testing.assert_allclose(view.contributions[first], e.prototypes[0].views[number].contributions, rtol=1e-9)
+        assert for_prototype(e, number, first).sum() == pytest.approx(0, abs=1e-5)
+        gap = view.distances[second] - view.distances[first]
+        assert between(e, number, first, second).sum() == pytest.approx(gap, abs=1e-9)
+        # The pull of a patch is the slope of the answer along it: tried with one patch that counts 0.1 % more.
+        patch = int(np.abs(for_answer(e, number)).argmax())
+        distances = view.distances + 1e-3 * view.contributions[:, patch]
+        weights = np.exp(-(distances**2) / (2 * (e.radius / 3) ** 2)) * (view.shares > 0)
+        moved = float(weights @ e.labels / weights.sum()) - view.prediction
+        assert moved == pytest.approx(1e-3 * for_answer(e, number)[patch], rel=0.02)
 
 
 class Links(html.parser.HTMLParser):
@@ -151,7 +170,7 @@ def test_the_report_needs_nothing_else_and_says_what_it_must(explanation, model,
     links.feed(page)
     assert links.found
     assert all(link.startswith("data:image/png;base64,") for link in links.found)
-    pair = pairs(explanation, 2, 0, chosen_patches(explanation, 2, "closest"))[0]
+    pair = pairs(explanation, 2, 0, chosen_patches(explanation, planes(explanation)[2], "closest"))[0]
     assert re.search(rf"{100 * pair.share:.0f} %", page)
 
 

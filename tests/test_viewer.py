@@ -10,7 +10,7 @@ import pytest
 from napari.layers import Image, Shapes, Vectors
 
 import expert
-from expert.matches import chosen_patches
+from expert.matches import chosen_patches, planes
 from expert.schema import RESEARCH_USE
 from napari_expert.orientation import AFFINE, layer_arguments, volume_from_layer
 from napari_expert.readers import get_reader
@@ -126,7 +126,7 @@ def test_another_plane_shows_how_that_plane_was_matched(viewer, panel, explanati
     panel.show_explanation(explanation)
     panel.answer.view_box.setCurrentIndex(0)
     np.testing.assert_array_equal(panel.scene.cells[0].image.data, explanation.views[0].image[::-1, ::-1])
-    assert panel.scene.patches == chosen_patches(explanation, 0, "closest")
+    assert panel.scene.patches == chosen_patches(explanation, planes(explanation)[0], "closest")
     panel.answer.choice_box.setCurrentIndex(2)
     assert len(panel.scene.patches) > 6
     assert panel.answer.table.rowCount() == 3 * len(panel.scene.patches)

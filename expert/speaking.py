@@ -1,0 +1,71 @@
+"""Which patches speak: for the answer, for one prototype, for one prototype rather than another.
+
+All of them are read off the exact split of each distance over the image's patches, ``d_p = sum_i c_pi``
+(`expert.explanation.View.contributions`); nothing is estimated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
+
+
+def for_answer(explanation: Explanation, view: int) -> np.ndarray:
+    """How far each patch pulls the answer up (+) or down (-).
+
+    With the weights ``w_p = exp(-d_p^2 / (2 s^2))``, ``s = r / 3``, the answer moves with the distances as
+    ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. A patch's pull is that slope times what the patch adds to each distance: to
+    first order, the change of the answer if the patch counted twice.
+
+    Parameters
+    ----------
+    explanation : from `expert.explain`
+    view : 0-based
+
+    Returns
+    -------
+    (M,)  label units; all 0 where the nearest prototype alone answers (it is a step, nothing pulls)
+
+    Source: gradient times input (Shrikumar et al., 2016) on the patches' parts of the distances.
+    """
+    shown = explanation.views[view]
+    if shown.fallback:
+        return np.zeros(len(shown.mass))
+    slope = -shown.distances / (explanation.radius / 3) ** 2 * shown.shares * (explanation.labels - shown.prediction)
+    return np.asarray(slope @ shown.contributions)
+
+
+def for_prototype(explanation: Explanation, view: int, prototype: int) -> np.ndarray:
+    """Where the image is more (+) or less (-) like a prototype than it is on the whole.
+
+    Parameters
+    ----------
+    explanation, view : as in `for_answer`
+    prototype : index among *all* prototypes of the model (`PrototypeMatch.index`)
+
+    Returns
+    -------
+    (M,)  ``d_p m_i - c_pi`` with the patch's mass m_i; label units; sums to 0
+    """
+    shown = explanation.views[view]
+    return np.asarray(shown.distances[prototype] * shown.mass - shown.contributions[prototype])
+
+
+def between(explanation: Explanation, view: int, prototype: int, other: int) -> np.ndarray:
+    """Which patches speak for a prototype (+) rather than for another (-).
+
+    Parameters
+    ----------
+    explanation, view : as in `for_answer`
+    prototype, other : indices among all prototypes of the model
+
+    Returns
+    -------
+    (M,)  ``c_qi - c_pi``; label units; sums to the difference of the two distances, ``d_q - d_p``
+    """
+    shown = explanation.views[view]
+    return np.asarray(shown.contributions[other] - shown.contributions[prototype])
