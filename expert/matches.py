@@ -225,7 +225,7 @@ def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
 
 
 def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
-    """Where a patch lies, for people: side, depth and (3D) height in template mm for heads ("L 30 · P 62"), row and column else."""
+    """Where a patch lies, for people: side, depth and height (3D) in template mm ("L 30 · P 62"), or row and column."""
     place = np.array(np.unravel_index(patch, explanation.grid))
     if not is_head(explanation):
         return " ".join(f"{word} {n + 1}" for word, n in zip(("row", "column"), place, strict=True)).replace(" c", ", c")
