@@ -234,6 +234,7 @@ def explain(
             acceptable=registration.acceptable,
         ),
         warnings=_warnings(model, volume, prepared, result, prototypes),
+        input_sha256=volume.fingerprint(),
         model_name=info.name,
         model_version=info.version,
         model_sha256=model.sha256,

@@ -143,40 +143,6 @@ def spread(shares: np.ndarray) -> float:
     return 1 / float((shares**2).sum()) if shares.any() else 0.0
 
 
-def partners(explanation: Explanation, view: int, cell: int, patch: int) -> list[np.ndarray]:
-    """Where one patch's mass lies in every cell.
-
-    Parameters
-    ----------
-    explanation, view : what is shown
-    cell : 0 for a patch of the subject, n for one of the n-th prototype
-    patch : 0-based
-
-    Returns
-    -------
-    one (M,) array per cell, each of which sums to 1 (or is 0). A prototype's patch leads back to the subject along its column
-    of the plan, and from there, patch by patch, to the other prototypes.
-    """
-    matches = [match.views[view] for match in explanation.prototypes]
-    count = len(explanation.views[view].mass)
-    own = np.zeros(count)
-    own[patch] = 1.0
-    if cell == 0:
-        return [own, *(match.matches(patch) for match in matches)]
-    column = matches[cell - 1].flow[:, patch].astype(float)
-    subject = column / column.sum() if column.sum() > 0 else column
-    out = [subject]
-    for number, match in enumerate(matches, 1):
-        if number == cell:
-            out.append(own)
-            continue
-        rows = np.flatnonzero(subject)
-        flow = match.flow[rows].astype(float)
-        flow /= np.maximum(flow.sum(axis=1, keepdims=True), 1e-300)
-        out.append(subject[rows] @ flow)
-    return out
-
-
 def sharpness(explanation: Explanation, view: int) -> float:
     """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0 to 1."""
     patches = np.flatnonzero(foreground(explanation.views[view]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,13 @@ class Volume:
             return f"{size}, spacing unknown"
         steps = [f"{s:.3g}" for s in self.spacing]
         return f"{size}, {steps[0] if len(set(steps)) == 1 else '×'.join(steps)} mm"
+
+    def fingerprint(self) -> str:
+        """sha256 of the voxels with axes nearest to R, A, S: recognises the same image in another file or axis order."""
+        data = np.ascontiguousarray(self.canonical().data)
+        digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
+        digest.update(data.tobytes())
+        return digest.hexdigest()
 
     def canonical(self) -> Volume:
         """The same voxels with array axes nearest to R, A, S (flipped and permuted, never resampled)."""

@@ -2,219 +2,386 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QButtonGroup,
     QFormLayout,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from expert.matches import CHOICES, CONVENTION, is_head, sharpness, whereabouts
-from napari_expert.parts import combo, label
+from expert import speaking
+from expert.matches import CHOICES, CONVENTION, NEUROLOGICAL, Choice, sharpness, spread, whereabouts
+from napari_expert.parts import Label, SortedItem, combo, fill_combo, menu_button, percent
 from napari_expert.plots import PrototypePlot
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from expert.explanation import Explanation
-    from napari_expert.layers import Focus, Scene
+    from expert.board import Board
+    from napari_expert.layers import Focus, Mode, Scene
 
 COLUMNS = ("#", "here", "in", "there", "share", "adds")
+MODES: dict[Mode, tuple[str, str]] = {
+    "grid": ("Grid", "Every picture in a box of its own (Shift-G)."),
+    "lines": ("Lines", "The image beside one prototype, matched patches joined by lines (Shift-M)."),
+    "own": ("Own space", "The original image with the patches and what they say, where they are (Shift-O)."),
+}
+PATCH, CELL = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
 class AnswerPanel(QWidget):
-    """Shows one explanation and steers its scene; hidden while there is none."""
+    """Shows what a scene shows, in words, and steers it; hidden while there is none."""
 
     find_asked = Signal()
     """The images of the prototypes are to be looked for."""
-    save_asked = Signal()
+    save_asked = Signal(str)
+    """ "report", "explanation", "table" or "layers" is to be saved."""
+    compare_asked = Signal(str)
+    """With the "previous" answer or a "saved" one."""
     clear_asked = Signal()
+    mode_asked = Signal(str)
+    changed = Signal()
+    """Other patches are numbered, or other values colour them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.explanation: Explanation | None = None
         self.scene: Scene | None = None
         self._build()
         self.hide()
 
+    # --- building ------------------------------------------------------------------------------------------------------
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        self.headline = label("expert_answer")
-        self.headline.setStyleSheet("QLabel { font-size: 15pt; font-weight: bold; }")
-        self.about = label()
-        self.warnings = label("expert_warnings")
-        self.warnings.setStyleSheet("QLabel { color: #E69F00; }")
+        self.headline = Label("expert_answer", style="font-size: 15pt; font-weight: bold;")
+        self.about = Label()
+        self.warnings = Label("expert_warnings", "warning")
         self.find_button = QPushButton("Find the prototypes' images…")
         self.find_button.setToolTip("Choose the folder with the data set this model was trained on; the run is then repeated.")
         self.plot = PrototypePlot()
-        self.view_box = combo("Plane", "Each plane of the head is explained by itself; the answer is their mean.")
+        self.view_box = combo("Plane", "What of the image is shown; napari's slider and Page Up / Page Down move it too.")
         self.choice_box = combo(
             "Patches", "Closest: where this image is most like what it was likened to. Most different: where it is least so."
         )
-        self.choice_box.addItems(list(CHOICES))
-        self.matching = label()
-        self.table = QTableWidget(0, len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(COLUMNS)
-        self.table.setAccessibleName("Matched patches")
-        self.table.setToolTip(
+        fill_combo(self.choice_box, list(CHOICES))
+        self.speak_box = combo("Which patches speak", "Colours the image's patches: orange up or for, blue down or against.")
+        self.legend = Label()
+        self.matching = Label()
+        self.table = self._make_table()
+        self.focus_line = Label()
+        for widget in (self.headline, self.about, self.warnings, self.find_button, self.plot):
+            column.addWidget(widget)
+        column.addLayout(self._make_modes())
+        self.form = QFormLayout()
+        self.form.addRow("Plane", self.view_box)
+        self.form.addRow("Patches", self.choice_box)
+        self.form.addRow("Speaking", self.speak_box)
+        column.addLayout(self.form)
+        for widget in (self.legend, self.focus_line, self.table, self.matching):
+            column.addWidget(widget)
+        column.addLayout(self._make_buttons())
+        self.view_box.currentIndexChanged.connect(self._plane_chosen)
+        self.choice_box.currentIndexChanged.connect(self._choice_chosen)
+        self.speak_box.currentIndexChanged.connect(self._speaking_chosen)
+        self.table.itemSelectionChanged.connect(self._row_chosen)
+        self.table.cellEntered.connect(self._row_pointed)
+        self.plot.pointed.connect(self._prototype_pointed)
+        self.plot.chosen.connect(self._prototype_chosen)
+        self.find_button.clicked.connect(self.find_asked)
+
+    def _make_modes(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.mode_buttons: dict[Mode, QPushButton] = {}
+        group = QButtonGroup(self)
+        for mode, (words, tip) in MODES.items():
+            button = QPushButton(words)
+            button.setToolTip(tip)
+            button.setAccessibleName(f"Show as: {words}")
+            button.setCheckable(True)
+            button.setStyleSheet("QPushButton:checked { border: 2px solid #56B4E9; font-weight: bold; }")
+            button.clicked.connect(lambda checked=False, mode=mode: self.mode_asked.emit(mode))
+            group.addButton(button)
+            row.addWidget(button)
+            self.mode_buttons[mode] = button
+        return row
+
+    def _make_table(self) -> QTableWidget:
+        table = QTableWidget(0, len(COLUMNS))
+        table.setHorizontalHeaderLabels(COLUMNS)
+        table.setAccessibleName("Matched patches")
+        table.setToolTip(
             "here, there: centre of the patch in template mm (Right/Left, Anterior/Posterior of the commissure).\n"
             "share: part of the patch that was matched there.\n"
             "adds: what the patch adds to the distance from the prototype, in the label's unit."
         )
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.setMinimumHeight(190)
-        self.focus_line = label()
-        self.save_button = QPushButton("Save report…")
-        self.save_button.setToolTip("A self-contained HTML page and the explanation as JSON.")
-        self.clear_button = QPushButton("Clear result")
-        self.clear_button.setToolTip("Take the result away; your layers, grid and camera come back as they were.")
-        for widget in (self.headline, self.about, self.warnings, self.find_button, self.plot):
-            column.addWidget(widget)
-        form = QFormLayout()
-        form.addRow("Plane", self.view_box)
-        form.addRow("Patches", self.choice_box)
-        self.form = form
-        column.addLayout(form)
-        for widget in (self.matching, self.table, self.focus_line):
-            column.addWidget(widget)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.save_button)
-        buttons.addWidget(self.clear_button)
-        column.addLayout(buttons)
-        self.view_box.currentIndexChanged.connect(self._view_chosen)
-        self.choice_box.currentIndexChanged.connect(self._choice_chosen)
-        self.table.itemSelectionChanged.connect(self._row_chosen)
-        self.save_button.clicked.connect(self.save_asked)
-        self.find_button.clicked.connect(self.find_asked)
-        self.clear_button.clicked.connect(self.clear_asked)
+        table.verticalHeader().hide()
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setTabKeyNavigation(False)
+        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        table.setMinimumHeight(170)
+        font = table.font()
+        font.setPointSizeF(0.85 * font.pointSizeF())
+        table.setFont(font)
+        table.setMouseTracking(True)
+        return table
 
-    def show_explanation(self, explanation: Explanation, scene: Scene) -> None:
-        """Show an explanation, in place of the one before."""
-        self.explanation, self.scene = explanation, scene
-        e = explanation
-        answer = f"{e.prediction:.1f} {e.unit}"
-        if e.interval is not None:
-            answer += f" ({_percent(e.interval.level)}: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
-        self.headline.setText(answer)
-        voices = int((e.shares > 0).sum())
-        shown = sum(match.share for match in e.prototypes)
-        text = f"{e.label_name}: the label of one prototype."
-        if voices > 1:
-            text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {_percent(shown)} of the weight."
-        if is_head(e):
-            text += f" {CONVENTION.capitalize()}."
-        self.about.setText(text)
-        self.warnings.setText("\n".join(f"⚠ {notice.message}" for notice in e.warnings))
-        self.warnings.setVisible(bool(e.warnings))
+    def _make_buttons(self) -> QHBoxLayout:
+        ask = self.save_asked.emit
+        self.save_button = menu_button("Save…", "What leaves the tool carries neither names nor paths.", [
+            ("Report (HTML or PDF)…", lambda: ask("report")),
+            ("Explanation (JSON)…", lambda: ask("explanation")),
+            ("Table of matched patches (CSV)…", lambda: ask("table")),
+            ("Layers…", lambda: ask("layers")),
+        ])  # fmt: skip
+        self.compare_button = menu_button("Compare…", "Two explained images side by side with the prototypes they share.", [
+            ("With the answer before this one", lambda: self.compare_asked.emit("previous")),
+            ("With a saved explanation…", lambda: self.compare_asked.emit("saved")),
+        ])  # fmt: skip
+        self.clear_button = QPushButton("Clear")
+        self.clear_button.setToolTip("Take the result away; your layers, grid and camera come back as they were.")
+        self.clear_button.clicked.connect(self.clear_asked)
+        row = QHBoxLayout()
+        for button in (self.save_button, self.compare_button, self.clear_button):
+            row.addWidget(button)
+        return row
+
+    # --- showing -------------------------------------------------------------------------------------------------------
+    @property
+    def board(self) -> Board | None:
+        """What is shown side by side."""
+        return None if self.scene is None else self.scene.board
+
+    def show_scene(self, scene: Scene, own_space: bool) -> None:
+        """Show an explanation, in place of the one before; `own_space`: whether the original image is at hand."""
+        self.scene = scene
+        board, e = scene.board, scene.explanation
+        self.headline.setText(_headline(board))
+        self.about.setText(_about(board, scene.neurological))
+        notices = {notice.message: None for one in board.explanations for notice in one.warnings}
+        self.warnings.setText("\n".join(f"⚠ {message}" for message in notices))
+        self.warnings.setVisible(bool(notices))
         self.find_button.setVisible(any(notice.code == "prototype_image_missing" for notice in e.warnings))
-        self.plot.show_explanation(e)
-        for box in (self.view_box, self.choice_box):
-            box.blockSignals(True)
-        self.view_box.clear()
-        self.view_box.addItems([f"{view.name}: {view.prediction:.1f} {e.unit}" for view in e.views])
-        self.view_box.setCurrentIndex(scene.view)
-        self.choice_box.setCurrentIndex(0)
-        for box in (self.view_box, self.choice_box):
-            box.blockSignals(False)
-        self.form.setRowVisible(self.view_box, len(e.views) > 1)
+        ranks = {match.index: match.rank for match in e.prototypes if match.index in board.prototypes}
+        self.plot.show_explanation(e, ranks)
+        several = len(e.views) > 1
+        fill_combo(self.view_box, [
+            f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" if several else plane.name for plane in board.planes
+        ], scene.plane_number)  # fmt: skip
+        self.form.setRowVisible(self.view_box, len(board.planes) > 1)
+        self.choice_box.blockSignals(True)
+        self.choice_box.setCurrentIndex(list(CHOICES.values()).index(scene.choice))
+        self.choice_box.blockSignals(False)
+        names = board.names[board.subjects :]
+        self._speakers = [None, ("answer",), *(("one", i) for i in board.prototypes)]
+        words = ["–", "for the answer", *(f"for {name}" for name in names)]
+        for first, index in enumerate(board.prototypes):
+            for second in range(first + 1, len(board.prototypes)):
+                self._speakers.append(("two", index, board.prototypes[second]))
+                words.append(f"{names[first]} rather than {names[second]}")
+        fill_combo(self.speak_box, words)
+        self.mode_buttons["own"].setEnabled(own_space)
+        self.show_mode(scene.mode)
         self._fill_table()
+        self._tell_speaking()
         self.show()
+
+    def show_mode(self, mode: Mode) -> None:
+        """Which of the modes is on."""
+        self.mode_buttons[mode].setChecked(True)
+
+    def show_plane(self) -> None:
+        """The scene went to another plane by itself."""
+        if self.scene is not None:
+            self.view_box.blockSignals(True)
+            self.view_box.setCurrentIndex(self.scene.plane_number)
+            self.view_box.blockSignals(False)
+            self._fill_table()
+            self._tell_speaking()
+            self.changed.emit()
 
     def forget(self) -> None:
         """Show nothing."""
-        self.explanation = self.scene = None
+        self.scene = None
         self.plot.show_explanation(None)
         self.table.setRowCount(0)
         self.hide()
 
-    def _view_chosen(self, number: int) -> None:
+    def show_convention(self) -> None:
+        """Which side is drawn where."""
+        if self.scene is not None:
+            self.about.setText(_about(self.scene.board, self.scene.neurological))
+
+    # --- choosing ------------------------------------------------------------------------------------------------------
+    def _plane_chosen(self, number: int) -> None:
         if self.scene is not None and number >= 0:
-            self.scene.show_view(number)
-            self._fill_table()
+            self.scene.show_plane(number)
 
     def _choice_chosen(self) -> None:
         if self.scene is not None:
             self.scene.show_choice(CHOICES[self.choice_box.currentText()])
             self._fill_table()
+            self.changed.emit()
 
-    def _fill_table(self) -> None:
-        scene, e = self.scene, self.explanation
-        if scene is None or e is None:
+    def choose_patches(self, choice: Choice) -> None:
+        """Number other patches."""
+        self.choice_box.setCurrentIndex(list(CHOICES.values()).index(choice))
+
+    def values(self) -> np.ndarray | None:
+        """(V, M) what the patches say, label units, as chosen under *Speaking*; None for nothing."""
+        speaker = self._speakers[max(self.speak_box.currentIndex(), 0)] if self.scene is not None else None
+        return None if speaker is None else self._spoken(speaker)
+
+    def answer_values(self) -> np.ndarray:
+        """(V, M) as `values`; the pull on the answer where nothing is chosen."""
+        values = self.values()
+        return self._spoken(("answer",)) if values is None else values
+
+    def _spoken(self, speaker: tuple[Any, ...]) -> np.ndarray:
+        assert self.scene is not None
+        e = self.scene.explanation
+        kind, *who = speaker
+        call = {"answer": speaking.for_answer, "one": speaking.for_prototype, "two": speaking.between}[kind]
+        return np.stack([call(e, view, *who) for view in range(len(e.views))])
+
+    def _speaking_chosen(self) -> None:
+        if self.scene is not None:
+            self.scene.show_speaking(self.values())
+            self._tell_speaking()
+            self.changed.emit()
+
+    def _tell_speaking(self) -> None:
+        """The legend: what the colours mean here, and the strongest patches by name."""
+        scene, values = self.scene, self.values()
+        self.legend.setVisible(values is not None)
+        if scene is None or values is None:
             return
-        rows: list[tuple[Any, ...]] = []
-        for prototype, match in enumerate(e.prototypes):
-            for pair in scene.pairs(prototype):
-                source = whereabouts(e, scene.view, pair.source)
-                target = whereabouts(e, scene.view, pair.target)
-                rows.append((pair.number, source, f"#{match.rank}", target, pair.share, pair.contribution, pair.source))
-        rows.sort(key=lambda row: (row[0], row[2]))
-        self.table.blockSignals(True)
-        self.table.setSortingEnabled(False)
-        self.table.setRowCount(len(rows))
-        for line, row in enumerate(rows):
-            texts = (row[0], row[1], row[2], row[3], _percent(row[4]), f"{row[5]:.2f}")
-            for column, (text, value) in enumerate(zip(texts, row, strict=False)):
-                item = _Item(str(text), value)
-                item.setData(Qt.ItemDataRole.UserRole, row[6])
-                self.table.setItem(line, column, item)
-        self.table.setSortingEnabled(True)
-        self.table.sortItems(0)
-        self.table.clearSelection()
-        self.table.blockSignals(False)
-        sharp = sharpness(e, scene.view)
-        self.matching.setText(f"Matching: {_percent(sharp)} of a patch goes to its strongest partner, on average.")
+        speaker = self._speakers[self.speak_box.currentIndex()]
+        assert speaker is not None
+        up, down = {
+            "answer": ("pulls the answer up", "down"),
+            "one": ("more like it than the rest", "less"),
+            "two": ("speaks for the first", "for the second"),
+        }[speaker[0]]
+        here, unit = values[scene.plane.view], scene.explanation.unit
+        if not here.any():
+            self.legend.setText("No patch speaks: the nearest prototype alone is the answer.")
+            return
+        order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
+        strongest = "; ".join(f"{whereabouts(scene.explanation, scene.plane.view, n)}: {here[n]:+.2f}" for n in order)
+        self.legend.setText(f"Orange {up}, blue {down}. Strongest here ({unit}): {strongest}.")
+
+    # --- the table -----------------------------------------------------------------------------------------------------
+    def _fill_table(self) -> None:
+        scene = self.scene
+        if scene is None:
+            return
+        e, view, names = scene.explanation, scene.plane.view, scene.board.names
+        rows = scene.board.matches(view, scene.patches)
+        table = self.table
+        table.blockSignals(True)
+        table.setSortingEnabled(False)
+        table.setRowCount(len(rows))
+        for line, match in enumerate(rows):
+            here, there = whereabouts(e, view, match.source), whereabouts(e, view, match.target)
+            adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
+            cells = (
+                (str(match.number), match.number), (here, here), (names[match.cell], match.cell), (there, there),
+                (percent(match.share) + _spread(match.spread), match.share), adds,
+            )  # fmt: skip
+            for place, (words, value) in enumerate(cells):
+                item = SortedItem(words, value)
+                item.setData(PATCH, match.source)
+                item.setData(CELL, match.cell)
+                table.setItem(line, place, item)
+        table.setSortingEnabled(True)
+        table.sortItems(0)
+        table.clearSelection()
+        table.blockSignals(False)
+        self.matching.setText(f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.")
         self.show_focus(None)
 
     def _row_chosen(self) -> None:
         items = self.table.selectedItems()
         if self.scene is not None and items:
-            self.scene.set_focus(0, int(items[0].data(Qt.ItemDataRole.UserRole)), pin=True)
+            if items[0].data(CELL) >= self.scene.board.subjects:
+                self.scene.show_partner(int(items[0].data(CELL)))
+            self.scene.set_focus(0, int(items[0].data(PATCH)), pin=True)
 
+    def _row_pointed(self, row: int, column: int) -> None:
+        if self.scene is not None and not self.scene.pinned:
+            self.scene.set_focus(0, int(self.table.item(row, 0).data(PATCH)))
+
+    def leaveEvent(self, event: Any) -> None:
+        if self.scene is not None and not self.scene.pinned:
+            self.scene.set_focus(None)
+        super().leaveEvent(event)
+
+    # --- the plot ------------------------------------------------------------------------------------------------------
+    def _prototype_pointed(self, index: int) -> None:
+        """Where the image is like the prototype under the mouse, while it is there."""
+        if self.scene is not None:
+            self.scene.show_speaking(self.values() if index < 0 else self._spoken(("one", index)))
+
+    def _prototype_chosen(self, index: int) -> None:
+        board = self.board
+        if self.scene is not None and board is not None and index in board.prototypes:
+            number = board.prototypes.index(index)
+            self.scene.show_partner(board.subjects + number)
+            self.speak_box.setCurrentIndex(2 + number)
+
+    # --- pointing ------------------------------------------------------------------------------------------------------
     def show_focus(self, focus: Focus | None) -> None:
         """Say where the patch that is pointed at went, image by image; None: how to point."""
-        e, scene = self.explanation, self.scene
-        if e is None or scene is None or focus is None:
+        scene = self.scene
+        if scene is None or focus is None:
             self.focus_line.setText("Point at a patch: its partners light up in every image. A click holds it.")
             return
-        place = partial(whereabouts, e, scene.view)
-        names = ["this image", *(f"#{match.rank}" for match in e.prototypes)]
+        names, view = scene.board.names, scene.plane.view
         parts = [
-            f"{names[number]} {place(int(share.argmax()))} ({_percent(share.max())}{_spread(share)})"
+            f"{names[number]} {whereabouts(scene.explanation, view, int(share.argmax()))} "
+            f"({percent(float(share.max()))}{_spread(spread(share))})"
             for number, share in enumerate(focus.shares)
             if number != focus.cell and share.any()
         ]
-        self.focus_line.setText(f"{names[focus.cell]} {place(focus.patch)} → " + "; ".join(parts))
+        here = whereabouts(scene.explanation, view, focus.patch)
+        self.focus_line.setText(f"{names[focus.cell]} {here} → " + "; ".join(parts))
 
 
-class _Item(QTableWidgetItem):
-    """Sorts by its value, not by its text."""
-
-    def __init__(self, text: str, value: Any) -> None:
-        super().__init__(text)
-        self.value = value
-
-    def __lt__(self, other: QTableWidgetItem) -> bool:
-        return bool(self.value < other.value) if isinstance(other, _Item) else bool(super().__lt__(other))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+def _headline(board: Board) -> str:
+    e = board.explanations[0]
+    if board.subjects == 2:
+        other = board.explanations[1]
+        step = other.prediction - e.prediction
+        return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
+    answer = f"{e.prediction:.1f} {e.unit}"
+    if e.interval is not None:
+        answer += f" ({percent(e.interval.level)}: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
+    return answer
 
 
-def _spread(share: np.ndarray) -> str:
-    cells = 1 / float((share**2).sum())
+def _about(board: Board, neurological: bool) -> str:
+    e = board.explanations[0]
+    voices = int((e.shares > 0).sum())
+    shown = float(e.shares[list(board.prototypes)].sum())
+    text = f"{e.label_name}: the label of one prototype."
+    if board.subjects == 2:
+        text = f"{e.label_name} of two images, and {len(board.prototypes)} prototypes both were likened to (shares A / B)."
+    elif voices > 1:
+        text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {percent(shown)} of the weight."
+    if board.head:
+        convention = NEUROLOGICAL if neurological else CONVENTION
+        text += f" {convention.capitalize()}."
+    return text
+
+
+def _spread(cells: float) -> str:
     return f", spread over {cells:.0f} patches" if cells >= 1.5 else ""

@@ -1,46 +1,36 @@
-"""An `Explanation` as layers: the subject and its prototypes side by side, their patches numbered and linked.
+"""A `Board` as layers: pictures side by side, their patches numbered and linked.
 
-Every cell of the grid holds three layers: the picture, a wash over the patches that belong to what the mouse points at, and
-the numbered boxes. `Scene` owns them, and puts the viewer back as it was when it is removed.
+Every cell holds three layers: the picture, a wash over the patches that belong to what is pointed at (or that speak), and the
+numbered boxes. `Scene` owns them, and puts the viewer back as it was when it is removed. It has three modes: *grid* (every
+cell in a box of its own), *lines* (the subject beside one prototype in one canvas, matched patches joined), and *own* (the
+user's original layer, in its own space).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes, Vectors
-from napari.utils.colormaps.standardize_color import transform_color
 
-from expert.matches import (
-    COLORS,
-    FAINT,
-    Choice,
-    Pair,
-    box,
-    chosen_patches,
-    display,
-    edge_letters,
-    is_head,
-    pairs,
-    partners,
-    planes,
-)
+from expert.matches import FAINT, Choice, Plane, box, display, edge_letters, foreground, middle_plane, patches_in_plane
+from napari_expert.drawing import CLEAR, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
 from napari_expert.linking import Linking
 from napari_expert.orientation import placement
+from napari_expert.stage import Stage
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from expert.explanation import Explanation
+    from expert.board import Board
 
 STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
-INK = (1.0, 1.0, 1.0, 1.0)
-CLEAR = (0.0, 0.0, 0.0, 0.0)
-TITLE_MM, MARGIN_MM = 14.0, 6.0
+TITLE_MM, MARGIN_MM, GAP_MM = 14.0, 6.0, 24.0
+OURS = "expert_scene"
+Mode = Literal["grid", "lines", "own"]
 
 
 @dataclass(frozen=True)
@@ -65,77 +55,135 @@ class Cell:
         return (self.image, self.wash, self.boxes)
 
 
-@dataclass
-class _Mark:
-    """One shape: a box (`text` empty) or a text, whose corners are then an invisible anchor."""
-
-    corners: np.ndarray
-    color: tuple[float, ...] = CLEAR
-    width: float = 0.0
-    text: str = ""
-    ink: tuple[float, ...] = INK
-    face: tuple[float, ...] = CLEAR
-
-
 class Scene:
-    """The side-by-side view of one explanation in one viewer.
+    """The side-by-side view of one board in one viewer.
 
     Parameters
     ----------
     viewer : napari's viewer (its public members are used only)
-    explanation : what to show
+    board : what to show
+    heights : world coordinate of each of the board's planes along the viewer's first slider, where there is one: the slider
+        and the plane then move together
+    neurological : draw the patient's right on the right
     on_focus : called with a `Focus` or None whenever another patch is pointed at or chosen
+    on_plane : called when the slider or a key chose another plane
     on_gone : called when the user deleted one of the scene's layers, and the scene therefore removed itself
     """
 
     def __init__(
         self,
         viewer: ViewerModel,
-        explanation: Explanation,
+        board: Board,
         *,
+        heights: np.ndarray | None = None,
+        neurological: bool = False,
         on_focus: Callable[[Focus | None], None] | None = None,
+        on_plane: Callable[[], None] | None = None,
         on_gone: Callable[[], None] | None = None,
     ) -> None:
-        self.viewer, self.explanation = viewer, explanation
-        self.view = len(explanation.views) // 2
+        self.viewer, self.board, self.explanation = viewer, board, board.explanations[0]
+        self.plane_number = middle_plane(self.explanation)
         self.choice: Choice = "closest"
+        self.mode: Mode = "grid"
+        self.partner = board.subjects
         self.focus: Focus | None = None
         self.pinned = False
-        self._on_focus, self._on_gone = on_focus, on_gone
-        self.head = is_head(explanation)
-        self._before = self._take_state()
+        self.speaking: np.ndarray | None = None
+        self.neurological = neurological
+        self.lines: Vectors | None = None
+        self.patch_under: Callable[[Any], int | None] | None = None  # in the own space: set by whoever draws there
+        self._heights = heights
+        self._on_focus, self._on_plane, self._on_gone = on_focus, on_plane, on_gone
+        self._stage = Stage(viewer)
+        self._own_view = self._stage.view
         self._busy = True
-        self.cells = [self._make_cell(number) for number in range(len(explanation.prototypes) + 1)]
+        self.cells = [self._make_cell(number) for number in range(board.cells)]
         self._arrange()
         self._draw()
         self._linking = Linking(self)
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
         viewer.canvas.events.size.connect(self._resized)
+        viewer.dims.events.point.connect(self._slid)
         self._busy = False
+        self._slide()
 
     # --- what is shown -------------------------------------------------------------------------------------------------
     @property
+    def plane(self) -> Plane:
+        """What of the subject is drawn."""
+        return self.board.planes[self.plane_number]
+
+    @property
     def patches(self) -> list[int]:
         """The subject's numbered patches, in the order of their numbers."""
-        return chosen_patches(self.explanation, planes(self.explanation)[self.view], self.choice)
+        return self._patches
 
-    def pairs(self, prototype: int) -> list[Pair]:
-        """The numbered pairs with the prototype (0-based among those shown)."""
-        return pairs(self.explanation, self.view, prototype, self.patches)
-
-    def show_view(self, view: int) -> None:
-        """Show another view (plane) of the subject and how *it* was matched."""
-        self.view = view
-        self.set_focus(None)
-        shown = self.explanation.views[view]
-        self.cells[0].image.data = display(shown.image, self.head)
+    def show_plane(self, number: int) -> None:
+        """Show another plane and how *it* was matched."""
+        number = int(np.clip(number, 0, len(self.board.planes) - 1))
+        if number == self.plane_number:
+            return
+        self.plane_number = number
+        if self.plane.slice is None:
+            self.set_focus(None)
+        for cell, layers in enumerate(self.cells):
+            image = self.board.image(cell, self.plane)
+            if image is not None:
+                layers.image.data = display(image, self.board.head)
         self._draw()
+        self._slide()
+        if self._on_plane is not None:
+            self._on_plane()
 
     def show_choice(self, choice: Choice) -> None:
         """Number other patches: "closest", "different" or "all"."""
         self.choice = choice
         self._draw()
+
+    def show_speaking(self, values: np.ndarray | None) -> None:
+        """Colour the subject's patches by signed values (V, M); None: leave them plain."""
+        self.speaking = values
+        self._wash()
+
+    def show_partner(self, cell: int) -> None:
+        """The prototype that stands beside the subject in the lines mode."""
+        self.partner = cell
+        if self.mode == "lines":
+            self._place()
+            self._draw_lines()
+
+    def show_convention(self, neurological: bool) -> None:
+        """Patient's right on the left (radiological) or on the right (neurological)."""
+        if self.board.head and neurological != self.neurological:
+            self.neurological = neurological
+            self._place()
+            self._draw_lines()
+            if self.mode != "own":
+                self.reset_camera()
+
+    def show_mode(self, mode: Mode) -> None:
+        """Grid, lines, or the user's own layers in their own space; plane, relative zoom and selection stay."""
+        if mode == self.mode:
+            return
+        zoom = 1.0 if self.mode == "own" else self.viewer.scene.camera.zoom / self._fitted()[1]
+        if self.mode == "own":
+            self._own_view = self._stage.take_view()
+        self.mode = mode
+        self._busy = True
+        if mode == "own":
+            self._drop_lines()
+            for layer in self._own_layers():
+                layer.visible = False
+            self._stage.show_own()
+            self._stage.put_view(self._own_view)
+        else:
+            self._set_up()
+        self._busy = False
+        self._slide()
+        if mode != "own":
+            self.reset_camera(zoom)
+            self._size_texts()
 
     def set_focus(self, cell: int | None, patch: int = 0, *, pin: bool = False) -> None:
         """Light up a patch and its partners in every cell; None puts the light out."""
@@ -147,10 +195,19 @@ class Scene:
         else:
             if self.focus is not None and (self.focus.cell, self.focus.patch) == (cell, patch):
                 return
-            self.focus = Focus(cell, patch, tuple(partners(self.explanation, self.view, cell, patch)))
+            self.focus = Focus(cell, patch, self.board.partners(self.plane.view, cell, patch))
         self._wash()
+        self._draw_lines()
         if self._on_focus is not None:
             self._on_focus(self.focus)
+
+    def step_focus(self, step: int) -> None:
+        """Hold the next (1) or previous (-1) numbered patch of the subject."""
+        at = -1 if step > 0 else 0
+        if self.focus is not None and self.focus.cell == 0 and self.focus.patch in self._patches:
+            at = self._patches.index(self.focus.patch)
+        if self._patches:
+            self.set_focus(0, self._patches[(at + step) % len(self._patches)], pin=True)
 
     def remove(self) -> None:
         """Take everything away and put the user's own layers, grid and camera back."""
@@ -160,59 +217,27 @@ class Scene:
         viewer.layers.events.inserted.disconnect(self._inserted)
         viewer.layers.events.removed.disconnect(self._removed)
         viewer.canvas.events.size.disconnect(self._resized)
+        viewer.dims.events.point.disconnect(self._slid)
+        self._drop_lines()
         viewer.layers.unlink_layers([cell.image for cell in self.cells])
-        for cell in self.cells:
-            for layer in cell.layers:
-                if layer in viewer.layers:
-                    viewer.layers.remove(layer)
-        self._put_back()
-
-    # --- the viewer as it was ------------------------------------------------------------------------------------------
-    def _take_state(self) -> dict[str, Any]:
-        v, camera, grid = self.viewer, self.viewer.scene.camera, self.viewer.canvas.grid
-        return {
-            "visible": [(layer, layer.visible) for layer in v.layers],
-            "selection": set(v.layers.selection),
-            "grid": (grid.enabled, grid.stride, grid.shape, grid.spacing),
-            "background": v.canvas.background_color_override,
-            "camera": (camera.center, camera.zoom, camera.angles),
-            "dims": (v.dims.ndisplay, v.dims.order, v.dims.point),
-        }
-
-    def _put_back(self) -> None:
-        v, before = self.viewer, self._before
-        grid = v.canvas.grid
-        grid.enabled, grid.stride, grid.shape, grid.spacing = before["grid"]
-        v.canvas.background_color_override = before["background"]
-        for layer, visible in before["visible"]:
-            layer.visible = visible
-        v.layers.selection = {layer for layer in before["selection"] if layer in v.layers}
-        ndisplay, order, point = before["dims"]
-        v.dims.ndisplay = ndisplay
-        if len(order) == v.dims.ndim:
-            v.dims.order, v.dims.point = order, point
-        v.scene.camera.center, v.scene.camera.zoom, v.scene.camera.angles = before["camera"]
+        for layer in self._own_layers():
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self._stage.put_back()
 
     # --- making --------------------------------------------------------------------------------------------------------
     def _make_cell(self, number: int) -> Cell:
-        shown = self.explanation.views[self.view]
-        place = placement(shown, self.head)
-        if number == 0:
-            data, name = shown.image, "subject"
-        else:
-            match = self.explanation.prototypes[number - 1]
-            data = np.zeros_like(shown.image) if match.image is None else match.image
-            name = f"prototype {match.rank}"
+        data = self.board.image(number, self.plane)
+        name = self.board.names[number]
         image = Image(
-            display(data, self.head),
+            display(np.zeros(self.explanation.view_shape[-2:], np.uint8) if data is None else data, self.board.head),
             name=name,
             colormap="gray",
             contrast_limits=(0, 255),
             interpolation2d="linear",
-            metadata={"expert_scene": True},
-            **place,
         )
-        corners = np.array([box(self.explanation, patch, inset=1.0) for patch in range(len(shown.mass))])
+        visible = patches_in_plane(self.explanation, self.plane).ravel()
+        corners = np.array([box(self.explanation, int(patch), inset=1.0) for patch in visible])
         middle = corners.mean(axis=1)
         start = np.column_stack([middle[:, 0], corners[:, 0, 1]])
         along = np.column_stack([np.zeros(len(start)), corners[:, 1, 1] - corners[:, 0, 1]])
@@ -224,35 +249,85 @@ class Scene:
             vector_style="line",
             opacity=1.0,
             blending="translucent_no_depth",
-            **place,
         )
-        boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth", **place)
+        boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth")
         boxes.editable = False
+        for layer in (image, wash, boxes):
+            layer.metadata[OURS] = True
         return Cell(image, wash, boxes)
+
+    def _own_layers(self) -> list[Layer]:
+        return [layer for cell in self.cells for layer in cell.layers]
 
     def _arrange(self) -> None:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
+        self._place()
         # A negative stride groups from the end of the list: the user's own layers, below, stay outside of the cells.
         for cell in reversed(self.cells):
             v.layers.extend(cell.layers)
+        v.layers.link_layers([cell.image for cell in self.cells], LINKED)
+        v.layers.selection.active = self.cells[0].image
+        self._set_up()
+        self.reset_camera()
+
+    def _set_up(self) -> None:
+        """Canvas, visibility and places of the cells for the grid or lines mode."""
+        v = self.viewer
+        for layer, _ in self._stage.visible:
+            layer.visible = False
         if v.dims.ndisplay != 2:
             v.dims.ndisplay = 2
         v.dims.order = tuple(range(v.dims.ndim))
         v.canvas.background_color_override = "black"
-        v.canvas.grid.stride = -STRIDE
-        self._fit()
-        v.canvas.grid.enabled = True
-        v.layers.link_layers([cell.image for cell in self.cells], LINKED)
-        v.layers.selection.active = self.cells[0].image
-        self.reset_camera()
+        self._place()
+        if self.mode == "grid":
+            self._drop_lines()
+            v.canvas.grid.stride = -STRIDE
+            self._fit()
+            v.canvas.grid.enabled = True
+        else:
+            v.canvas.grid.enabled = False
+            self._draw_lines()
 
+    def _slots(self) -> dict[int, int]:
+        """Cell to column of the canvas in the lines mode: A | prototype | B."""
+        order = [0, self.partner, *range(1, self.board.subjects)]
+        return {cell: slot for slot, cell in enumerate(order)}
+
+    def _place(self) -> None:
+        """Where each cell lies in the world, by mode and convention."""
+        slots = self._slots()
+        for number, cell in enumerate(self.cells):
+            place = placement(self.explanation.views[self.plane.view], self.board.head)
+            rows, columns = np.array(place["scale"])
+            mirror = -1 if self.neurological and self.board.head else 1
+            offset = slots.get(number, 0) * self._pitch() if self.mode == "lines" else 0.0
+            for layer in cell.layers:
+                layer.scale = (rows, mirror * columns)
+                layer.translate = (place["translate"][0], mirror * place["translate"][1] + offset)
+                layer.units = place["units"]
+                layer.visible = self.mode == "grid" or (self.mode == "lines" and number in slots)
+
+    def _pitch(self) -> float:
+        return float(self._size()[1]) + GAP_MM
+
+    def _size(self) -> np.ndarray:
+        """Height and width of a picture in mm."""
+        place = placement(self.explanation.views[self.plane.view], self.board.head)
+        return np.abs(np.array(place["scale"])) * np.array(self.explanation.view_shape[-2:])
+
+    # --- camera --------------------------------------------------------------------------------------------------------
     def _extent(self) -> tuple[np.ndarray, np.ndarray]:
-        """World mm (row, column) of a cell's upper left and lower right, the title included."""
+        """World mm (row, column) of what has to fit into a viewbox: upper left and lower right, the title included."""
         image = self.cells[0].image
-        start = np.array(image.translate[-2:]) - [TITLE_MM, MARGIN_MM]
-        end = np.array(image.translate[-2:]) + np.array(image.scale[-2:]) * image.data.shape + MARGIN_MM
+        scale = np.array(image.scale[-2:])
+        first = np.array(image.translate[-2:])
+        corners = np.sort([first, first + scale * np.array(image.data.shape)], axis=0)
+        start, end = corners[0] - [TITLE_MM, MARGIN_MM], corners[1] + MARGIN_MM
+        if self.mode == "lines":
+            end[1] += (len(self._slots()) - 1) * self._pitch()
         return start, end
 
     def _fit(self) -> None:
@@ -267,136 +342,180 @@ class Scene:
         columns = max(range(1, count + 1), key=zoom)
         self.viewer.canvas.grid.shape = (-(-count // columns), columns)
 
-    def reset_camera(self) -> None:
-        """Show every cell whole."""
-        v = self.viewer
+    def _fitted(self) -> tuple[np.ndarray, float]:
+        """Center and zoom that show everything."""
         start, end = self._extent()
-        size = np.array(v.canvas.viewbox_size(v.layers))
-        v.scene.camera.angles = (0, 0, 90)
-        v.scene.camera.center = (0.0, *((start + end) / 2))
-        v.scene.camera.zoom = float((size / (end - start)).min())
+        size = np.array(self.viewer.canvas.viewbox_size(self.viewer.layers))
+        return (start + end) / 2, float((size / (end - start)).min())
+
+    def reset_camera(self, zoom: float = 1.0) -> None:
+        """Show every cell whole, or `zoom` times as large."""
+        camera = self.viewer.scene.camera
+        center, fitted = self._fitted()
+        camera.angles = (0, 0, 90)
+        camera.center = (0.0, *center)
+        camera.zoom = fitted * zoom
 
     # --- drawing -------------------------------------------------------------------------------------------------------
-    def _ink(self, patch: int) -> tuple[float, ...]:
-        patches = self.patches
-        if patch not in patches:
-            return INK
-        return _rgba(COLORS[patches.index(patch) % len(COLORS)])
+    def _ink(self, patch: int) -> Color:
+        return number_color(self._patches.index(patch) + 1) if patch in self._patches else SPOT
+
+    def _focus_ink(self, focus: Focus) -> Color:
+        """The colour of the subject's patch that is pointed at, or that most of what is pointed at belongs to."""
+        return self._ink(focus.patch if focus.cell == 0 else int(focus.shares[0].argmax()))
 
     def _draw(self) -> None:
-        patches = self.patches
-        marks = self._captions(0)
-        for number, patch in enumerate(patches, 1):
-            color = _rgba(COLORS[(number - 1) % len(COLORS)])
-            corners = box(self.explanation, patch, inset=1.0)
-            marks += [_Mark(corners, color, 1.0), self._numeral(corners, number, color, 0)]
-        _fill(self.cells[0].boxes, marks, self._text_size())
-        for cell in range(1, len(self.cells)):
-            match = self.explanation.prototypes[cell - 1]
-            marks, crowd = self._captions(cell), {}
-            for pair in self.pairs(cell - 1):
-                color = _rgba(COLORS[(pair.number - 1) % len(COLORS)])
-                shares = match.views[self.view].matches(pair.source)
-                for target in np.flatnonzero(shares >= FAINT):
+        plane, board = self.plane, self.board
+        self._patches = board.patches(plane, self.choice)
+        self._numbers = patches_in_plane(self.explanation, plane).ravel()
+        visible = set(self._numbers.tolist())
+        rows = [board.partners(plane.view, 0, patch) for patch in self._patches]
+        for cell, layers in enumerate(self.cells):
+            marks, crowd = self._captions(cell), dict[int, int]()
+            for number, shares in enumerate(rows, 1):
+                color, target = number_color(number), int(shares[cell].argmax())
+                for patch in np.flatnonzero(shares[cell] >= FAINT):
+                    if patch not in visible:
+                        continue
                     # Several patches may go to one: their boxes nest, their numbers stand side by side.
-                    rank = crowd[target] = crowd.get(target, -1) + 1
-                    corners = box(self.explanation, int(target), inset=1.0 + 2.0 * min(rank, 4))
-                    share = float(shares[target])
-                    marks.append(_Mark(corners, (*color[:3], 0.25 + 0.75 * share), 0.3 + 1.2 * share))
-                    if target == pair.target:
-                        outer = box(self.explanation, int(target), inset=1.0)
-                        marks.append(self._numeral(outer, pair.number, color, rank))
-            _fill(self.cells[cell].boxes, marks, self._text_size())
+                    rank = crowd[patch] = crowd.get(patch, -1) + 1
+                    share = float(shares[cell][patch])
+                    corners = box(self.explanation, int(patch), inset=1.0 + 2.0 * min(rank, 4))
+                    marks.append(Mark(corners, (*color[:3], 0.25 + 0.75 * share), 0.3 + 1.2 * share))
+                    if patch == target:
+                        marks.append(numeral(box(self.explanation, int(patch), inset=1.0), number, color, rank))
+            fill(layers.boxes, marks, self._text_size())
         self._wash()
+        self._draw_lines()
 
     def _wash(self) -> None:
         for number, cell in enumerate(self.cells):
-            colors = np.zeros((len(cell.wash.data), 4), dtype=np.float32)
+            colors = np.zeros((len(self._numbers), 4), dtype=np.float32)
             if self.focus is not None:
-                share = self.focus.shares[number]
-                ink = self._ink(self.focus.patch) if self.focus.cell == 0 else INK
-                colors[:] = ink
-                colors[:, 3] = np.where(share > 0.01, 0.08 + 0.5 * share, 0)
+                share = self.focus.shares[number][self._numbers]
+                colors[:] = self._focus_ink(self.focus)
+                colors[:, 3] = np.where(share > 0.01, 0.1 + 0.55 * share, 0)
+            elif number == 0 and self.speaking is not None:
+                values = np.where(foreground(self.explanation.views[self.plane.view]), self.speaking[self.plane.view], 0)
+                colors = signed_colors(values[self._numbers], float(np.abs(self.speaking).max()))
             cell.wash.edge_color = colors
 
-    def _captions(self, cell: int) -> list[_Mark]:
-        e, shown = self.explanation, self.explanation.views[self.view]
-        rows, columns = shown.image.shape
-        step = placement(shown, self.head)["scale"][0]
-        if cell == 0:
-            title = f"{shown.name}: {shown.prediction:.1f} {e.unit}" if len(e.views) > 1 else f"{e.prediction:.1f} {e.unit}"
-            title = f"this image · {title}" if len(e.views) == 1 else title
-        else:
-            match = e.prototypes[cell - 1]
-            differs = abs(match.label - match.source_label) >= 0.5
-            label = f"{match.label:.0f} (image: {match.source_label:.0f})" if differs else f"{match.label:.0f}"
-            title = f"#{match.rank} · {label} {e.unit} · {100 * match.share:.0f} %"
-        marks = [_text(title, (-0.55 * TITLE_MM / step, columns / 2))]
-        if cell and e.prototypes[cell - 1].image is None:
-            marks.append(_text("image not at hand", (rows / 2, columns / 2)))
+    def _captions(self, cell: int) -> list[Mark]:
+        rows, columns = self.explanation.view_shape[-2:]
+        step = float(np.abs(placement(self.explanation.views[self.plane.view], self.board.head)["scale"][0]))
+        marks = [text(self.board.title(cell, self.plane), (-0.55 * TITLE_MM / step, columns / 2))]
+        if self.board.image(cell, self.plane) is None:
+            marks.append(text("image not at hand", (rows / 2, columns / 2)))
         edge, beside = 5 / step, MARGIN_MM / 2 / step
         places = {
             "left": (rows / 2, -beside), "right": (rows / 2, columns + beside), "top": (edge, columns / 2),
             "bottom": (rows - edge, columns / 2),
         }  # fmt: skip
-        return marks + [_text(letter, places[side]) for side, letter in edge_letters(self.head).items()]
+        return marks + [text(letter, places[side]) for side, letter in edge_letters(self.board.head).items()]
 
-    def _numeral(self, corners: np.ndarray, number: int, color: tuple[float, ...], rank: int) -> _Mark:
-        """A number on a dark chip in the upper left of a box; several stand side by side."""
-        side = (corners[2, 0] - corners[0, 0]) / 30 * 8.0
-        top, left = corners[0] + [0.0, rank * side]
-        chip = np.array([[top, left], [top, left + side], [top + side, left + side], [top + side, left]])
-        return _Mark(chip, text=str(number), ink=color, face=(0.0, 0.0, 0.0, 0.85))
+    # --- lines ---------------------------------------------------------------------------------------------------------
+    def _drop_lines(self) -> None:
+        if self.lines is not None and self.lines in self.viewer.layers:
+            busy, self._busy = self._busy, True
+            self.viewer.layers.remove(self.lines)
+            self._busy = busy
+        self.lines = None
+
+    def _draw_lines(self) -> None:
+        """Lines from the subject to the prototype beside it: of what is pointed at, else of all numbered patches."""
+        if self.mode != "lines":
+            return
+        board, view = self.board, self.plane.view
+        if self.focus is None:
+            starts = [(0, patch, number_color(number)) for number, patch in enumerate(self._patches, 1)]
+        else:
+            starts = [(self.focus.cell, self.focus.patch, self._focus_ink(self.focus))]
+        slots, vectors, colors = self._slots(), [], []
+        for cell, patch, color in starts:
+            shares = board.partners(view, cell, patch)
+            # Every line has the prototype at one of its ends: A – prototype – B.
+            hubs = [self.partner] if cell != self.partner else [other for other in slots if other != self.partner]
+            lit = {cell: np.array([patch])}
+            for hub in hubs:
+                lit[hub] = np.flatnonzero(shares[hub] >= FAINT)
+                for target in lit[hub]:
+                    vectors.append(self._line(cell, patch, hub, int(target)))
+                    colors.append((*color[:3], 0.15 + 0.85 * float(shares[hub][target])))
+            for other in [] if cell == self.partner else [c for c in slots if c not in (cell, self.partner)]:
+                middle = int(shares[self.partner].argmax())
+                onward = board.partners(view, self.partner, middle)[other]
+                for target in np.flatnonzero(onward >= FAINT):
+                    vectors.append(self._line(self.partner, middle, other, int(target)))
+                    colors.append((*color[:3], 0.15 + 0.85 * float(onward[target])))
+        data = np.array(vectors) if vectors else np.zeros((0, 2, 2))
+        self._put_lines(data, np.array(colors) if colors else np.zeros((0, 4)))
+
+    def _put_lines(self, data: np.ndarray, colors: np.ndarray) -> None:
+        if self.lines is None:
+            self.lines = Vectors(
+                np.zeros((1, 2, 2)), name="matches", edge_width=1.0, edge_color=[CLEAR], vector_style="line", opacity=1.0,
+                blending="translucent_no_depth", units=self.cells[0].image.units[-2:], metadata={OURS: True},
+            )  # fmt: skip
+            busy, self._busy = self._busy, True
+            active = self.viewer.layers.selection.active
+            self.viewer.layers.append(self.lines)
+            self.viewer.layers.selection.active = active
+            self._busy = busy
+        if not len(data):
+            data, colors = np.zeros((1, 2, 2)), np.array([CLEAR])
+        self.lines.data = data
+        self.lines.edge_color = colors
+
+    def _line(self, cell: int, patch: int, other: int, target: int) -> np.ndarray:
+        start, end = (
+            np.array(self.cells[c].image.data_to_world(box(self.explanation, p).mean(axis=0)))[-2:]
+            for c, p in ((cell, patch), (other, target))
+        )
+        return np.array([start, end - start])
 
     # --- events --------------------------------------------------------------------------------------------------------
     def _text_size(self) -> float:
         """Points, so that a title fits over its picture."""
-        return float(np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32, 6, 12))
+        columns = len(self._slots()) if self.mode == "lines" else 1
+        return float(np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32 / columns, 6, 12))
 
     def _resized(self) -> None:
-        self._fit()
+        if self.mode == "own":
+            return
+        if self.mode == "grid":
+            self._fit()
         self.reset_camera()
+        self._size_texts()
+
+    def _size_texts(self) -> None:
         for cell in self.cells:
             cell.boxes.text.size = self._text_size()
 
+    def _slide(self) -> None:
+        """Napari's slider to the plane."""
+        dims = self.viewer.dims
+        if self._heights is not None and dims.ndim == 3 and not self._busy:
+            self._busy = True
+            dims.set_point(0, float(self._heights[self.plane_number]))
+            self._busy = False
+
+    def _slid(self) -> None:
+        """The plane to napari's slider."""
+        dims = self.viewer.dims
+        if self._heights is not None and dims.ndim == 3 and not self._busy and self.mode != "own":
+            self._busy = True
+            self.show_plane(int(np.abs(self._heights - dims.point[0]).argmin()))
+            self._busy = False
+
     def _inserted(self, event: Any) -> None:
         # A layer the user adds goes below ours: the cells are counted from the end of the list.
-        if not self._busy and not self._is_own(event.value):
-            below = min(self.viewer.layers.index(layer) for cell in self.cells for layer in cell.layers)
+        if not self._busy and OURS not in event.value.metadata:
+            below = min(self.viewer.layers.index(layer) for layer in self._own_layers())
             if event.index > below:
                 self.viewer.layers.move(event.index, below)
 
     def _removed(self, event: Any) -> None:
-        if not self._busy and self._is_own(event.value):
+        if not self._busy and (event.value is self.lines or any(event.value is own for own in self._own_layers())):
             self.remove()
             if self._on_gone is not None:
                 self._on_gone()
-
-    def _is_own(self, layer: Layer) -> bool:
-        return any(layer is own for cell in self.cells for own in cell.layers)
-
-
-def _rgba(name: str) -> tuple[float, ...]:
-    return tuple(float(value) for value in transform_color(name)[0])
-
-
-def _text(text: str, place: tuple[float, float], ink: tuple[float, ...] = INK) -> _Mark:
-    row, column = place
-    corners = np.array([row, column]) + 0.05 * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
-    return _Mark(corners, text=text, ink=ink)
-
-
-def _fill(layer: Shapes, marks: list[_Mark], size: float) -> None:
-    """Replace a layer's shapes."""
-    layer.text.visible = False  # texts and shapes change one after the other
-    layer.selected_data = set()
-    layer.data = []
-    layer.add_rectangles(
-        [mark.corners for mark in marks],
-        edge_width=[mark.width for mark in marks],
-        edge_color=np.array([mark.color for mark in marks]),
-        face_color=np.array([mark.face for mark in marks]),
-    )
-    layer.features = {"text": [mark.text for mark in marks]}
-    layer.text = {"string": "{text}", "color": np.array([mark.ink for mark in marks]), "size": size, "anchor": "center"}
-    layer.refresh()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expert.matches import patch_at, planes
+from expert.matches import patch_at
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -38,15 +38,21 @@ class Linking:
     def under(self, event: Any) -> tuple[int, int] | None:
         """Cell and patch under a mouse event, or None beside the pictures."""
         scene, viewer = self.scene, self.scene.viewer
-        viewbox = getattr(event, "viewbox", None) or (0, 0)
-        _, columns = viewer.canvas.grid.actual_shape(viewer.layers)
-        cell = int(viewbox[0] * columns + viewbox[1])
-        if not viewer.canvas.grid.enabled or not 0 <= cell < len(scene.cells):
-            return None
-        image = scene.cells[0].image
-        row, column = (np.array(event.position[-2:]) - image.translate[-2:]) / image.scale[-2:]
-        patch = patch_at(scene.explanation, planes(scene.explanation)[scene.view], (row, column))
-        return None if patch is None else (cell, patch)
+        if scene.mode == "own":
+            own = None if scene.patch_under is None else scene.patch_under(event.position)
+            return None if own is None else (0, own)
+        candidates = [number for number, cell in enumerate(scene.cells) if cell.image.visible]
+        if scene.mode == "grid":
+            viewbox = getattr(event, "viewbox", None) or (0, 0)
+            _, columns = viewer.canvas.grid.actual_shape(viewer.layers)
+            place = int(viewbox[0] * columns + viewbox[1])
+            candidates = candidates[place : place + 1]
+        for number in candidates:
+            index = np.array(scene.cells[number].image.world_to_data(np.array(event.position)[-2:]))
+            patch = patch_at(scene.explanation, scene.plane, (float(index[0]), float(index[1])))
+            if patch is not None:
+                return number, patch
+        return None
 
     def _moved(self, viewer: ViewerModel, event: Any) -> None:
         if not self.scene.pinned:

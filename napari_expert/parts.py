@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QSizePolicy, QTableWidgetItem, QToolButton, QWidget
+
+COLORS = {"warning": ("#E69F00", "#8A5A00"), "error": ("#FF7A45", "#B33A00")}
+"""On a dark and on a light theme: at least 4.5 to 1 against the background."""
 
 
-def label(name: str = "") -> QLabel:
-    """A text that wraps in whatever width there is."""
-    out = QLabel()
-    out.setWordWrap(True)
-    out.setObjectName(name)
-    out.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    out.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return out
+class Label(QLabel):
+    """A text that wraps in whatever width there is, in the theme's ink or in that of a warning or an error."""
+
+    def __init__(self, name: str = "", kind: str = "", style: str = "") -> None:
+        super().__init__()
+        self._kind, self._style = kind, style
+        self.setWordWrap(True)
+        self.setObjectName(name)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_kind(kind)
+
+    def set_kind(self, kind: str) -> None:
+        """ "warning", "error" or "" for plain text."""
+        self._kind = kind
+        color = f"color: {COLORS[kind][is_light(self)]};" if kind else ""
+        if color or self._style:
+            self.setStyleSheet(f"QLabel {{ {color} {self._style} }}")
+        else:
+            self.setStyleSheet("")
+
+    def showEvent(self, event: Any) -> None:
+        self.set_kind(self._kind)  # the theme is known once there is a window
+        super().showEvent(event)
+
+
+def is_light(widget: QWidget) -> bool:
+    """Whether a widget stands on a light background."""
+    return bool(widget.palette().color(QPalette.ColorRole.Window).lightness() > 127)
 
 
 def combo(name: str, tip: str) -> QComboBox:
@@ -24,3 +52,44 @@ def combo(name: str, tip: str) -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
     return box
+
+
+def fill_combo(box: QComboBox, items: list[str], current: int = 0) -> None:
+    """Replace the items of a list without telling anybody."""
+    box.blockSignals(True)
+    box.clear()
+    box.addItems(items)
+    box.setCurrentIndex(current)
+    box.blockSignals(False)
+
+
+def menu_button(title: str, tip: str, entries: list[tuple[str, Callable[[], object]]]) -> QToolButton:
+    """A button that opens a menu."""
+    button = QToolButton()
+    button.setText(title)
+    button.setToolTip(tip)
+    button.setAccessibleName(title)
+    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    menu = QMenu(button)
+    for words, call in entries:
+        menu.addAction(words).triggered.connect(lambda checked=False, call=call: call())
+    button.setMenu(menu)
+    return button
+
+
+class SortedItem(QTableWidgetItem):
+    """A cell of a table that sorts by its value, not by its text."""
+
+    def __init__(self, text: str, value: Any) -> None:
+        super().__init__(text)
+        self.value = value
+
+    def __lt__(self, other: QTableWidgetItem) -> bool:
+        return bool(self.value < other.value) if isinstance(other, SortedItem) else bool(super().__lt__(other))
+
+
+def percent(share: float) -> str:
+    """0.314 to "31 %"."""
+    return f"{100 * share:.0f} %"

@@ -5,79 +5,146 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
 
 PREDICTION = QColor("#D55E00")
 STEM = QColor("#56B4E9")
+MARGIN, BELOW, ABOVE = 10.0, 32.0, 28.0
 
 
 class PrototypePlot(QWidget):
     """Paints itself in the theme's colours; empty until `show_explanation`."""
 
+    pointed = Signal(int)
+    """Index (among all prototypes) under the mouse, -1 for none."""
+    chosen = Signal(int)
+    """Index that was clicked."""
+
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._explanation: Explanation | None = None
+        self._shown: dict[int, int] = {}
+        self._under = -1
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
         self.setAccessibleName("Prototypes by label, with their shares")
-        self.setToolTip("Each tick is a prototype at its label; the stem is its share of the prediction (orange line).")
 
     def sizeHint(self) -> QSize:
-        return QSize(280, 110)
+        return QSize(280, 122)
 
-    def show_explanation(self, explanation: Explanation | None) -> None:
-        """Plot this explanation, or nothing."""
-        self._explanation = explanation
+    def show_explanation(self, explanation: Explanation | None, shown: dict[int, int] | None = None) -> None:
+        """Plot this explanation, or nothing; `shown` takes the index of a prototype on show to its rank."""
+        self._explanation, self._shown, self._under = explanation, shown or {}, -1
+        if explanation is not None:
+            self.setAccessibleDescription(
+                f"{int((explanation.shares > 0).sum())} of {len(explanation.labels)} prototypes have a share; "
+                f"the prediction is {explanation.prediction:.1f} {explanation.unit}."
+            )
         self.update()
 
+    # --- mouse ---------------------------------------------------------------------------------------------------------
+    def prototype_at(self, x: float) -> int:
+        """Index of the prototype nearest to a horizontal place in pixels, those with a share first; -1 where none is near."""
+        e = self._explanation
+        if e is None:
+            return -1
+        away = np.abs(np.array([self._across(float(label)) for label in e.labels]) - x)
+        near = np.flatnonzero(away <= 6)
+        if not len(near):
+            return -1
+        return int(min(near, key=lambda n: (e.shares[n] <= 0, away[n])))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        found = self.prototype_at(event.position().x())
+        if found == self._under:
+            return
+        self._under = found
+        e = self._explanation
+        if found >= 0 and e is not None:
+            QToolTip.showText(event.globalPosition().toPoint(), self.describe(found), self)
+        else:
+            QToolTip.hideText()
+        self.update()
+        self.pointed.emit(found)
+
+    def describe(self, index: int) -> str:
+        """One prototype in words."""
+        e = self._explanation
+        if e is None:
+            return ""
+        rank = f"#{self._shown[index]}: " if index in self._shown else ""
+        return f"{rank}{e.labels[index]:.1f} {e.unit}, share {100 * e.shares[index]:.0f} %, distance {e.distances[index]:.1f}"
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        found = self.prototype_at(event.position().x())
+        if found >= 0:
+            self.chosen.emit(found)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        if self._under >= 0:
+            self._under = -1
+            self.update()
+            self.pointed.emit(-1)
+
+    # --- painting ------------------------------------------------------------------------------------------------------
+    def _range(self) -> tuple[float, float]:
+        e = self._explanation
+        assert e is not None
+        ends = [float(e.labels.min()), float(e.labels.max()), e.prediction]
+        if e.interval is not None:
+            ends += [e.interval.lower, e.interval.upper]
+        return min(ends), max(ends)
+
+    def _across(self, label: float) -> float:
+        low, high = self._range()
+        return MARGIN + (self.width() - 2 * MARGIN) * (label - low) / max(high - low, 1e-9)
+
     def paintEvent(self, event: QPaintEvent) -> None:
-        result = self._explanation
-        if result is None:
+        e = self._explanation
+        if e is None:
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = self.palette().color(self.foregroundRole())
+        ink = self.palette().color(self.foregroundRole())
         font = painter.font()
         font.setPointSizeF(8)
         painter.setFont(font)
-        low, high = float(result.labels.min()), float(result.labels.max())
-        if result.interval is not None:
-            low, high = min(low, result.interval.lower), max(high, result.interval.upper)
-        margin, base, top = 10.0, self.height() - 32.0, 16.0
-        width = self.width() - 2 * margin
-        peak = max(float(result.shares.max()), 1e-9)
-
-        def across(label: float) -> float:
-            return margin + width * (label - low) / max(high - low, 1e-9)
-
-        if result.interval is not None:
+        base, top, across = self.height() - BELOW, ABOVE, self._across
+        peak = max(float(e.shares.max()), 1e-9)
+        if e.interval is not None:
             band = QColor(PREDICTION)
             band.setAlpha(40)
-            left, right = across(result.interval.lower), across(result.interval.upper)
+            left, right = across(e.interval.lower), across(e.interval.upper)
             painter.fillRect(QRectF(left, top, right - left, base - top), band)
-        painter.setPen(QPen(text, 1))
-        painter.drawLine(QPointF(margin, base), QPointF(margin + width, base))
-        for label, share in zip(result.labels, result.shares, strict=True):
+        painter.setPen(QPen(ink, 1))
+        painter.drawLine(QPointF(MARGIN, base), QPointF(self.width() - MARGIN, base))
+        for index, (label, share) in enumerate(zip(e.labels, e.shares, strict=True)):
             x = across(float(label))
-            painter.setPen(QPen(text, 1))
+            painter.setPen(QPen(ink, 1))
             painter.drawLine(QPointF(x, base), QPointF(x, base + 3))
+            end = base - (base - top - 4) * float(share) / peak
             if share > 0:
-                painter.setPen(QPen(STEM, 3, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-                painter.drawLine(QPointF(x, base - 1), QPointF(x, base - (base - top - 4) * float(share) / peak))
-        x = across(result.prediction)
+                color = ink if index == self._under else STEM
+                painter.setPen(QPen(color, 3, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+                painter.drawLine(QPointF(x, base - 1), QPointF(x, end))
+            if index in self._shown:
+                painter.setPen(ink)
+                painter.drawText(QRectF(x - 15, end - 15, 30, 12), Qt.AlignmentFlag.AlignCenter, f"#{self._shown[index]}")
+        x = across(e.prediction)
         painter.setPen(QPen(PREDICTION, 2))
         painter.drawLine(QPointF(x, top), QPointF(x, base))
-        painter.setPen(text)
-        for value in np.linspace(low, high, 5):
-            place = QRectF(min(max(across(value) - 20, 0), self.width() - 40), base + 4, 40, 14)
+        painter.setPen(ink)
+        for value in np.linspace(*self._range(), 5):
+            place = QRectF(min(max(across(float(value)) - 20, 0), self.width() - 40), base + 4, 40, 14)
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{value:.0f}")
         unit = QRectF(0, base + 16, self.width(), 14)
-        painter.drawText(unit, Qt.AlignmentFlag.AlignCenter, f"{result.label_name} ({result.unit})")
+        painter.drawText(unit, Qt.AlignmentFlag.AlignCenter, f"{e.label_name} ({e.unit})")
         painter.setPen(PREDICTION)
-        place = QRectF(min(max(x - 40, 0), self.width() - 80), 0, 80, 15)
-        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{result.prediction:.1f}")
+        place = QRectF(min(max(x - 40, 0), self.width() - 80), 0, 80, 13)
+        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{e.prediction:.1f}")
         painter.end()

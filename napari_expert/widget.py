@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ from qtpy.QtWidgets import (
 from expert.errors import ExpertError
 from expert.schema import RESEARCH_USE
 from napari_expert.answer import AnswerPanel
+from napari_expert.keys import Keys
 from napari_expert.orientation import volume_from_layer
-from napari_expert.parts import combo, label
+from napari_expert.parts import Label, combo
+from napari_expert.visit import Visit, layer_of
 from napari_expert.worker import ExplainJob
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from expert.bundle import Model
     from expert.explanation import Explanation
+    from expert.matches import Choice
     from expert.schema import ModelInfo
     from napari_expert.layers import Scene
 
@@ -45,6 +49,8 @@ STAGES = {
     "layers": "layers",
 }
 OURS = "expert_scene"
+KEPT = 8
+"""Prototypes explained in full, so that more can be shown, and two answers compared, without another run."""
 
 
 class ExpertWidget(QScrollArea):
@@ -63,8 +69,6 @@ class ExpertWidget(QScrollArea):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.explanation: Explanation | None = None
-        self.scene: Scene | None = None
         self.job: ExplainJob | None = None
         self._models: dict[str, str] = {}
         self._card_of = ""
@@ -72,6 +76,7 @@ class ExpertWidget(QScrollArea):
         self._closed = False
         self._shown: Model | None = None
         self._build()
+        self.visit = Visit(viewer, self.answer, self._visit_changed)
         self._fill_models()
         self._layers_changed()
         events = viewer.layers.events
@@ -79,6 +84,7 @@ class ExpertWidget(QScrollArea):
             event.connect(self._layers_changed)
         viewer.layers.selection.events.active.connect(self._active_changed)
         self._active_changed()
+        self._keys = Keys(viewer, self)
 
     # --- building ------------------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -92,9 +98,9 @@ class ExpertWidget(QScrollArea):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.model_box = combo("Model", "The model that answers. Its card stands below.")
-        self.card = label()
+        self.card = Label()
         self.layer_box = combo("Image layer", "The image to explain.")
-        self.fit = label()
+        self.fit = Label()
         self.top = QSpinBox()
         self.top.setRange(1, 8)
         self.top.setValue(3)
@@ -111,23 +117,23 @@ class ExpertWidget(QScrollArea):
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
         self.progress.hide()
-        self.error = label("expert_error")
-        self.error.setStyleSheet("QLabel { color: #D55E00; }")
+        self.error = Label("expert_error", "error")
         for widget in (self.run_button, self.progress, self.error):
             column.addWidget(widget)
         self.answer = AnswerPanel()
         column.addWidget(self.answer)
-        statement = label()
+        statement = Label(style="font-weight: bold;")
         statement.setText(RESEARCH_USE)
-        statement.setStyleSheet("QLabel { font-weight: bold; }")
         column.addWidget(statement)
         self.error.hide()
-        self.run_button.clicked.connect(self._run_or_cancel)
+        self.run_button.clicked.connect(self.run_or_cancel)
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._check_fit)
         self.answer.find_asked.connect(self._find_images)
-        self.answer.save_asked.connect(self._save)
+        self.answer.save_asked.connect(lambda what: getattr(self, f"save_{what}")())
+        self.answer.compare_asked.connect(self._compare_asked)
         self.answer.clear_asked.connect(self.clear)
+        self.top.valueChanged.connect(self._top_changed)
 
     def sizeHint(self) -> QSize:
         return QSize(375, 640)
@@ -168,6 +174,7 @@ class ExpertWidget(QScrollArea):
         self._list_models(name)
 
     def _model_chosen(self) -> None:
+        self.card.show()
         if self.model_box.currentText() == OPEN:
             before = self._card_of
             path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")
@@ -220,20 +227,23 @@ class ExpertWidget(QScrollArea):
         for layer in self.viewer.layers:
             if isinstance(layer, Image) and OURS not in layer.metadata:
                 box.addItem(layer.name, layer)
-        for number in range(box.count()):
-            if box.itemData(number) is chosen:
-                box.setCurrentIndex(number)
+        self._choose_layer(chosen)
         box.blockSignals(False)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
             layer.events.name.connect(self._layers_changed)
         self._check_fit()
 
-    def _active_changed(self, event: Any = None) -> None:
-        active = self.viewer.layers.selection.active
+    def _choose_layer(self, layer: Layer | None) -> None:
         for number in range(self.layer_box.count()):
-            if self.layer_box.itemData(number) is active:
+            if self.layer_box.itemData(number) is layer:
                 self.layer_box.setCurrentIndex(number)
+
+    def _top_changed(self, top: int) -> None:
+        self.visit.show_top(top)
+
+    def _active_changed(self, event: Any = None) -> None:
+        self._choose_layer(self.viewer.layers.selection.active)
 
     @property
     def layer(self) -> Layer | None:
@@ -263,12 +273,14 @@ class ExpertWidget(QScrollArea):
                 fate = "will be registered to the template" if recipe.space == "mni" else "will be fitted to the frame"
                 text = f"{size}, {spacing} mm → {fate}" if volume.spacing_known else f"{size}, pixel size unknown → {fate}"
         self.fit.setText(problem or text)
-        self.fit.setStyleSheet("QLabel { color: #E69F00; }" if problem else "")
+        self.fit.setVisible(bool(problem) or self.explanation is None)
+        self.fit.set_kind("warning" if problem else "")
         if self.job is None:
             self.run_button.setEnabled(not problem and recipe is not None)
 
     # --- running -------------------------------------------------------------------------------------------------------
-    def _run_or_cancel(self) -> None:
+    def run_or_cancel(self) -> None:
+        """What the button does: begin, or give up what runs."""
         if self.job is not None:
             self.job.cancel()
         else:
@@ -285,7 +297,8 @@ class ExpertWidget(QScrollArea):
             self._fail(str(error))
             self.ended.emit()
             return
-        self.job = job = ExplainJob(self.model, volume, self.top.value(), self._data_folder(), self)
+        self.job = job = ExplainJob(self.model, volume, max(KEPT, self.top.value()), self._data_folder(), self)
+        job.source = self.layer
         job.advanced.connect(self._advance)
         job.succeeded.connect(self._succeed)
         job.failed.connect(self._fail)
@@ -315,7 +328,8 @@ class ExpertWidget(QScrollArea):
 
     def _succeed(self, explanation: Explanation) -> None:
         self._advance("layers", 0.5)
-        self.show_explanation(explanation)
+        source = None if self.job is None else self.job.source
+        self.show_explanation(explanation, source if source in self.viewer.layers else None)
 
     def _fail(self, message: str) -> None:
         self._show_error(message)
@@ -335,49 +349,153 @@ class ExpertWidget(QScrollArea):
         self.error.setVisible(bool(message))
 
     # --- the answer ----------------------------------------------------------------------------------------------------
-    def show_explanation(self, explanation: Explanation) -> None:
-        """Show an explanation, in the panel and as layers, in place of the one before."""
-        from napari_expert.layers import Scene
+    @property
+    def explanation(self) -> Explanation | None:
+        """What is on show."""
+        return self.visit.explanation
 
-        source = self.layer
-        self.clear()
-        self.explanation = explanation
-        self.scene = Scene(self.viewer, explanation, on_focus=self.answer.show_focus, on_gone=self._gone)
-        for number in range(self.layer_box.count()):
-            if self.layer_box.itemData(number) is source:
-                self.layer_box.setCurrentIndex(number)
-        self.answer.show_explanation(explanation, self.scene)
+    @property
+    def scene(self) -> Scene | None:
+        """The layers of what is on show."""
+        return self.visit.scene
+
+    def show_explanation(self, explanation: Explanation, source: Layer | None = None) -> None:
+        """Show an explanation, in the panel and as layers, in place of the one before.
+
+        Parameters
+        ----------
+        explanation : what to show
+        source : the layer it is about; the chosen one if it is the same image, where None
+        """
+        chosen = self.layer
+        self.visit.top = self.top.value()
+        self.visit.show(explanation, layer_of(explanation, list(self.viewer.layers)) if source is None else source)
+        self._choose_layer(chosen)
         self.answered.emit(explanation)
+
+    def open_explanation(self, path: str | Path) -> None:
+        """Show a saved explanation, with its image if that is open.
+
+        Raises
+        ------
+        expert.errors.InputError
+            The file is no explanation; nothing changes.
+        """
+        from expert.explanation import Explanation
+
+        self.show_explanation(Explanation.load(path))
 
     def clear(self) -> None:
         """Take the result away and put the viewer back as it was."""
-        if self.scene is not None:
-            self.scene.remove()
-        self._gone()
+        self.visit.clear()
 
-    def _gone(self) -> None:
-        self.scene = self.explanation = None
-        self.answer.forget()
+    def _visit_changed(self) -> None:
+        # What the model is was read before Run; the answer needs the room.
+        self.card.setVisible(self.visit.explanation is None)
+        self.fit.setVisible(self.visit.explanation is None)
 
-    def _save(self) -> None:
-        if self.explanation is None:
-            return
-        path, _ = QFileDialog.getSaveFileName(self, "Save the report", "explanation.html", "Report (*.html)")
-        if path:
-            self.save(path)
+    def _compare_asked(self, what: str) -> None:
+        if what == "saved":
+            self.compare()
+        elif self.visit.previous is None:
+            self._fail("There is no answer before this one: run the model on another image, or choose a saved explanation.")
+        else:
+            self._try(lambda: self.visit.compare(self.visit.previous))
 
-    def save(self, path: str) -> None:
-        """Write the report (HTML) and, beside it, the explanation (JSON)."""
-        from expert.report import write_report
+    def compare(self, path: str | Path | None = None) -> None:
+        """Show the explanation on show beside a saved one; asks for the file if None."""
+        from expert.explanation import Explanation
 
-        if self.explanation is None:
-            return
+        chosen = path or QFileDialog.getOpenFileName(self, "Compare with", "", "Explanation (*.json)")[0]
+        if chosen:
+            self._try(lambda: self.visit.compare(Explanation.load(chosen)))
+
+    def _try(self, act: Callable[[], object]) -> None:
+        """Do something; its error, if any, is one sentence in the panel."""
         self._show_error("")
         try:
-            write_report(self.explanation, path, model=self._card_for(self.explanation))
-            self.explanation.save(Path(path).with_suffix(".json"))
+            act()
         except ExpertError as error:
             self._fail(str(error))
+
+    # --- what keys and commands call ----------------------------------------------------------------------------------
+    def step_plane(self, step: int) -> None:
+        """Show the next plane up (1) or down (-1)."""
+        self.visit.step_plane(step)
+
+    def step_prototype(self, step: int) -> None:
+        """Put the next (1) or previous (-1) prototype beside the image."""
+        self.visit.step_partner(step)
+
+    def step_patch(self, step: int) -> None:
+        """Hold the next (1) or previous (-1) numbered patch."""
+        if self.scene is not None:
+            self.scene.step_focus(step)
+
+    def show_grid(self) -> None:
+        """Every picture in a box of its own."""
+        self.visit.show_mode("grid")
+
+    def toggle_lines(self) -> None:
+        """Lines between matched patches, or back to the grid."""
+        self._try(lambda: self.visit.toggle("lines"))
+
+    def toggle_own_space(self) -> None:
+        """The original image with its patches, or back to the grid."""
+        self._try(lambda: self.visit.toggle("own"))
+
+    def toggle_convention(self) -> None:
+        """Patient's right on the left (radiological) or on the right (neurological)."""
+        self.visit.toggle_convention()
+
+    def choose_patches(self, choice: Choice) -> None:
+        """Number the "closest" six patches, the most "different" six, or "all"."""
+        self.answer.choose_patches(choice)
+
+    def release(self) -> None:
+        """Let go of the patch that is held."""
+        if self.scene is not None:
+            self.scene.set_focus(None)
+
+    # --- saving --------------------------------------------------------------------------------------------------------
+    def _ask(self, title: str, name: str, kinds: str) -> str:
+        return str(QFileDialog.getSaveFileName(self, title, name, kinds)[0]) if self._on_show() else ""
+
+    def _on_show(self) -> bool:
+        try:
+            self.visit.exported()
+        except ExpertError as error:
+            self._fail(str(error))
+            return False
+        return True
+
+    def save_report(self, path: str | Path | None = None) -> None:
+        """Write the report, HTML or PDF by its ending; asks where if None."""
+        from expert.report import write_report
+
+        chosen = path or self._ask("Save the report", "explanation.html", "Report (*.html *.pdf)")
+        if chosen:
+            self._try(lambda: write_report(self.visit.exported(), chosen, model=self._card_for(self.visit.exported())))
+
+    def save_explanation(self, path: str | Path | None = None) -> None:
+        """Write the explanation as JSON, with all it holds, so that it opens again; asks where if None."""
+        chosen = path or self._ask("Save the explanation", "explanation.json", "Explanation (*.json)")
+        if chosen and self._on_show():
+            self._try(lambda: self.explanation.save(chosen))  # type: ignore[union-attr]
+
+    def save_table(self, path: str | Path | None = None) -> None:
+        """Write the table of matched patches as CSV; asks where if None."""
+        from expert.tables import write_csv
+
+        chosen = path or self._ask("Save the table", "patches.csv", "Table (*.csv)")
+        if chosen:
+            self._try(lambda: write_csv(self.visit.exported(), chosen))
+
+    def save_layers(self, path: str | Path | None = None) -> None:
+        """Write the maps of the own space as NIfTI, or the pictures on show as they are drawn; asks where if None."""
+        chosen = path or self._ask("Save the layers into the folder of", "contribution.nii.gz", "NIfTI (*.nii.gz)")
+        if chosen:
+            self._try(lambda: self.visit.save_maps(chosen))
 
     def _card_for(self, explanation: Explanation) -> ModelInfo | None:
         """The model's description, if the explanation on show is by the model now chosen."""
@@ -400,6 +518,7 @@ class ExpertWidget(QScrollArea):
         if self._closed:
             return
         self._closed = True
+        self._keys.unbind()
         if self.job is not None:
             self.job.cancel()
         self.clear()

@@ -36,6 +36,7 @@ class ExplainJob(QObject):
     def __init__(self, model: str, volume: Volume, top: int, data: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._model, self._volume, self._top, self._data = model, volume, top, data
+        self.source: Any = None  # the layer the volume came from: the panel's note, not used here
         self._stop = threading.Event()
         self._over = False
         self._worker: Any = None

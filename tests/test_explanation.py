@@ -11,7 +11,7 @@ import pytest
 
 import expert
 from expert.errors import Cancelled, InputError
-from expert.matches import box, chosen_patches, pairs, partners, patch_at, planes, whereabouts
+from expert.matches import box, chosen_patches, pairs, patch_at, planes, whereabouts
 from expert.schema import RESEARCH_USE
 from expert.volume import Volume
 
@@ -86,20 +86,6 @@ def test_orientation_unknown_is_said(model, head):
     bare = Volume(head.data, head.affine, "unknown")
     codes = {notice.code for notice in expert.explain(model, bare, top=1).warnings}
     assert "orientation_unknown" in codes
-
-
-def test_partners_follow_the_plan(explanation):
-    view = 2
-    patch = chosen_patches(explanation, planes(explanation)[view], "closest")[0]
-    subject, *others = partners(explanation, view, 0, patch)
-    assert subject[patch] == 1
-    for match, share in zip(explanation.prototypes, others, strict=True):
-        np.testing.assert_allclose(share, match.views[view].matches(patch))
-    back = partners(explanation, view, 1, patch)
-    column = explanation.prototypes[0].views[view].flow[:, patch]
-    np.testing.assert_allclose(back[0], column / column.sum(), atol=1e-9)
-    assert back[1][patch] == 1
-    assert back[2].sum() == pytest.approx(1, abs=1e-6)
 
 
 def test_background_is_not_numbered(explanation):

@@ -272,10 +272,11 @@ def test_closing_the_panel_gives_the_viewer_back(viewer, head, explanation):
 # --- what leaves --------------------------------------------------------------------------------------------------------
 def test_the_report_is_saved_with_its_explanation(panel, explanation, tmp_path):
     panel.show_explanation(explanation)
-    panel.save(str(tmp_path / "r.html"))
+    panel.save_report(tmp_path / "r.html")
+    panel.save_explanation(tmp_path / "r.json")
     assert "synthetic ageing brains" in (tmp_path / "r.html").read_text()
     assert expert.Explanation.load(tmp_path / "r.json").prediction == explanation.prediction
-    panel.save(str(tmp_path / "missing" / "r.html"))
+    panel.save_report(tmp_path / "missing" / "r.html")
     assert "could not be written" in panel.error.text()
 
 

@@ -1,0 +1,246 @@
+"""One visit: an explanation on show with everything that can be done to it; the panel's buttons and keys all lead here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from expert.errors import ExpertError, InputError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+    from expert.board import Board
+    from expert.explanation import Explanation
+    from expert.volume import Volume
+    from napari_expert.answer import AnswerPanel
+    from napari_expert.layers import Mode, Scene
+    from napari_expert.overlay import Overlay
+
+CENTER_MM = (0.0, -18.0)
+"""R and A of the middle of the template's brain: where a plane's height is told to napari's slider."""
+
+
+class Visit:
+    """What is on show in one viewer.
+
+    Parameters
+    ----------
+    viewer : napari's viewer
+    answer : the panel's lower half, which tells it in words
+    on_change : called whenever something else, or nothing, is on show
+    """
+
+    def __init__(self, viewer: ViewerModel, answer: AnswerPanel, on_change: Callable[[], None]) -> None:
+        self.viewer, self.answer = viewer, answer
+        self.explanation: Explanation | None = None
+        self.other: Explanation | None = None
+        self.previous: Explanation | None = None
+        self.scene: Scene | None = None
+        self.overlay: Overlay | None = None
+        self.neurological = False
+        self.mode: Mode = "grid"
+        self.top = 3
+        self._source: Image | None = None
+        self._on_change = on_change
+        answer.changed.connect(self._update_overlay)
+        answer.mode_asked.connect(self.show_mode)
+
+    # --- showing -------------------------------------------------------------------------------------------------------
+    def show(self, explanation: Explanation, source: Image | None = None) -> None:
+        """Show an explanation in place of the one before.
+
+        Parameters
+        ----------
+        explanation : what to show
+        source : the layer it is about, where that is at hand
+        """
+        from expert.board import Board
+
+        before = self.explanation
+        self._end_scene()
+        if before is not None and before is not explanation:
+            self.previous = before
+        self.explanation, self.other, self._source = explanation, None, source
+        self._begin_scene(Board(explanation, top=self.top))
+
+    def compare(self, other: Explanation) -> None:
+        """Show the explanation on show (A) and another one (B) side by side, with the prototypes they share.
+
+        Raises
+        ------
+        expert.errors.InputError
+            Nothing is on show, or the two cannot be compared; what is on show stays.
+        """
+        from expert.board import Board
+
+        if self.explanation is None:
+            raise InputError("Nothing to compare with: explain an image first.")
+        board = Board(self.explanation, other, top=self.top)
+        self._end_scene()
+        self.other = other
+        self._begin_scene(board)
+
+    def show_top(self, top: int) -> None:
+        """Show more or fewer prototypes, as far as the explanation holds them."""
+        from expert.board import Board
+
+        if top == self.top:
+            return
+        self.top = top
+        if self.explanation is not None:
+            subjects = (self.explanation,) if self.other is None else (self.explanation, self.other)
+            self._end_scene()
+            self._begin_scene(Board(*subjects, top=top))
+
+    def _begin_scene(self, board: Board) -> None:
+        from napari_expert.layers import Scene
+
+        source = self._source if self._source is not None and self._source in self.viewer.layers else None
+        heights = None if source is None else self._heights(board, source)
+        self.scene = Scene(
+            self.viewer, board, heights=heights, neurological=self.neurological,
+            on_focus=self.answer.show_focus, on_plane=self.answer.show_plane, on_gone=self._gone,
+        )  # fmt: skip
+        self.answer.show_scene(self.scene, source is not None)
+        if self.mode == "lines":
+            self.show_mode("lines")
+        self._on_change()
+
+    def _end_scene(self) -> None:
+        self._drop_overlay()
+        if self.scene is not None:
+            self.scene.remove()
+            self.scene = None
+
+    def clear(self) -> None:
+        """Take everything away and put the viewer back as it was."""
+        self._end_scene()
+        self._gone()
+
+    def _gone(self) -> None:
+        self._drop_overlay()
+        self.previous = self.explanation or self.previous
+        self.scene = self.explanation = self.other = self._source = None
+        self.answer.forget()
+        self._on_change()
+
+    # --- what is said of it --------------------------------------------------------------------------------------------
+    def exported(self) -> Explanation:
+        """The explanation with the prototypes on show only: what leaves the tool is what was seen.
+
+        Raises
+        ------
+        expert.errors.InputError
+            Nothing is on show.
+        """
+        if self.explanation is None:
+            raise InputError("There is nothing to save yet: run the model on an image first.")
+        return self.explanation.model_copy(update={"prototypes": self.explanation.prototypes[: self.top]})
+
+    # --- modes ---------------------------------------------------------------------------------------------------------
+    def show_mode(self, mode: str) -> None:
+        """ "grid", "lines" or "own"."""
+        scene = self.scene
+        if scene is None:
+            return
+        try:
+            if mode == "own":
+                self._make_overlay()
+            elif self.overlay is not None:
+                self._drop_overlay()
+        except ExpertError:
+            self.answer.show_mode(scene.mode)
+            raise
+        scene.show_mode(mode)  # type: ignore[arg-type]
+        if mode != "own":
+            self.mode = scene.mode
+        self.answer.show_mode(scene.mode)
+
+    def toggle(self, mode: str) -> None:
+        """Switch a mode on, or back to the grid."""
+        if self.scene is not None:
+            self.show_mode("grid" if self.scene.mode == mode else mode)
+
+    def toggle_convention(self) -> None:
+        """Radiological to neurological, and back."""
+        self.neurological = not self.neurological
+        if self.scene is not None:
+            self.scene.show_convention(self.neurological)
+            self.answer.show_convention()
+
+    def step_plane(self, step: int) -> None:
+        """The next plane up or down."""
+        if self.scene is not None:
+            self.scene.show_plane(self.scene.plane_number + step)
+
+    def step_partner(self, step: int) -> None:
+        """The next prototype of the lines mode."""
+        scene = self.scene
+        if scene is not None and scene.board.prototypes:
+            count, first = len(scene.board.prototypes), scene.board.subjects
+            scene.show_partner(first + (scene.partner - first + step) % count)
+
+    # --- own space -----------------------------------------------------------------------------------------------------
+    def _make_overlay(self) -> None:
+        from napari_expert.overlay import Overlay
+
+        scene, source = self.scene, self._source
+        if scene is None or self.overlay is not None:
+            return
+        if source is None or source not in self.viewer.layers:
+            raise InputError("The original image is not open: open it to see the patches in its own space.")
+        source_visible = source.visible
+        self.overlay = Overlay(
+            self.viewer, source, scene.explanation, self.answer.answer_values(), numbered=scene.patches,
+            on_gone=self._overlay_gone,
+        )  # fmt: skip
+        source.visible = source_visible
+        scene.patch_under = self.overlay.patch_under
+
+    def _update_overlay(self) -> None:
+        if self.overlay is not None and self.scene is not None:
+            self.overlay.show(self.answer.answer_values(), numbered=self.scene.patches)
+
+    def _drop_overlay(self) -> None:
+        if self.overlay is not None:
+            overlay, self.overlay = self.overlay, None
+            overlay.remove()
+        if self.scene is not None:
+            self.scene.patch_under = None
+
+    def _overlay_gone(self) -> None:
+        self.overlay = None
+        if self.scene is not None and self.scene.mode == "own":
+            self.show_mode("grid")
+
+    def _heights(self, board: Board, source: Image) -> np.ndarray | None:
+        """World coordinate of every plane along the viewer's first slider."""
+        from napari_expert.orientation import volume_from_layer
+
+        e = board.explanations[0]
+        if e.registration is None or source.ndim != 3:
+            return None
+        to_index = np.linalg.inv(volume_from_layer(source).affine) @ e.registration.template_to_subject
+        heights = [plane.position_mm for plane in board.planes]
+        return np.array([source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights])
+
+
+def layer_of(explanation: Explanation, layers: list[Layer]) -> Any:
+    """The open layer that an explanation is about, recognised by the checksum of its voxels; None where it is not open."""
+    from napari.layers import Image
+
+    from napari_expert.orientation import volume_from_layer
+
+    for layer in layers:
+        if isinstance(layer, Image) and not layer.metadata.get("expert_scene") and explanation.input_sha256:
+            try:
+                volume: Volume = volume_from_layer(layer)
+            except ExpertError:
+                continue
+            if volume.fingerprint() == explanation.input_sha256:
+                return layer
+    return None
