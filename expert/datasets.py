@@ -21,6 +21,17 @@ SOURCES = {
     "IXI": f"https://raw.githubusercontent.com/CBICA/NiChart_Project/{IXI_COMMIT}/test_data/processed/IXI/Nifti/{{file}}",
 }
 LICENCES = {"IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"}
+SAMPLE = ImageReference(
+    dataset="IXI",
+    subject="IXI396-HH-2115",
+    file="T1/IXI396-HH-2115_T1.nii.gz",
+    sha256="c99731726a8e4295ca7d8bb569b31c18c15efbeb65fa10bea8a133d9bb33cd32",
+)
+"""A real head to try things on; no prototype of a shipped model shows it."""
+SAMPLE_AGE = 53.57
+"""Its age in years."""
+PATIENCE_S = 10
+"""Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,12 @@ def _public(reference: ImageReference) -> str | None:
     return next((name for name in SOURCES if reference.dataset.startswith(name)), None)
 
 
+def public_address(reference: ImageReference) -> str | None:
+    """Where an image can be downloaded; None where its data set is not public."""
+    public = _public(reference)
+    return None if public is None else SOURCES[public].format(file=reference.file)
+
+
 def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> tuple[Path | None, str]:
     """Where the image of a prototype lies on this computer; nothing is downloaded.
 
@@ -159,7 +176,7 @@ def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> t
 
 
 def fetch_reference(reference: ImageReference) -> Path:
-    """Download a prototype's image from its public data set into the cache, and check it.
+    """Download an image from its public data set into the cache, and check it.
 
     Raises
     ------
@@ -168,20 +185,21 @@ def fetch_reference(reference: ImageReference) -> Path:
     """
     import pooch
 
-    public = _public(reference)
-    if public is None:
+    address = public_address(reference)
+    if address is None:
         raise InputError(f"The data set {reference.dataset} cannot be downloaded: ask the model's author for it.")
     target = cache_folder() / reference.file
     try:
         found = pooch.retrieve(
-            SOURCES[public].format(file=reference.file),
+            address,
             known_hash=f"sha256:{reference.sha256}",
             fname=target.name,
             path=target.parent,
+            downloader=pooch.HTTPDownloader(timeout=PATIENCE_S),
         )
     except Exception as error:  # requests, urllib3 and pooch raise many kinds; each means "not to be had now"
         raise InputError(
-            f"The image of a prototype could not be downloaded ({type(error).__name__}): check the network connection, or put "
-            "the data set into a folder and set EXPERT_DATA_DIR."
+            f"{target.name} could not be downloaded ({type(error).__name__}): check the network connection, or put the data "
+            f"set {reference.dataset} into a folder and set EXPERT_DATA_DIR to it."
         ) from error
     return Path(found)

@@ -1,11 +1,13 @@
-"""Sample data: synthetic heads (File ▸ Open Sample ▸ ExPeRT)."""
+"""Sample data: synthetic heads and a real one (File ▸ Open Sample ▸ ExPeRT)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+LayerData = tuple[Any, dict[str, Any], str]
 
-def _phantom(age: int) -> list[tuple[Any, dict[str, Any], str]]:
+
+def _phantom(age: int) -> list[LayerData]:
     from expert.phantom import phantom
     from napari_expert.orientation import layer_arguments
 
@@ -13,16 +15,39 @@ def _phantom(age: int) -> list[tuple[Any, dict[str, Any], str]]:
     return [(data, {**arguments, "name": f"synthetic head, {age} years", "colormap": "gray"}, "image")]
 
 
-def phantom_30() -> list[tuple[Any, dict[str, Any], str]]:
+def phantom_30() -> list[LayerData]:
     """A synthetic head of 30 years."""
     return _phantom(30)
 
 
-def phantom_55() -> list[tuple[Any, dict[str, Any], str]]:
+def phantom_55() -> list[LayerData]:
     """A synthetic head of 55 years."""
     return _phantom(55)
 
 
-def phantom_80() -> list[tuple[Any, dict[str, Any], str]]:
+def phantom_80() -> list[LayerData]:
     """A synthetic head of 80 years."""
     return _phantom(80)
+
+
+def ixi() -> list[LayerData]:
+    """A real head of the IXI data set, from this computer if it is there, else downloaded; source and licence are told.
+
+    Raises
+    ------
+    expert.errors.InputError
+        It is not on this computer and cannot be downloaded.
+    """
+    from napari.utils.notifications import show_info
+
+    from expert.datasets import LICENCES, SAMPLE, SAMPLE_AGE, fetch_reference, find_reference, public_address
+    from expert.volume import read_volume
+    from napari_expert.orientation import layer_arguments
+
+    path, _ = find_reference(SAMPLE)
+    data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
+    about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
+    show_info(f"{SAMPLE.subject}: {LICENCES['IXI']}. The model ixi-axial has seen this head in training.")
+    metadata = {**arguments["metadata"], **about}
+    name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"
+    return [(data, {**arguments, "metadata": metadata, "name": name, "colormap": "gray"}, "image")]
