@@ -293,7 +293,7 @@ def fetch(
 def view(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     model: ModelOption = "phantom",
-    top: Annotated[int, typer.Option(min=1, help="Prototypes to show.")] = 3,
+    top: Annotated[int | None, typer.Option(min=1, max=8, help="Prototypes to show (else as many as last time).")] = None,
     data: DataOption = None,
 ) -> None:
     """Open napari with the image and explain it at once."""

@@ -82,8 +82,36 @@ class ViewsResult:
         return bool(self.fallbacks.any())
 
 
+def choose_device(name: str) -> str:
+    """A torch device by what the user calls it.
+
+    Parameters
+    ----------
+    name : "auto" for a graphics card where there is one, "cpu", "cuda" or "mps"
+
+    Raises
+    ------
+    ExpertError
+        This computer has no such device.
+    """
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there.get(name, False):
+        raise ExpertError(
+            f"This computer has no device '{name}': choose one of auto, {', '.join(d for d in there if there[d])}."
+        )
+    return name
+
+
 def compare_views(
-    model: Model, images: np.ndarray, content: np.ndarray, progress: Callable[[float], None] | None = None
+    model: Model,
+    images: np.ndarray,
+    content: np.ndarray,
+    progress: Callable[[float], None] | None = None,
+    device: str = "cpu",
 ) -> ViewsResult:
     """Hold prepared views against the model's prototypes.
 
@@ -93,6 +121,7 @@ def compare_views(
     images : (V, *shape) uint8
     content : (V, *shape) uint8
     progress : called with 0 to 1 between the views; may raise
+    device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double precision
 
     Returns
     -------
@@ -106,6 +135,8 @@ def compare_views(
 
     network = model.network
     radius = model.info.architecture.radius
+    where = choose_device(device)
+    backbone = network.backbone.to(where)
     collected = []
     with torch.inference_mode():
         labels = network.prototype_labels.double()
@@ -113,7 +144,7 @@ def compare_views(
             # View by view: a bounded wait before a cancel, and no result depends on what else is in a batch.
             pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
             mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255)
-            comparison = network.compare(network.backbone(pixels).double(), mass)
+            comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass)
             outcome = weighted_prediction(comparison.distance, labels, radius)
             shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
             parts = (
@@ -145,6 +176,7 @@ def explain(
     top: int = 5,
     images: bool = True,
     data: str | Path | None = None,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Explanation:
     """Predict, and say why.
@@ -156,6 +188,7 @@ def explain(
     top : prototypes to explain in full, by share; at least 1
     images : look up the prototypes' images; without, predictions are the same and sooner there
     data : folder that holds the data set of a model whose prototype images are kept by reference
+    device : where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there is one
     progress : called with a stage ("register", "features", "match") and a fraction 0 to 1; may raise
         `expert.errors.Cancelled`, which comes out of this call
 
@@ -181,7 +214,7 @@ def explain(
     prepared = prepare(volume, model.info.input, progress=tell)
     tell("features", 0.0)
     _ = model.network
-    result = compare_views(model, prepared.images, prepared.content, lambda f: tell("features", f))
+    result = compare_views(model, prepared.images, prepared.content, lambda f: tell("features", f), device)
     tell("match", 0.0)
     # Where one prototype holds all the weight, the next in rank are the next nearest.
     order = np.lexsort((result.mean_distances, -result.shares))[:top]

@@ -16,7 +16,8 @@ import numpy as np
 from napari.layers import Image, Layer, Shapes, Vectors
 
 from expert.matches import FAINT, Choice, Plane, box, display, edge_letters, foreground, middle_plane, patches_in_plane
-from napari_expert.drawing import CLEAR, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
+from napari_expert.drawing import CLEAR, OURS, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
+from napari_expert.lines import MatchLines
 from napari_expert.linking import Linking
 from napari_expert.orientation import placement
 from napari_expert.stage import Stage
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
 TITLE_MM, MARGIN_MM, GAP_MM = 14.0, 6.0, 24.0
-OURS = "expert_scene"
 Mode = Literal["grid", "lines", "own"]
 
 
@@ -91,10 +91,14 @@ class Scene:
         self.speaking: np.ndarray | None = None
         self.neurological = neurological
         self.lines: Vectors | None = None
+        self._lines: MatchLines | None = None
         self.patch_under: Callable[[Any], int | None] | None = None  # in the own space: set by whoever draws there
         self._heights = heights
         self._on_focus, self._on_plane, self._on_gone = on_focus, on_plane, on_gone
         self._stage = Stage(viewer)
+        # One layer in pixels among layers in mm, and napari forgets the units of all of them.
+        plain = any(str(unit) == "pixel" for layer in viewer.layers for unit in layer.units)
+        self.units = ("pixel", "pixel") if plain else ("mm", "mm")
         self._own_view = self._stage.view
         self._busy = True
         self.cells = [self._make_cell(number) for number in range(board.cells)]
@@ -291,14 +295,14 @@ class Scene:
             v.canvas.grid.enabled = False
             self._draw_lines()
 
-    def _slots(self) -> dict[int, int]:
+    def slots(self) -> dict[int, int]:
         """Cell to column of the canvas in the lines mode: A | prototype | B."""
         order = [0, self.partner, *range(1, self.board.subjects)]
         return {cell: slot for slot, cell in enumerate(order)}
 
     def _place(self) -> None:
         """Where each cell lies in the world, by mode and convention."""
-        slots = self._slots()
+        slots = self.slots()
         for number, cell in enumerate(self.cells):
             place = placement(self.explanation.views[self.plane.view], self.board.head)
             rows, columns = np.array(place["scale"])
@@ -307,7 +311,7 @@ class Scene:
             for layer in cell.layers:
                 layer.scale = (rows, mirror * columns)
                 layer.translate = (place["translate"][0], mirror * place["translate"][1] + offset)
-                layer.units = place["units"]
+                layer.units = self.units
                 layer.visible = self.mode == "grid" or (self.mode == "lines" and number in slots)
 
     def _pitch(self) -> float:
@@ -327,7 +331,7 @@ class Scene:
         corners = np.sort([first, first + scale * np.array(image.data.shape)], axis=0)
         start, end = corners[0] - [TITLE_MM, MARGIN_MM], corners[1] + MARGIN_MM
         if self.mode == "lines":
-            end[1] += (len(self._slots()) - 1) * self._pitch()
+            end[1] += (len(self.slots()) - 1) * self._pitch()
         return start, end
 
     def _fit(self) -> None:
@@ -360,15 +364,15 @@ class Scene:
     def _ink(self, patch: int) -> Color:
         return number_color(self._patches.index(patch) + 1) if patch in self._patches else SPOT
 
-    def _focus_ink(self, focus: Focus) -> Color:
+    def focus_ink(self, focus: Focus) -> Color:
         """The colour of the subject's patch that is pointed at, or that most of what is pointed at belongs to."""
         return self._ink(focus.patch if focus.cell == 0 else int(focus.shares[0].argmax()))
 
     def _draw(self) -> None:
         plane, board = self.plane, self.board
         self._patches = board.patches(plane, self.choice)
-        self._numbers = patches_in_plane(self.explanation, plane).ravel()
-        visible = set(self._numbers.tolist())
+        self.numbers = patches_in_plane(self.explanation, plane).ravel()
+        visible = set(self.numbers.tolist())
         rows = [board.partners(plane.view, 0, patch) for patch in self._patches]
         for cell, layers in enumerate(self.cells):
             marks, crowd = self._captions(cell), dict[int, int]()
@@ -390,14 +394,14 @@ class Scene:
 
     def _wash(self) -> None:
         for number, cell in enumerate(self.cells):
-            colors = np.zeros((len(self._numbers), 4), dtype=np.float32)
+            colors = np.zeros((len(self.numbers), 4), dtype=np.float32)
             if self.focus is not None:
-                share = self.focus.shares[number][self._numbers]
-                colors[:] = self._focus_ink(self.focus)
+                share = self.focus.shares[number][self.numbers]
+                colors[:] = self.focus_ink(self.focus)
                 colors[:, 3] = np.where(share > 0.01, 0.1 + 0.55 * share, 0)
             elif number == 0 and self.speaking is not None:
                 values = np.where(foreground(self.explanation.views[self.plane.view]), self.speaking[self.plane.view], 0)
-                colors = signed_colors(values[self._numbers], float(np.abs(self.speaking).max()))
+                colors = signed_colors(values[self.numbers], float(np.abs(self.speaking).max()))
             cell.wash.edge_color = colors
 
     def _captions(self, cell: int) -> list[Mark]:
@@ -414,69 +418,30 @@ class Scene:
         return marks + [text(letter, places[side]) for side, letter in edge_letters(self.board.head).items()]
 
     # --- lines ---------------------------------------------------------------------------------------------------------
+    def _draw_lines(self) -> None:
+        """Lines are there in the lines mode only: elsewhere a layer more would shift the cells of the grid."""
+        if self.mode != "lines":
+            return
+        if self._lines is None:
+            self._lines = MatchLines(self)
+            busy, self._busy = self._busy, True
+            active = self.viewer.layers.selection.active
+            self.viewer.layers.append(self._lines.layer)
+            self.viewer.layers.selection.active = active
+            self._busy = busy
+        self._lines.draw()
+
     def _drop_lines(self) -> None:
         if self.lines is not None and self.lines in self.viewer.layers:
             busy, self._busy = self._busy, True
             self.viewer.layers.remove(self.lines)
             self._busy = busy
-        self.lines = None
-
-    def _draw_lines(self) -> None:
-        """Lines from the subject to the prototype beside it: of what is pointed at, else of all numbered patches."""
-        if self.mode != "lines":
-            return
-        board, view = self.board, self.plane.view
-        if self.focus is None:
-            starts = [(0, patch, number_color(number)) for number, patch in enumerate(self._patches, 1)]
-        else:
-            starts = [(self.focus.cell, self.focus.patch, self._focus_ink(self.focus))]
-        slots, vectors, colors = self._slots(), [], []
-        for cell, patch, color in starts:
-            shares = board.partners(view, cell, patch)
-            # Every line has the prototype at one of its ends: A – prototype – B.
-            hubs = [self.partner] if cell != self.partner else [other for other in slots if other != self.partner]
-            lit = {cell: np.array([patch])}
-            for hub in hubs:
-                lit[hub] = np.flatnonzero(shares[hub] >= FAINT)
-                for target in lit[hub]:
-                    vectors.append(self._line(cell, patch, hub, int(target)))
-                    colors.append((*color[:3], 0.15 + 0.85 * float(shares[hub][target])))
-            for other in [] if cell == self.partner else [c for c in slots if c not in (cell, self.partner)]:
-                middle = int(shares[self.partner].argmax())
-                onward = board.partners(view, self.partner, middle)[other]
-                for target in np.flatnonzero(onward >= FAINT):
-                    vectors.append(self._line(self.partner, middle, other, int(target)))
-                    colors.append((*color[:3], 0.15 + 0.85 * float(onward[target])))
-        data = np.array(vectors) if vectors else np.zeros((0, 2, 2))
-        self._put_lines(data, np.array(colors) if colors else np.zeros((0, 4)))
-
-    def _put_lines(self, data: np.ndarray, colors: np.ndarray) -> None:
-        if self.lines is None:
-            self.lines = Vectors(
-                np.zeros((1, 2, 2)), name="matches", edge_width=1.0, edge_color=[CLEAR], vector_style="line", opacity=1.0,
-                blending="translucent_no_depth", units=self.cells[0].image.units[-2:], metadata={OURS: True},
-            )  # fmt: skip
-            busy, self._busy = self._busy, True
-            active = self.viewer.layers.selection.active
-            self.viewer.layers.append(self.lines)
-            self.viewer.layers.selection.active = active
-            self._busy = busy
-        if not len(data):
-            data, colors = np.zeros((1, 2, 2)), np.array([CLEAR])
-        self.lines.data = data
-        self.lines.edge_color = colors
-
-    def _line(self, cell: int, patch: int, other: int, target: int) -> np.ndarray:
-        start, end = (
-            np.array(self.cells[c].image.data_to_world(box(self.explanation, p).mean(axis=0)))[-2:]
-            for c, p in ((cell, patch), (other, target))
-        )
-        return np.array([start, end - start])
+        self.lines = self._lines = None
 
     # --- events --------------------------------------------------------------------------------------------------------
     def _text_size(self) -> float:
         """Points, so that a title fits over its picture."""
-        columns = len(self._slots()) if self.mode == "lines" else 1
+        columns = len(self.slots()) if self.mode == "lines" else 1
         return float(np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32 / columns, 6, 12))
 
     def _resized(self) -> None:

@@ -159,6 +159,7 @@ class Visit:
         if mode != "own":
             self.mode = scene.mode
         self.answer.show_mode(scene.mode)
+        self._on_change()
 
     def toggle(self, mode: str) -> None:
         """Switch a mode on, or back to the grid."""
@@ -233,10 +234,11 @@ def layer_of(explanation: Explanation, layers: list[Layer]) -> Any:
     """The open layer that an explanation is about, recognised by the checksum of its voxels; None where it is not open."""
     from napari.layers import Image
 
+    from napari_expert.drawing import OURS
     from napari_expert.orientation import volume_from_layer
 
     for layer in layers:
-        if isinstance(layer, Image) and not layer.metadata.get("expert_scene") and explanation.input_sha256:
+        if isinstance(layer, Image) and OURS not in layer.metadata and explanation.input_sha256:
             try:
                 volume: Volume = volume_from_layer(layer)
             except ExpertError:

@@ -19,7 +19,7 @@ def view(
     path: str | os.PathLike[str],
     model: str = "phantom",
     *,
-    top: int = 3,
+    top: int | None = None,
     data: str | os.PathLike[str] | None = None,
     run: bool = True,
     show: bool = True,
@@ -30,7 +30,7 @@ def view(
     ----------
     path : image file or DICOM folder
     model : a shipped model's name or a model file
-    top : prototypes to show
+    top : prototypes to show; as many as the last time if None
     data : folder with the data set of the model's prototype images; the image's own folder if None
     run : start at once
     show : open the window on the screen
@@ -46,17 +46,18 @@ def view(
     """
     import napari
 
+    from napari_expert.commands import panel_of
     from napari_expert.readers import read
-    from napari_expert.widget import ExpertWidget
 
     layers = read(str(path))
     viewer = napari.Viewer(title="ExPeRT", show=show)
-    panel = ExpertWidget(viewer)
+    panel = panel_of(viewer)
+    assert panel is not None
     panel.choose_model(model)
-    viewer.window.add_dock_widget(panel, name="ExPeRT", area="right")
     for pixels, arguments, _ in layers:
         viewer.add_image(pixels, **arguments)
-    panel.top.setValue(top)
+    if top is not None:
+        panel.top.setValue(top)
     panel.data = Path(path).parent if data is None else Path(data)
     if run:
         panel.run()
@@ -64,7 +65,7 @@ def view(
 
 
 def open_window(
-    path: str | os.PathLike[str], model: str = "phantom", *, top: int = 3, data: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str], model: str = "phantom", *, top: int | None = None, data: str | os.PathLike[str] | None = None
 ) -> None:
     """`view`, then wait until the window is closed; what the command ``expert view`` does."""
     import sys

@@ -33,9 +33,17 @@ class ExplainJob(QObject):
     finished = Signal()
     """Always, last, once."""
 
-    def __init__(self, model: str, volume: Volume, top: int, data: Path | None = None, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        volume: Volume,
+        top: int,
+        data: Path | None = None,
+        device: str = "cpu",
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._model, self._volume, self._top, self._data = model, volume, top, data
+        self._model, self._volume, self._top, self._data, self._device = model, volume, top, data, device
         self.source: Any = None  # the layer the volume came from: the panel's note, not used here
         self._stop = threading.Event()
         self._over = False
@@ -64,7 +72,9 @@ class ExplainJob(QObject):
         try:
             self._tell("load", 0.0)
             model = expert.load_model(self._model)
-            result: Explanation = expert.explain(model, self._volume, top=self._top, data=self._data, progress=self._tell)
+            result: Explanation = expert.explain(
+                model, self._volume, top=self._top, data=self._data, device=self._device, progress=self._tell
+            )
         except Exception as error:
             return None, error
         return result, None

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
+
+# Before napari is imported: tests neither read nor write anybody's settings.
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import numpy as np
 import pytest
 
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def forget_settings():
+    """What one test chose is not remembered in the next."""
+    yield
+    if "napari_expert.settings" in sys.modules:
+        sys.modules["napari_expert.settings"].Settings().save()
 
 
 @pytest.fixture(scope="session")
