@@ -45,13 +45,14 @@ class _Frame:
     """What of the axis across a plane belongs to it, mm from the plane; all of it for a volume or a plain image."""
 
 
-def patch_map(explanation: Explanation, volume: Volume) -> np.ndarray:
+def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.0) -> np.ndarray:
     """The number of the patch that each voxel's centre lies in.
 
     Parameters
     ----------
     explanation : from `expert.explain`
     volume : the one that was explained (its affine counts, its values do not)
+    beyond_mm : how far beyond the first and the last plane, template mm; the model did not look there
 
     Returns
     -------
@@ -66,7 +67,7 @@ def patch_map(explanation: Explanation, volume: Volume) -> np.ndarray:
     count = len(explanation.views[0].mass)
     out = np.zeros(volume.shape, dtype=np.int16 if count <= np.iinfo(np.int16).max else np.int32)
     shown = _foregrounds(explanation)
-    for where, view, patch in _slabs(explanation, volume):
+    for where, view, patch in _slabs(_frames(explanation, volume, beyond_mm), volume):
         out[where] = np.where(shown[view, patch], patch + 1, 0)
     return out
 
@@ -74,7 +75,7 @@ def patch_map(explanation: Explanation, volume: Volume) -> np.ndarray:
 def view_map(explanation: Explanation, volume: Volume) -> np.ndarray:
     """The view (0-based) that each voxel's centre belongs to, -1 outside of every view; int16 of the volume's shape."""
     out = np.full(volume.shape, NOWHERE, dtype=np.int16)
-    for where, view, _ in _slabs(explanation, volume):
+    for where, view, _ in _slabs(_frames(explanation, volume), volume):
         out[where] = view
     return out
 
@@ -102,7 +103,7 @@ def spread_over(explanation: Explanation, volume: Volume, values: np.ndarray, *,
     masks = [_content(view.image) for view in explanation.views] if seen else None
     frames = _frames(explanation, volume)
     out = np.full(volume.shape, np.nan, dtype=np.float32)
-    for where, view, patch in _slabs(explanation, volume):
+    for where, view, patch in _slabs(frames, volume):
         painted = table[view, patch]
         if masks is not None:
             for number in np.unique(view[view != NOWHERE]):
@@ -111,15 +112,6 @@ def spread_over(explanation: Explanation, volume: Volume, values: np.ndarray, *,
                 painted[tuple(axis[~masks[number][at]] for axis in own)] = np.nan
         out[where] = painted
     return out
-
-
-def place_of(explanation: Explanation, volume: Volume, voxel: tuple[int, ...]) -> tuple[int, int] | None:
-    """View and patch (both 0-based) of one voxel as `patch_map` has it, or None where that is 0."""
-    if len(voxel) != volume.ndim or any(not 0 <= i < n for i, n in zip(voxel, volume.shape, strict=True)):
-        return None
-    one = tuple(slice(i, i + 1) for i in voxel)
-    view, patch = (int(found.item()) for found in _assign(_frames(explanation, volume), one))
-    return (view, patch) if _foregrounds(explanation)[view, patch] else None
 
 
 def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray:
@@ -132,7 +124,7 @@ def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray
 
 
 # --- how it is found ----------------------------------------------------------------------------------------------------
-def _frames(explanation: Explanation, volume: Volume) -> list[_Frame]:
+def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
     head = explanation.registration is not None
     if volume.ndim != (3 if head else explanation.views[0].image.ndim):
         raise InputError(f"The explanation is not one of this image, which has {volume.ndim} axes: choose the explained image.")
@@ -145,14 +137,14 @@ def _frames(explanation: Explanation, volume: Volume) -> list[_Frame]:
         raise InputError(
             "The explanation's registration is damaged (it cannot be inverted): explain the image again."
         ) from error
-    reaches = _reaches(explanation, float(np.abs(to_template[2, :3]).max()))
+    reaches = _reaches(explanation, float(np.abs(to_template[2, :3]).max()), beyond_mm)
     return [
         _Frame(matrix, tuple(view.image.shape), explanation.grid, reach)
         for matrix, view, reach in zip(matrices, explanation.views, reaches, strict=True)
     ]
 
 
-def _reaches(explanation: Explanation, step: float) -> list[tuple[float, float]]:
+def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tuple[float, float]]:
     """From where to where each view reaches across itself, mm; `step` is the thickness of the volume's slices across it."""
     heights = np.array([np.nan if view.position_mm is None else view.position_mm for view in explanation.views])
     if not np.isfinite(heights).all():
@@ -163,17 +155,16 @@ def _reaches(explanation: Explanation, step: float) -> list[tuple[float, float]]
     pixel = float(np.linalg.norm(explanation.views[0].affine[:3, 0]))
     first, last = np.diff(sorted_)[[0, -1]] if len(heights) > 1 else (pixel, pixel)
     edges = np.array([sorted_[0] - first / 2, *middles, sorted_[-1] + last / 2])
-    missing = max(0.0, step - (edges[-1] - edges[0])) / 2
-    edges[[0, -1]] += [-missing, missing]
+    more = max(0.0, step - (edges[-1] - edges[0])) / 2 + beyond_mm
+    edges[[0, -1]] += [-more, more]
     out = [(0.0, 0.0)] * len(heights)
     for place, view in enumerate(order):
         out[view] = (float(edges[place] - heights[view]), float(edges[place + 1] - heights[view]))
     return out
 
 
-def _slabs(explanation: Explanation, volume: Volume) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
+def _slabs(frames: list[_Frame], volume: Volume) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
     """Pieces of the volume that may hold patches, with the view and the patch of each voxel (-1 for none)."""
-    frames = _frames(explanation, volume)
     box = _bounds(frames, volume.shape)
     size = int(np.prod([part.stop - part.start for part in box[1:]]))
     if size == 0:
