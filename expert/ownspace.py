@@ -99,7 +99,7 @@ def spread_over(explanation: Explanation, volume: Volume, values: np.ndarray, *,
     InputError
         As in `patch_map`.
     """
-    table = np.where(_foregrounds(explanation), _padded(values, np.nan), np.nan).astype(np.float32)
+    table = np.where(_foregrounds(explanation), _padded(np.asarray(values, dtype=float), np.nan), np.nan).astype(np.float32)
     masks = [_content(view.image) for view in explanation.views] if seen else None
     frames = _frames(explanation, volume)
     out = np.full(volume.shape, np.nan, dtype=np.float32)
@@ -235,7 +235,7 @@ def _foregrounds(explanation: Explanation) -> np.ndarray:
 
 def _padded(values: np.ndarray, end: float) -> np.ndarray:
     """The table with one more row and column at the end, which index -1 finds."""
-    return np.pad(np.asarray(values), ((0, 1), (0, 1)), constant_values=end)
+    return np.pad(values, ((0, 1), (0, 1)), constant_values=end)
 
 
 def _content(image: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
 NAPARI_NIFTI = {"affine", "spacing", "origin", "direction", "header", "coordinate_system"}
 """What napari-nifti leaves in a layer's metadata."""
+DRAWN = ("down", "right")
+"""Where napari's own camera draws the last two axes to."""
 
 
 def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
@@ -58,9 +60,9 @@ def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
 def volume_from_layer(layer: Image) -> Volume:
     """The volume a layer shows, with as much of its place in space as its reader left.
 
-    In this order: the affine that our own reader keeps; that of napari-nifti (its array runs S, A, R whatever the file's axes
-    are); else the voxel size that the layer's transform and units tell, and an orientation that is unknown. An affine that
-    does not fit the array (no finite, invertible 4×4 matrix, or another voxel size than the layer's scale) is not used.
+    In this order: the affine that our own reader keeps; that of napari-nifti (of its array transposed); else the voxel size
+    that the layer's transform and units tell, and an orientation that is unknown. An affine that does not fit the array (no
+    finite, invertible 4×4 matrix, or another voxel size than the layer's scale) is not used.
 
     Returns
     -------
@@ -98,7 +100,10 @@ def _own_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
 
 
 def _nifti_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
-    """What napari-nifti left (0.0.19 and 0.0.20): the affine of an array whose axes run R, A, S; the layer's run S, A, R."""
+    """What napari-nifti left (0.0.19 and 0.0.20): the affine of an array that it then transposed to show it.
+
+    It calls that array's axes S, A, R. In some files they run I or P instead; the affine says so, and is right for all of them.
+    """
     if not layer.metadata.keys() >= NAPARI_NIFTI:
         return None, False
     affine = _matrix(layer.metadata["affine"])
@@ -136,6 +141,34 @@ def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:
 def _millimetres(unit: Any) -> float | None:
     """mm in one of a unit (pint's); None where it is none of length."""
     return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
+
+
+def slice_letters(layer: Image, volume: Volume, displayed: tuple[int, int], camera: tuple[str, str] = DRAWN) -> dict[str, str]:
+    """Letters for the edges of a slice of a layer as napari draws it.
+
+    Parameters
+    ----------
+    layer, volume : the layer and its `volume_from_layer`
+    displayed : the layer's axes that are drawn, vertical and horizontal (the last two of `viewer.dims.order`)
+    camera : where they run to (`viewer.scene.camera.orientation2d`)
+
+    Returns
+    -------
+    side ("left", "right", "top", "bottom") to letter (R, L, A, P, S, I); empty where the orientation is not known
+    """
+    if volume.space != "ras":
+        return {}
+    corners = [np.asarray(layer.data_to_world(corner)) for corner in np.vstack([np.zeros(3), np.eye(3)])]
+    to_world = np.column_stack([corner - corners[0] for corner in corners[1:]])
+    # Columns: where in the patient each of napari's world axes leads.
+    patient = volume.affine[:3, :3] @ np.linalg.inv(to_world)
+    out = {}
+    for axis, runs, sides in zip(displayed, camera, (("top", "bottom"), ("left", "right")), strict=True):
+        direction = patient[:, axis] * (1 if runs in ("down", "right") else -1)
+        row = int(np.abs(direction).argmax())
+        near, far = ("LPI"[row], "RAS"[row]) if direction[row] > 0 else ("RAS"[row], "LPI"[row])
+        out[sides[0]], out[sides[1]] = near, far
+    return out
 
 
 def placement(view: View, head: bool, neurological: bool = False) -> dict[str, Any]:

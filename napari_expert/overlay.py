@@ -73,10 +73,11 @@ class Overlay:
         self._on_gone = on_gone
         self._gone = False
         unsure = " (orientation unknown)" if self.volume.space == "unknown" else ""
-        placed = {name: getattr(layer, name) for name in PLACED}
-        shared = {**placed, "metadata": {"expert_scene": True}}
+        shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {"expert_scene": True}}
+        self._painted = self._make_map()
+        self._paint(values)
         self.map = Image(
-            self._painted(values),
+            self._painted,
             name=f"contribution{unsure}",
             colormap=DIVERGING,
             contrast_limits=_limits(values),
@@ -94,6 +95,8 @@ class Overlay:
         self.outlines.contour = 1
         self._describe(values, numbered)
         self._add()
+        self._hidden = False
+        self._turned()
         self._connections = self._connect()
 
     @property
@@ -104,7 +107,8 @@ class Overlay:
     # --- what is shown -------------------------------------------------------------------------------------------------
     def show(self, values: np.ndarray, numbered: Sequence[int] = ()) -> None:
         """Show other values and number other patches, in place."""
-        self.map.data = self._painted(values)
+        self._paint(values)
+        self.map.refresh()
         self.map.contrast_limits_range = self.map.contrast_limits = _limits(values)
         self._describe(values, numbered)
         self._lock()
@@ -146,11 +150,18 @@ class Overlay:
         np.copyto(out, exact, where=exact > 0)
         return out
 
-    def _painted(self, values: np.ndarray) -> np.ndarray:
-        # Of a head, the brain alone: nothing outside of it was seen by the model.
-        head = self.explanation.registration is not None
+    def _make_map(self) -> np.ndarray:
+        """Where each patch of each view is to be painted, once for all values; of a head the brain alone, as it was seen."""
+        e = self.explanation
+        slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
+        out = spread_over(e, self.volume, slots, seen=e.registration is not None)
+        self._voxels = np.flatnonzero(np.isfinite(out))
+        self._slots = out.ravel()[self._voxels].astype(np.int32)
+        return out
+
+    def _paint(self, values: np.ndarray) -> None:
         every = np.broadcast_to(values, (len(self.explanation.views), self._count))
-        return spread_over(self.explanation, self.volume, every, seen=head)
+        np.put(self._painted, self._voxels, every.ravel()[self._slots])
 
     def _add(self) -> None:
         """Directly above the original layer, with the selection as it was."""
@@ -193,6 +204,7 @@ class Overlay:
         events = self.layer.events
         pairs: list[tuple[Any, Callable[..., None]]] = [(getattr(events, name), partial(self._follow, name)) for name in PLACED]
         pairs += [(self.viewer.layers.events.removed, self._removed), (events.data, self._outdated)]
+        pairs += [(self.viewer.dims.events.ndisplay, self._turned)]
         for event, callback in pairs:
             event.connect(callback)
         return pairs
@@ -200,7 +212,15 @@ class Overlay:
     def _follow(self, name: str, event: Any = None) -> None:
         """The original layer was moved: so are its voxels, and what lies on them."""
         for own in self.layers:
-            setattr(own, name, getattr(self.layer, name))
+            setattr(own, name, _place(self.layer, name))
+
+    def _turned(self, event: Any = None) -> None:
+        """Contours are of slices: in 3D napari would draw the patches as solid blocks over the head."""
+        flat = self.viewer.dims.ndisplay == 2
+        if not flat and self.outlines.visible:
+            self._hidden, self.outlines.visible = True, False
+        elif flat and self._hidden:
+            self._hidden, self.outlines.visible = False, True
 
     def _removed(self, event: Any) -> None:
         if event.value is self.layer or any(event.value is own for own in self.layers):
@@ -212,6 +232,11 @@ class Overlay:
         self.remove()
         if self._on_gone is not None:
             self._on_gone()
+
+
+def _place(layer: Layer, name: str) -> Any:
+    value = getattr(layer, name)
+    return value.affine_matrix.copy() if name == "affine" else value  # two layers must not share one
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
