@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from expert.errors import InputError
+from expert.schema import RESEARCH_USE
 
 NIFTI = (".nii", ".nii.gz", ".img", ".hdr")
 NRRD = (".nrrd", ".nhdr")
@@ -270,6 +271,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
             data = volume.data.astype(np.uint8) if volume.data.dtype == bool else volume.data
             image = nib.Nifti1Image(data, volume.affine)
             image.header.set_xyzt_units("mm")
+            image.header["descrip"] = RESEARCH_USE.encode()
             nib.save(image, target)
         elif volume.ndim == 2 and name.endswith(".png"):
             from PIL import Image

@@ -10,8 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QSpinBox, QWidget
 
 from expert.errors import ExpertError
-from napari_expert.drawing import OURS
-from napari_expert.orientation import volume_from_layer
+from napari_expert.orientation import OURS, volume_from_layer
 from napari_expert.parts import Label, combo
 
 if TYPE_CHECKING:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from napari.layers import Shapes
 
 Color = tuple[float, ...]
-OURS = "expert_scene"
-"""Marks our own layers in their metadata."""
 INK: Color = (1.0, 1.0, 1.0, 1.0)
 SPOT: Color = (1.0, 0.25, 0.85, 1.0)
 """What is pointed at and has no number of its own."""

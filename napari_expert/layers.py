@@ -16,10 +16,10 @@ import numpy as np
 from napari.layers import Image, Layer, Shapes, Vectors
 
 from expert.matches import FAINT, Choice, Plane, box, display, edge_letters, foreground, middle_plane, patches_in_plane
-from napari_expert.drawing import CLEAR, OURS, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
+from napari_expert.drawing import CLEAR, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
 from napari_expert.lines import MatchLines
 from napari_expert.linking import Linking
-from napari_expert.orientation import placement
+from napari_expert.orientation import OURS, placement
 from napari_expert.stage import Stage
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 from napari.layers import Vectors
 
 from expert.matches import FAINT, box
-from napari_expert.drawing import CLEAR, OURS, Color, number_color
+from napari_expert.drawing import CLEAR, Color, number_color
+from napari_expert.orientation import OURS
 
 if TYPE_CHECKING:
     from napari_expert.layers import Scene

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from expert.explanation import View
     from expert.volume import Volume
 
+OURS = "expert_scene"
+"""Marks the layers of a result in their metadata: they are drawn by us, and are no images to explain."""
 AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
 NAPARI_NIFTI = {"affine", "spacing", "origin", "direction", "header", "coordinate_system"}

@@ -17,7 +17,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from expert.matches import COLORS, foreground, whereabouts
 from expert.ownspace import center_of, patch_map, spread_over
-from napari_expert.orientation import volume_from_layer
+from napari_expert.orientation import OURS, volume_from_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,7 +73,7 @@ class Overlay:
         self._on_gone = on_gone
         self._gone = False
         unsure = " (orientation unknown)" if self.volume.space == "unknown" else ""
-        shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {"expert_scene": True}}
+        shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {OURS: True}}
         self._painted = self._make_map()
         self._paint(values)
         self.map = Image(

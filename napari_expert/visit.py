@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from expert.volume import Volume
     from napari_expert.answer import AnswerPanel
     from napari_expert.layers import Mode, Scene
+    from napari_expert.letters import Letters
     from napari_expert.overlay import Overlay
 
 CENTER_MM = (0.0, -18.0)
@@ -41,6 +43,7 @@ class Visit:
         self.previous: Explanation | None = None
         self.scene: Scene | None = None
         self.overlay: Overlay | None = None
+        self._letters: Letters | None = None
         self.neurological = False
         self.mode: Mode = "grid"
         self.top = 3
@@ -187,6 +190,7 @@ class Visit:
 
     # --- own space -----------------------------------------------------------------------------------------------------
     def _make_overlay(self) -> None:
+        from napari_expert.letters import Letters
         from napari_expert.overlay import Overlay
 
         scene, source = self.scene, self._source
@@ -194,29 +198,68 @@ class Visit:
             return
         if source is None or source not in self.viewer.layers:
             raise InputError("The original image is not open: open it to see the patches in its own space.")
-        source_visible = source.visible
         self.overlay = Overlay(
-            self.viewer, source, scene.explanation, self.answer.answer_values(), numbered=scene.patches,
-            on_gone=self._overlay_gone,
-        )  # fmt: skip
-        source.visible = source_visible
+            self.viewer, source, scene.explanation, self._spoken(), scene.patches, on_gone=self._overlay_gone
+        )
+        self._letters = Letters(self.viewer, source, self.overlay.volume)
         scene.patch_under = self.overlay.patch_under
+
+    def _spoken(self) -> np.ndarray:
+        """(M,) what the patches say on the whole: the answer is the mean of the planes, and so is what is painted."""
+        return np.asarray(self.answer.answer_values().mean(axis=0))
 
     def _update_overlay(self) -> None:
         if self.overlay is not None and self.scene is not None:
-            self.overlay.show(self.answer.answer_values(), numbered=self.scene.patches)
+            self.overlay.show(self._spoken(), self.scene.patches)
 
     def _drop_overlay(self) -> None:
         if self.overlay is not None:
             overlay, self.overlay = self.overlay, None
             overlay.remove()
+        self._drop_letters()
         if self.scene is not None:
             self.scene.patch_under = None
 
+    def _drop_letters(self) -> None:
+        if self._letters is not None:
+            self._letters.remove()
+            self._letters = None
+
     def _overlay_gone(self) -> None:
         self.overlay = None
+        self._drop_letters()
         if self.scene is not None and self.scene.mode == "own":
             self.show_mode("grid")
+
+    def save_maps(self, path: str | Path) -> tuple[Path, Path]:
+        """Write what the patches say, and their numbers, as NIfTI on the original image's own grid.
+
+        Parameters
+        ----------
+        path : of the map (label units, 0 where the model did not look); the patches' numbers go beside it
+
+        Raises
+        ------
+        expert.errors.InputError
+            Nothing is on show, its image is not open, or the files cannot be written.
+        """
+        from expert.ownspace import patch_map, spread_over
+        from expert.volume import Volume, write_volume
+        from napari_expert.orientation import volume_from_layer
+
+        explanation, source = self.exported(), self._source
+        if source is None or source not in self.viewer.layers:
+            raise InputError("The original image is not open: open it to save what the patches say on its grid.")
+        target, volume = Path(path), volume_from_layer(source)
+        if volume.ndim != 3:
+            raise InputError("Only a volume's maps can be written as NIfTI: save the report of a plain image.")
+        ending = ".nii" if target.name.lower().endswith(".nii") else ".nii.gz"
+        beside = target.with_name(target.name[: -len(ending)] + "_patches" + ending)
+        said = np.nan_to_num(spread_over(explanation, volume, np.tile(self._spoken(), (len(explanation.views), 1))))
+        return (
+            write_volume(Volume(said, volume.affine, volume.space), target),
+            write_volume(Volume(patch_map(explanation, volume), volume.affine, volume.space), beside),
+        )
 
     def _heights(self, board: Board, source: Image) -> np.ndarray | None:
         """World coordinate of every plane along the viewer's first slider."""
@@ -234,8 +277,7 @@ def layer_of(explanation: Explanation, layers: list[Layer]) -> Any:
     """The open layer that an explanation is about, recognised by the checksum of its voxels; None where it is not open."""
     from napari.layers import Image
 
-    from napari_expert.drawing import OURS
-    from napari_expert.orientation import volume_from_layer
+    from napari_expert.orientation import OURS, volume_from_layer
 
     for layer in layers:
         if isinstance(layer, Image) and OURS not in layer.metadata and explanation.input_sha256:

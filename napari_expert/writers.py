@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-SCENE = "expert_scene"
-"""Key in the metadata of a result's image layers."""
+from napari_expert.orientation import OURS
 
 
 def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -33,7 +32,7 @@ def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]
 
     viewer = napari.current_viewer()
     panel = None if viewer is None else panel_of(viewer, create=False)
-    ours = any(SCENE in arguments.get("metadata", {}) for _, arguments, _ in layers)
+    ours = any(OURS in arguments.get("metadata", {}) for _, arguments, _ in layers)
     if not ours or panel is None or panel.explanation is None:
         raise InputError(
             "These layers show no explanation: save them in another format, or run ExPeRT and save the layers of its result."

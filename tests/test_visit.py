@@ -68,7 +68,7 @@ def press(viewer, name: str) -> None:
 
 # --- the nine points ----------------------------------------------------------------------------------------------------
 def test_1_opens_a_volume_by_file_folder_or_sample(viewer, head_file):
-    viewer.open(str(head_file))
+    viewer.open(str(head_file), plugin="napari-expert")
     assert viewer.layers[0].metadata["expert_affine"]
     viewer.open_sample("napari-expert", "phantom-30")
     assert len(viewer.layers) == 2
