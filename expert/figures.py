@@ -83,7 +83,7 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
     match, u = e.prototypes[number], _unit(e)
     height, width = e.view_shape[-2:]
     across = width + 26 * u
-    marks: list[Mark] = [Rect(0, 0, across + width, height, fill="#000000")]
+    marks: list[Mark] = [Rect(0, -0.5 * u, across + width, height + u, fill="#000000")]
     marks.append(_picture(e, e.views[plane.view].image, plane, 0))
     if match.image is None:
         marks.append(Text(across + width / 2, height / 2 - 14 * u, "image not at hand", 9 * u, "#FFFFFF"))
@@ -95,7 +95,9 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
         color = color_of(pair.number)
         left, top, wide, high = _frame(e, pair.source)
         size = min(10 * u, 0.6 * high)
-        start = (left + wide, top + high / 2)
+        # Each number has a height of its own within its box: lines of one row of patches do not cover each other.
+        level = 0.25 + 0.5 * (pair.number - 0.5) / max(len(patches), 1)
+        start = (left + wide, top + level * high)
         boxes.append(Rect(left, top, wide, high, stroke=color, stroke_width=1.4 * u))
         numerals.append(Text(left + 2.5 * u, top + size, str(pair.number), size, color, "start", bold=True, halo=True))
         shares = match.views[plane.view].matches(pair.source)
@@ -103,17 +105,15 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
             share = float(shares[target])
             left, top, wide, high = _frame(e, int(target), across)
             strength = 0.25 + 0.75 * share
-            boxes.append(
-                Rect(left, top, wide, high, stroke=color, stroke_width=(0.4 + share) * u, stroke_opacity=strength)
-            )
+            boxes.append(Rect(left, top, wide, high, stroke=color, stroke_width=(0.4 + share) * u, stroke_opacity=strength))
             for shade, extra, opacity in (("#000000", 1.0, 0.5), (color, 0.0, 0.9)):
-                lines.append(Line(*start, left, top + high / 2, shade, (1.6 * share + extra) * u, opacity))
+                lines.append(Line(*start, left, top + level * high, shade, (1.6 * share + extra) * u, opacity))
             if target == pair.target:
                 numerals.append(Text(left + 2.5 * u, top + size, str(pair.number), size, color, "start", bold=True, halo=True))
     letters = [*_letters(e, 0), *_letters(e, across)]
     names = [
         Text(4 * u, 10 * u, "this image", 8 * u, "#FFFFFF", "start", halo=True),
-        Text(across + 4 * u, 10 * u, f"#{match.rank} · {match.label:.1f} {e.unit}", 8 * u, "#FFFFFF", "start", halo=True),
+        Text(across + 4 * u, 10 * u, f"#{match.rank}", 8 * u, "#FFFFFF", "start", halo=True),
     ]
     description = f"This image and prototype {match.rank} with their matched patches"
     return Drawing(across + width, height, description, (*marks, *letters, *names, *boxes, *lines, *numerals))
@@ -133,7 +133,7 @@ def signed_map(
     named : patches in each direction whose value is written in; 0 leaves away the scale, too
     """
     u, (height, width) = _unit(e), e.view_shape[-2:]
-    largest = float(np.abs(values).max()) if limit is None else limit
+    largest = max(float(np.abs(values).max()) if limit is None else limit, negligible(e))
     digits = decimals(largest)
     marks: list[Mark] = [Rect(0, 0, width, height, fill="#000000"), _picture(e, e.views[plane.view].image, plane, 0)]
     inside = patches_in_plane(e, plane).ravel()
@@ -145,7 +145,7 @@ def signed_map(
     marks += _letters(e, 0)
     if not named:
         return Drawing(width, height, f"Map of {ends[0]} and {ends[1]}", tuple(marks))
-    for patch in {p for sign in (1, -1) for p in strongest(values, sign)[:named]} & set(inside.tolist()):
+    for patch in {p for sign in (1, -1) for p in strongest(e, values, sign)[:named]} & set(inside.tolist()):
         left, top, wide, high = _frame(e, patch)
         size = min(8.5 * u, 0.34 * wide)
         text = f"{values[patch]:+.{digits}f}".replace("-", "–")
@@ -169,17 +169,22 @@ def _scale(e: Explanation, largest: float, ends: tuple[str, str]) -> list[Mark]:
     ]
 
 
-def strongest(values: np.ndarray, sign: int) -> list[int]:
+def negligible(e: Explanation) -> float:
+    """Label units too small to be told of a patch: a hundredth of the radius, shared out over all patches."""
+    return 0.01 * e.radius / math.prod(e.grid)
+
+
+def strongest(e: Explanation, values: np.ndarray, sign: int) -> list[int]:
     """Patches whose value has this sign, the strongest first; those below a twentieth of the largest are left away."""
     signed = values * sign
-    floor = 0.05 * float(np.abs(values).max())
-    return [int(patch) for patch in np.argsort(-signed, kind="stable") if signed[patch] > max(floor, 0.0)]
+    floor = max(0.05 * float(np.abs(values).max()), negligible(e))
+    return [int(patch) for patch in np.argsort(-signed, kind="stable") if signed[patch] > floor]
 
 
 # --- the plot -----------------------------------------------------------------------------------------------------------
 def prototype_plot(e: Explanation) -> Drawing:
     """All prototypes as ticks on the label's axis, those that speak as stems, the prediction over its interval."""
-    values = [*e.labels.tolist(), e.prediction]
+    values: list[float] = [*e.labels.tolist(), e.prediction]
     if e.interval is not None:
         values += [e.interval.lower, e.interval.upper]
     low, high = min(values), max(values)
@@ -196,7 +201,9 @@ def prototype_plot(e: Explanation) -> Drawing:
     marks += [Line(across(label), base, across(label), base + 5, INK, 0.8) for label in e.labels.tolist()]
     peak = max(float(e.shares.max()), 1e-9)
     tips = {index: base - (base - top) * float(e.shares[index]) / peak for index in np.flatnonzero(e.shares > 0).tolist()}
-    marks += [Line(across(float(e.labels[index])), base, across(float(e.labels[index])), tip, STEM, 3) for index, tip in tips.items()]
+    for index, tip in tips.items():
+        x = across(float(e.labels[index]))
+        marks.append(Line(x, base, x, tip, STEM, 3))
     middle = across(e.prediction)
     marks.append(Line(middle, 17, middle, base, PREDICTION, 2))
     taken: list[tuple[float, float]] = []
@@ -219,5 +226,5 @@ def prototype_plot(e: Explanation) -> Drawing:
 def _nice(extent: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides an extent into about eight."""
     rough = max(extent, 1e-6) / 8
-    power = 10.0 ** math.floor(math.log10(rough))
+    power = math.pow(10, math.floor(math.log10(rough)))
     return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

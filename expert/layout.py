@@ -139,6 +139,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     @property
+    def short(self) -> bool:
+        """Whether it is not to be broken over two pages."""
+        return len(self.rows) <= 8
+
+    @property
     def headed(self) -> bool:
         """Whether there is a row of headings."""
         return any(column.title for column in self.columns)

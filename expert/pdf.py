@@ -13,19 +13,26 @@ from typing import Any
 from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 from fpdf.fonts import FontFace
+from PIL import Image
 
 from expert import __version__
 from expert.layout import Cell, Drawing, Figure, Figures, Line, Paragraph, Picture, Rect, Report, Section, Table, Text
 
 ENCODING = "cp1252"
 FONT = "Helvetica"
-LEFT, TOP, BOTTOM = 15.0, 14.0, 20.0
+LEFT, TOP, BOTTOM = 15.0, 13.0, 18.0
 WIDTH = 210.0 - 2 * LEFT
 GAP = 5.0
 TALLEST, SMALLEST = 92.0, 74.0
-"""Of a drawing that has the whole width, mm: it may shrink to stay on its page."""
+"""Of a drawing, mm: one that has the whole width may shrink to stay on its page."""
+NARROW = 70.0
+"""Of drawings of which three or more stand in a row, mm."""
 LEADING = 1.36
 """Height of a line in units of the font's size."""
+RESOLUTION = 150.0
+"""Of images, dots per inch."""
+PAGES = "\x01"
+"""Stands for the number of pages until it is known; no other text can hold it (see `printable`)."""
 POINT = 72 / 25.4
 """Points in a mm."""
 INK, GREY, RED, BLUE, AMBER = (27, 27, 27), (85, 85, 85), (138, 31, 31), (0, 114, 178), (230, 159, 0)
@@ -71,8 +78,10 @@ class _Page(FPDF):
     def __init__(self, report: Report) -> None:
         super().__init__(format="A4", unit="mm")
         self.core_fonts_encoding = ENCODING
+        self.alias_nb_pages(PAGES)
         self.statement = printable(report.statement)
         self.set_margins(LEFT, TOP, LEFT)
+        self.c_margin = 0.0
         self.set_auto_page_break(True, BOTTOM)
         self.set_title(printable(report.title))
         self.set_lang("en")
@@ -82,20 +91,20 @@ class _Page(FPDF):
         self.set_creation_date(datetime.datetime(today.year, today.month, today.day, tzinfo=datetime.UTC))
 
     def footer(self) -> None:
-        self.set_y(-13)
+        self.set_y(-12)
         self.set_font(FONT, "B", 8.5)
         self.set_text_color(*RED)
         self.cell(WIDTH - 20, 4, self.statement)
         self.set_font(FONT, "", 8.5)
         self.set_text_color(*GREY)
-        self.cell(20, 4, f"{self.page_no()} / {{nb}}", align="R")
+        self.cell(20, 4, f"{self.page_no()} / {PAGES}", align="R")
 
     def room(self, height: float) -> None:
         """Go to a new page unless so many mm are left on this one."""
         if self.get_y() + height > self.h - BOTTOM:
             self.add_page()
 
-    def write_text(self, text: str, size: float = 9.0, style: str = "", color: tuple[int, int, int] = INK, **kwargs: Any) -> None:
+    def write_text(self, text: str, size: float, style: str = "", color: tuple[int, int, int] = INK, **kwargs: Any) -> None:
         """A paragraph over the whole width, from here."""
         self.set_font(FONT, style, size)
         self.set_text_color(*color)
@@ -145,7 +154,7 @@ def _section(page: _Page, section: Section) -> None:
 
 # --- tables ---------------------------------------------------------------------------------------------------------------
 def _table(page: _Page, block: Table) -> None:
-    page.room(16)
+    page.room(5.5 * (len(block.rows) + 1) if block.short else 16)
     page.set_draw_color(205, 205, 205)
     page.set_line_width(0.15)
     page.set_font(FONT, "", 8.5)
@@ -226,6 +235,8 @@ def _needed(page: _Page, section: Section) -> float:
 
 def _drawn(figure: Figure, wide: float, tallest: float) -> float:
     """Width of the drawing in mm."""
+    if wide < WIDTH / 2.5:
+        tallest = min(tallest, NARROW)
     return min(wide, tallest * figure.drawing.width / figure.drawing.height)
 
 
@@ -265,7 +276,7 @@ def _draw(page: _Page, drawing: Drawing, x: float, y: float, width: float) -> No
     for mark in drawing.marks:
         if isinstance(mark, Picture):
             page.image(
-                io.BytesIO(mark.png), x + k * mark.x, y + k * mark.y, k * mark.width, k * mark.height,
+                _smooth(mark, k), x + k * mark.x, y + k * mark.y, k * mark.width, k * mark.height,
                 alt_text=printable(drawing.description),
             )  # fmt: skip
         elif isinstance(mark, Rect):
@@ -275,6 +286,15 @@ def _draw(page: _Page, drawing: Drawing, x: float, y: float, width: float) -> No
                 page.line(x + k * mark.x1, y + k * mark.y1, x + k * mark.x2, y + k * mark.y2)
         else:
             _draw_text(page, mark, x, y, k)
+
+
+def _smooth(mark: Picture, k: float) -> Image.Image:
+    """The picture at the resolution of print: many PDF readers show large pixels as squares."""
+    image = Image.open(io.BytesIO(mark.png))
+    dots = round(k * mark.width / 25.4 * RESOLUTION)
+    if dots <= image.width:
+        return image
+    return image.resize((dots, round(dots * image.height / image.width)), Image.Resampling.BICUBIC)
 
 
 def _draw_rect(page: _Page, mark: Rect, x: float, y: float, k: float) -> None:
@@ -301,5 +321,5 @@ def _draw_text(page: _Page, mark: Text, x: float, y: float, k: float) -> None:
 
 
 def _rgb(color: str) -> tuple[int, int, int]:
-    """"#RRGGBB" as three numbers."""
+    """Three numbers from "#RRGGBB"."""
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

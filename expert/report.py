@@ -1,4 +1,4 @@
-"""A self-contained report of an explanation, HTML or PDF: images with matched patches joined by lines, plot, tables, provenance."""
+"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot, tables, provenance."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from expert import __version__, speaking
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch
-from expert.figures import color_of, decimals, prototype_plot, side_by_side, signed_map, strongest
-from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, Table, table
+from expert.figures import color_of, decimals, negligible, prototype_plot, side_by_side, signed_map, strongest
+from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, table
 from expert.matches import (
     CONVENTION,
     Pair,
@@ -33,11 +33,9 @@ from expert.matches import (
 if TYPE_CHECKING:
     from expert.schema import ModelInfo
 
-LISTED = 5
+LISTED = 4
 """Patches listed in each direction under a signed map."""
-METHOD = (
-    "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV 2024 (arXiv 2306.09858)"
-)
+METHOD = "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV 2024 (arXiv 2306.09858)"
 SURROUNDINGS = "A patch's features also see what surrounds its box."
 
 
@@ -88,7 +86,8 @@ def _html(report: Report) -> bytes:
         loader=jinja2.PackageLoader("expert"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    return environment.get_template("report.html").render(r=report).encode("utf-8")
+    # A file name may hold what UTF-8 cannot (Linux names are bytes).
+    return environment.get_template("report.html").render(r=report).encode("utf-8", "replace")
 
 
 def compose(explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None) -> Report:
@@ -135,6 +134,11 @@ def _warnings(e: Explanation) -> tuple[str, ...]:
     return tuple(out)
 
 
+def _place(plane: Plane) -> str:
+    """Which plane is drawn, in brackets; nothing for a plain image."""
+    return "" if plane.position_mm is None else f" ({plane.name})"
+
+
 # --- the answer -----------------------------------------------------------------------------------------------------------
 def _answer(e: Explanation) -> Section:
     held = sum(match.share for match in e.prototypes)
@@ -151,13 +155,21 @@ def _answer(e: Explanation) -> Section:
         )
         for match in e.prototypes
     ]
-    headings = ("rank", f">label ({e.unit})", f">label of its image ({e.unit})", ">share", f">distance ({e.unit})", ">its plane")
+    unit = f"({e.unit})"
+    headings: tuple[str, ...] = (
+        "rank",
+        f">label {unit}",
+        f">label of its image {unit}",
+        ">share",
+        f">distance {unit}",
+        ">its plane",
+    )
     if all(match.position_mm is None for match in e.prototypes):
         headings, rows = headings[:-1], [row[:-1] for row in rows]
     note = f"The {len(e.prototypes)} prototypes shown hold {100 * held:.0f} % of the weight. " if len(e.prototypes) > 1 else ""
     within = (
-        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of {e.radius:g} {e.unit}; the nearest is "
-        f"{e.nearest_distance:.1f} {e.unit} away."
+        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of {e.radius:g} {e.unit}; the nearest "
+        f"is {e.nearest_distance:.1f} {e.unit} away."
     )
     plot = Figures(1, (Figure(caption, prototype_plot(e)),))
     return Section("The answer", (plot, table(headings, rows), Paragraph(note + within)))
@@ -166,8 +178,9 @@ def _answer(e: Explanation) -> Section:
 def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
     drawn = f" Drawn {CONVENTION}." if is_head(e) else ""
     text = (
-        f"Left: this image ({plane.name}); right: the prototype. Boxes of one number and colour were matched; the lines' width is "
-        f"the share of the patch that went there. Numbered are the patches in which this image is most like its prototypes.{drawn}"
+        f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and colour were matched; the lines' width "
+        "is the share of the patch that went there (below 10 % none is drawn). Numbered are the patches in which this image is most like its "
+        f"prototypes.{drawn}"
     )
     figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
     blocks: list[Block] = [Paragraph(text), Figures(1, tuple(figures[:1]))]
@@ -199,20 +212,21 @@ def _sharpness(e: Explanation, plane: Plane) -> str:
 # --- which patches speak -----------------------------------------------------------------------------------------------
 def _speaking(e: Explanation, plane: Plane) -> Section:
     view, first = e.views[plane.view], e.prototypes[0]
+    noun = "plane" if plane.slice is None and is_head(e) else "image"
     texts, figures, columns = [], [], []
     if view.fallback:
-        texts.append("In this plane no prototype is in radius and the nearest one alone answers: no patch pulls.")
+        texts.append(f"In this {noun} no prototype is in radius and the nearest one alone answers: no patch pulls.")
     else:
         texts.append(
-            f"For the answer: how far the prediction of this plane ({plane.name}: {view.prediction:.1f} {e.unit}) would move if "
-            "the patch counted twice, to first order. Orange patches pull up, blue ones down."
+            f"For the answer: how far the prediction of this {noun} ({view.prediction:.1f} {e.unit}) would move "
+            f"if the patch counted twice, to first order. Orange patches pull up, blue ones down. Values are in {e.unit}."
         )
         pull = speaking.for_answer(e, plane.view)
         figures.append(Figure(f"For the answer, {view.prediction:.1f}", signed_map(e, plane, pull, ("down", "up"))))
         columns += _strongest(e, plane, pull, ("pulls up", "pulls down"))
     texts.append(
-        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this image is on the whole, blue ones less; "
-        "they add up to 0."
+        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this image is on the whole, blue ones "
+        "less; they add up to 0."
     )
     alike = speaking.for_prototype(e, plane.view, first.index)
     figures.append(Figure(f"For #{first.rank}, {first.label:.1f}", signed_map(e, plane, alike, ("less alike", "more alike"))))
@@ -223,21 +237,23 @@ def _speaking(e: Explanation, plane: Plane) -> Section:
         between = speaking.between(e, plane.view, first.index, second.index)
         gap = float(between.sum())
         texts.append(
-            f"{question} Orange patches are nearer to #{first.rank}, blue ones to #{second.rank}. They add up, without a rest, to "
-            f"the difference of the two distances: in this plane the image is {abs(gap):.2f} {e.unit} nearer to "
+            f"{question} Orange patches are nearer to #{first.rank}, blue ones to #{second.rank}. They add up, without a rest, "
+            f"to the difference of the two distances: this {noun} is {abs(gap):.2f} {e.unit} nearer to "
             f"#{first.rank if gap >= 0 else second.rank}."
         )
         figures.append(Figure(question, signed_map(e, plane, between, (f"#{second.rank}", f"#{first.rank}"))))
-        columns += _strongest(e, plane, between, (f"for #{first.rank}, not #{second.rank}", f"for #{second.rank}, not #{first.rank}"))
+        ends = (f"for #{first.rank}, not #{second.rank}", f"for #{second.rank}, not #{first.rank}")
+        columns += _strongest(e, plane, between, ends)
     depth = max(len(texts) for _, texts in columns)
-    rows = [tuple(texts[n] if n < len(texts) else "" for _, texts in columns) for n in range(depth)]
+    rows: list[tuple[str | Cell, ...]] = [
+        tuple(texts[n] if n < len(texts) else "" for _, texts in columns) for n in range(depth)
+    ]
     headings = tuple(heading for heading, _ in columns)
     return Section(
-        f"Which patches speak ({plane.name})",
+        f"Which patches speak{_place(plane)}",
         (
             *(Paragraph(text) for text in texts),
             Figures(3, tuple(figures)),
-            Paragraph(f"The strongest patches in each direction, in {e.unit}:"),
             table(headings, rows),
         ),
     )
@@ -245,11 +261,13 @@ def _speaking(e: Explanation, plane: Plane) -> Section:
 
 def _strongest(e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str, str]) -> list[tuple[str, list[str]]]:
     """A column of the strongest patches for either direction, of the whole view: in 3D, also of other slices."""
-    digits, columns = decimals(float(np.abs(values).max())), []
+    digits, columns = decimals(max(float(np.abs(values).max()), negligible(e))), []
     for heading, sign in zip(ends, (1, -1), strict=True):
-        found = strongest(values, sign)[:LISTED]
-        texts = [f"{values[patch]:+.{digits}f}  {whereabouts(e, plane.view, patch)}".replace("-", "–") for patch in found]
-        columns.append((heading, texts))
+        texts = []
+        for patch in strongest(e, values, sign)[:LISTED]:
+            place = whereabouts(e, plane.view, patch).replace(" ", "\N{NO-BREAK SPACE}")
+            texts.append(f"{values[patch]:+.{digits}f} {place}".replace("-", "–"))
+        columns.append((heading, texts or ["none"]))
     return columns
 
 
@@ -295,13 +313,13 @@ def _matched(e: Explanation, plane: Plane, patches: list[int]) -> Section:
 
     where = ""
     if is_head(e):
-        where = "Places are the patches' centres in template mm: Right or Left, Anterior or Posterior of the anterior commissure. "
+        where = "Places are the patches' centres, mm from the anterior commissure (Right or Left, Anterior or Posterior). "
     text = (
-        f"{where}Share: the part of the patch that went to its strongest partner; spread: over how many patches it went in all; "
-        "cost: how unlike the two are; adds: what the patch adds to the distance from the prototype."
+        f"{where}Share: the part of the patch that went to its strongest partner; spread: over how many patches it went in "
+        "all; cost: how unlike the two are; adds: what the patch adds to the distance from the prototype."
     )
     headings = ("patch", "in this image", "in", "its strongest partner", ">share", ">spread", ">cost", f">adds ({e.unit})")
-    return Section(f"Matched patches ({plane.name})", (Paragraph(text), table(headings, [row(*each) for each in found])))
+    return Section(f"Matched patches{_place(plane)}", (Paragraph(text), table(headings, [row(*each) for each in found])))
 
 
 def _settings(e: Explanation, model: ModelInfo | None) -> Section:
@@ -358,7 +376,8 @@ def _model(e: Explanation, model: ModelInfo | None) -> Section:
     references = [match for match in e.prototypes if match.reference is not None]
     if references:
         blocks.append(Paragraph("The prototypes' images, as the model refers to them:"))
-        blocks.append(table(("", "data set", "subject", "sha256 of the image file"), [_reference(match) for match in references]))
+        headings = ("", "data set", "subject", "sha256 of the image file")
+        blocks.append(table(headings, [_reference(match) for match in references]))
     return Section("The model", tuple(blocks))
 
 
@@ -370,14 +389,14 @@ def _reference(match: PrototypeMatch) -> tuple[str | Cell, ...]:
 
 def _origin(e: Explanation) -> Section:
     rows: list[tuple[str | Cell, ...]] = [
-        ("computed by", " · ".join(f"{name} {version}" for name, version in e.versions.items())),
-        ("report by", f"napari-expert {__version__}, {datetime.date.today().isoformat()}"),
+        ("computed with", " · ".join(f"{name} {version}" for name, version in e.versions.items())),
+        ("report", f"written by napari-expert {__version__} on {datetime.date.today().isoformat()}"),
         ("method", METHOD),
     ]
     limits = (
-        "What this report shows is what the prediction was computed from, without a rest: which prototypes, with which weights, at "
-        "which distances, and how each distance is a sum over matched patches. It does not say that a patch caused the "
-        "prediction: that a patch adds much says that it differs from its partner, not that the difference is one of "
+        "What this report shows is what the prediction was computed from, without a rest: which prototypes, with which "
+        "weights, at which distances, and how each distance is a sum over matched patches. It does not say that a patch "
+        "caused the prediction: that a patch adds much says that it differs from its partner, not that the difference is one of "
         f"{e.label_name}. {SURROUNDINGS}"
     )
     return Section("How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows)))
