@@ -154,7 +154,7 @@ def _section(page: _Page, section: Section) -> None:
 
 # --- tables ---------------------------------------------------------------------------------------------------------------
 def _table(page: _Page, block: Table) -> None:
-    page.room(5.5 * (len(block.rows) + 1) if block.short else 16)
+    page.room(5.3 * (len(block.rows) + 1) if block.short else 16)
     page.set_draw_color(205, 205, 205)
     page.set_line_width(0.15)
     page.set_font(FONT, "", 8.5)

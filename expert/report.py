@@ -16,6 +16,7 @@ from expert.figures import color_of, decimals, negligible, prototype_plot, side_
 from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, table
 from expert.matches import (
     CONVENTION,
+    FAINT,
     Pair,
     Plane,
     chosen_patches,
@@ -179,8 +180,8 @@ def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
     drawn = f" Drawn {CONVENTION}." if is_head(e) else ""
     text = (
         f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and colour were matched; the lines' width "
-        "is the share of the patch that went there (below 10 % none is drawn). Numbered are the patches in which this image is most like its "
-        f"prototypes.{drawn}"
+        f"is the share of the patch that went there (from {100 * FAINT:.0f} %). Numbered are the patches in which this image "
+        f"is most like its prototypes.{drawn}"
     )
     figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
     blocks: list[Block] = [Paragraph(text), Figures(1, tuple(figures[:1]))]
@@ -396,7 +397,7 @@ def _origin(e: Explanation) -> Section:
     limits = (
         "What this report shows is what the prediction was computed from, without a rest: which prototypes, with which "
         "weights, at which distances, and how each distance is a sum over matched patches. It does not say that a patch "
-        "caused the prediction: that a patch adds much says that it differs from its partner, not that the difference is one of "
+        "caused the prediction: that it adds much says that it differs from its partner, not that the difference is one of "
         f"{e.label_name}. {SURROUNDINGS}"
     )
     return Section("How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows)))
