@@ -209,9 +209,11 @@ def prototype_plot(e: Explanation) -> Drawing:
     taken: list[tuple[float, float]] = []
     for match in e.prototypes:
         x, y = across(match.label), tips.get(match.index, base)
-        # A rank that would cover another one, or the prediction's line, is left to the table.
-        if match.index in tips and all(abs(x - a) > 15 or abs(y - b) > 11 for a, b in taken) and abs(x - middle) > 9:
-            marks.append(Text(x, y - 3, f"#{match.rank}", 10, STEM, bold=True, halo=False))
+        if abs(x - middle) < 9:  # beside its stem, away from the prediction's line
+            x, y = (x - 11, y + 11) if x <= middle else (x + 11, y + 11)
+        # A rank that would cover another one is left to the table.
+        if match.index in tips and all(abs(x - a) > 15 or abs(y - b) > 11 for a, b in taken):
+            marks.append(Text(x, y - 3, f"#{match.rank}", 10, STEM, bold=True))
             taken.append((x, y))
     marks.append(Text(min(max(middle, 40), 600), 13, f"{e.prediction:.1f} {e.unit}", 12, PREDICTION, bold=True))
     step = _nice(high - low)

@@ -126,9 +126,12 @@ def _head(page: _Page, report: Report) -> None:
     page.write_text(report.lead, 10.5)
     for text in report.warnings:
         page.ln(1.5)
-        page.set_fill_color(255, 246, 229)
         page.room(12)
-        page.write_text(text, 9.5, fill=True, padding=(1.2, 3))
+        top = page.get_y()
+        with page.local_context(fill_color=(255, 246, 229)):
+            page.write_text(text, 9.5, fill=True, padding=(1.2, 4))
+        with page.local_context(fill_color=AMBER):
+            page.rect(LEFT, top, 1.2, page.get_y() - top, style="F")
     page.ln(1)
 
 
