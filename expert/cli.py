@@ -106,14 +106,18 @@ def predict(
 @_one_sentence
 def explain(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for explanation.json and report.html.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")],
     model: ModelOption = "phantom",
     top: Annotated[int, typer.Option(min=1, help="Prototypes to explain in full.")] = 5,
     pixel_size_mm: Annotated[float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")] = None,
     data: DataOption = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Write the report as PDF, too.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Write the matched patches as a table, too.")] = False,
+    show_name: Annotated[bool, typer.Option("--show-name", help="Print the input's file name in the report.")] = False,
 ) -> None:
-    """Explain one prediction: JSON for programs, an HTML report for people."""
+    """Explain one prediction: JSON for programs, a report for people."""
     import expert
+    from expert.tables import write_csv
 
     volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
     loaded = expert.load_model(model)
@@ -124,7 +128,10 @@ def explain(
     except OSError as error:
         raise ExpertError(f"The folder {out} could not be made: {error.strerror}.") from error
     result.save(out / "explanation.json")
-    expert.write_report(result, out / "report.html", model=loaded.info)
+    reports = [out / "report.html", *([out / "report.pdf"] if pdf else [])]
+    for report in reports:
+        expert.write_report(result, report, model=loaded.info, source=image.resolve().name if show_name else None)
+    written = [*reports, *([write_csv(result, out / "matches.csv")] if csv else [])]
     interval = (
         f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
     )
@@ -133,7 +140,7 @@ def explain(
         typer.echo(f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  distance {match.distance:.1f}")
     for notice in result.warnings:
         typer.echo(f"  Warning: {notice.message}")
-    typer.echo(f"{out / 'report.html'}. {RESEARCH_USE}")
+    typer.echo(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
 
 
 @app.command()

@@ -1,52 +1,54 @@
-"""A self-contained HTML page of an explanation: images with their matched patches joined by lines, plot, tables, provenance."""
+"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot, tables, provenance."""
 
 from __future__ import annotations
 
-import base64
 import datetime
-import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expert import __version__, speaking
 from expert.errors import InputError
-from expert.explanation import Explanation
+from expert.explanation import Explanation, PrototypeMatch
+from expert.figures import color_of, decimals, negligible, prototype_plot, side_by_side, signed_map, strongest
+from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, table
 from expert.matches import (
-    COLORS,
     CONVENTION,
     FAINT,
+    Pair,
     Plane,
-    box,
     chosen_patches,
-    display,
-    edge_letters,
+    foreground,
     is_head,
     middle_plane,
     pairs,
     patches_in_plane,
-    plane_image,
     planes,
     sharpness,
+    spread,
     whereabouts,
 )
 
 if TYPE_CHECKING:
     from expert.schema import ModelInfo
 
-GAP = 26.0
+LISTED = 4
+"""Patches listed in each direction under a signed map."""
+METHOD = "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV 2024 (arXiv 2306.09858)"
+SURROUNDINGS = "A patch's features also see what surrounds its box."
 
 
 def write_report(
     explanation: Explanation, path: str | os.PathLike[str], *, model: ModelInfo | None = None, source: str | None = None
 ) -> Path:
-    """Write an explanation as one HTML file that needs nothing else and prints on A4.
+    """Write an explanation as one file that needs nothing else: HTML that prints on A4, or PDF.
 
     Parameters
     ----------
     explanation : from `expert.explain` or `Explanation.load`
-    path : file to write
+    path : file to write; ends in .html, .htm or .pdf
     model : the model's own description, for its card (`expert.load_model(...).info`)
     source : what to call the image; nothing about the image's origin is written unless given
 
@@ -57,130 +59,345 @@ def write_report(
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or its name ends otherwise.
     """
-    import jinja2
-
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("expert"), autoescape=True, undefined=jinja2.StrictUndefined)
-    text = environment.get_template("report.html").render(_content(explanation, model, source))
     target = Path(path)
+    report = compose(explanation, model=model, source=source)
+    if target.suffix.lower() in (".html", ".htm"):
+        data = _html(report)
+    elif target.suffix.lower() == ".pdf":
+        from expert.pdf import render
+
+        data = render(report)
+    else:
+        raise InputError(f"The report {target.name} must end in .html or .pdf.")
     temporary = target.with_name(target.name + ".part")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         temporary.replace(target)
     except OSError as error:
         raise InputError(f"The report could not be written to {target}: {error.strerror}.") from error
     return target
 
 
-def _content(e: Explanation, model: ModelInfo | None, source: str | None) -> dict[str, Any]:
-    head, plane = is_head(e), planes(e)[middle_plane(e)]
+def _html(report: Report) -> bytes:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("expert"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    # A file name may hold what UTF-8 cannot (Linux names are bytes).
+    return environment.get_template("report.html").render(r=report).encode("utf-8", "replace")
+
+
+def compose(explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None) -> Report:
+    """What a report says, before it is HTML or PDF; see `write_report` for the parameters."""
+    e = explanation
+    plane = planes(e)[middle_plane(e)]
     patches = chosen_patches(e, plane, "closest")
-    rows = [
-        {
-            "pair": pair,
-            "rank": match.rank,
-            "color": COLORS[(pair.number - 1) % len(COLORS)],
-            "source": whereabouts(e, plane.view, pair.source),
-            "target": whereabouts(e, plane.view, pair.target),
-        }
-        for number, match in enumerate(e.prototypes)
-        for pair in pairs(e, plane.view, number, patches)
-    ]
-    return {
-        "e": e,
-        "head": head,
-        "convention": CONVENTION,
-        "plane": plane,
-        "figures": [_figure(e, plane, number, patches) for number in range(len(e.prototypes))],
-        "rows": rows,
-        "plot": _plot(e),
-        "voices": int((e.shares > 0).sum()),
-        "sharpness": sharpness(e, plane.view),
-        "model": model,
-        "source": source,
-        "date": datetime.date.today().isoformat(),
-    }
-
-
-def _png(image: np.ndarray) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> dict[str, Any]:
-    """Subject and one prototype side by side: pixel coordinates of an SVG whose unit is a pixel of the input."""
-    head, match, visible = is_head(e), e.prototypes[number], patches_in_plane(e, plane)
-    height, width = e.view_shape[-2:]
-    across = width + GAP
-    boxes, lines, numerals = [], [], []
-    for pair in pairs(e, plane.view, number, patches):
-        color = COLORS[(pair.number - 1) % len(COLORS)]
-        left = box(e, pair.source, inset=1) + 0.5
-        boxes.append({"x": left[0, 1], "y": left[0, 0], "color": color, "width": 1.4, "opacity": 1})
-        numerals.append({"x": left[0, 1] + 2.5, "y": left[0, 0] + 11, "color": color, "text": pair.number})
-        shares = match.views[plane.view].matches(pair.source)
-        start = left.mean(axis=0)
-        for target in np.intersect1d(np.flatnonzero(shares >= FAINT), visible):
-            share = float(shares[target])
-            right = box(e, int(target), inset=1) + np.array([0.5, 0.5 + across])
-            end = right.mean(axis=0)
-            opacity = 0.25 + 0.75 * share
-            boxes.append({"x": right[0, 1], "y": right[0, 0], "color": color, "width": 0.4 + share, "opacity": opacity})
-            lines.append({"x1": start[1], "y1": start[0], "x2": end[1], "y2": end[0], "color": color, "width": 1.6 * share})
-            if target == pair.target:
-                numerals.append({"x": right[0, 1] + 2.5, "y": right[0, 0] + 11, "color": color, "text": pair.number})
-    side = np.array(e.view_shape[-2:]) / np.array(e.grid[-2:]) - 2
-    places = {
-        "left": (6, height / 2), "right": (width - 6, height / 2), "top": (width / 2, 9), "bottom": (width / 2, height - 3),
-    }  # fmt: skip
-    letters = [
-        {"x": places[edge][0] + shift, "y": places[edge][1], "text": letter}
-        for edge, letter in edge_letters(head).items()
-        for shift in (0, across)
-    ]
-    return {
-        "match": match,
-        "height": height,
-        "width": width,
-        "across": across,
-        "box": (float(side[1]), float(side[0])),
-        "subject": _png(display(plane_image(e.views[plane.view].image, plane), head)),
-        "prototype": None if match.image is None else _png(display(plane_image(match.image, plane), head)),
-        "boxes": boxes,
-        "lines": lines,
-        "numerals": numerals,
-        "letters": letters,
-    }
-
-
-def _plot(e: Explanation) -> dict[str, Any]:
-    """The prototypes on the label's axis, in the units of an SVG of 640 by 130."""
-    low, high = float(e.labels.min()), float(e.labels.max())
+    voices = int((e.shares > 0).sum())
+    told = "" if source is None else f" of {source}"
+    mean = "the label of one prototype, which is a training image"
+    if voices > 1:
+        mean = f"the weighted mean of the labels of {voices} prototypes, each of which is a training image"
+    aside = "no interval: the model is not calibrated"
     if e.interval is not None:
-        low, high = min(low, e.interval.lower), max(high, e.interval.upper)
-    low, high = min(low, e.prediction), max(high, e.prediction)
-    left, wide, base, top = 20.0, 600.0, 90.0, 22.0
+        aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
+    sections = [
+        _answer(e),
+        _likened(e, plane, patches),
+        _speaking(e, plane),
+        _planes(e),
+        _matched(e, plane, patches),
+        _settings(e, model),
+        _model(e, model),
+        _origin(e),
+    ]
+    return Report(
+        title=f"{e.label_name.capitalize()}: explained prediction",
+        statement=e.statement,
+        origin=f"Explained prediction · model {e.model_name} {e.model_version} · {datetime.date.today().isoformat()}",
+        headline=f"{e.prediction:.1f} {e.unit}",
+        aside=aside,
+        lead=f"Predicted {e.label_name}{told}, by the model {e.model_name} {e.model_version}: {mean}.",
+        warnings=_warnings(e),
+        sections=tuple(section for section in sections if section is not None),
+    )
 
-    def across(value: float) -> float:
-        return left + wide * (value - low) / max(high - low, 1e-9)
 
-    peak = max(float(e.shares.max()), 1e-9)
-    return {
-        "base": base,
-        "top": top,
-        "left": left,
-        "right": left + wide,
-        "ticks": [(across(float(v)), f"{v:.0f}") for v in np.linspace(low, high, 7)],
-        "marks": [across(float(label)) for label in e.labels],
-        "stems": [
-            (across(float(label)), base - (base - top) * float(share) / peak)
-            for label, share in zip(e.labels, e.shares, strict=True)
-            if share > 0
-        ],
-        "prediction": across(e.prediction),
-        "interval": None if e.interval is None else (across(e.interval.lower), across(e.interval.upper)),
-    }
+def _warnings(e: Explanation) -> tuple[str, ...]:
+    out = [notice.message for notice in e.warnings if notice.code != "prototype_image_missing"]
+    missing = sum(match.image is None for match in e.prototypes)
+    if missing:
+        # Not the notice's own words: they may tell where on this computer was looked.
+        out.append(f"{missing} of {len(e.prototypes)} prototypes are shown without their image: it was not at hand.")
+    return tuple(out)
+
+
+def _place(plane: Plane) -> str:
+    """Which plane is drawn, in brackets; nothing for a plain image."""
+    return "" if plane.position_mm is None else f" ({plane.name})"
+
+
+# --- the answer -----------------------------------------------------------------------------------------------------------
+def _answer(e: Explanation) -> Section:
+    held = sum(match.share for match in e.prototypes)
+    band = "" if e.interval is None else f"; band: {100 * e.interval.level:.0f} % interval"
+    caption = f"Ticks: all {len(e.labels)} prototypes; stems: their share; line: prediction{band}"
+    rows: list[tuple[str | Cell, ...]] = [
+        (
+            f"#{match.rank}",
+            f"{match.label:.1f}",
+            f"{match.source_label:.1f}",
+            f"{100 * match.share:.1f} %",
+            f"{match.distance:.2f}",
+            "–" if match.position_mm is None else f"z = {match.position_mm:+.0f} mm",
+        )
+        for match in e.prototypes
+    ]
+    unit = f"({e.unit})"
+    headings: tuple[str, ...] = (
+        "rank",
+        f">label {unit}",
+        f">label of its image {unit}",
+        ">share",
+        f">distance {unit}",
+        ">its plane",
+    )
+    if all(match.position_mm is None for match in e.prototypes):
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
+    note = f"The {len(e.prototypes)} prototypes shown hold {100 * held:.0f} % of the weight. " if len(e.prototypes) > 1 else ""
+    within = (
+        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of {e.radius:g} {e.unit}; the nearest "
+        f"is {e.nearest_distance:.1f} {e.unit} away."
+    )
+    plot = Figures(1, (Figure(caption, prototype_plot(e)),))
+    return Section("The answer", (plot, table(headings, rows), Paragraph(note + within)))
+
+
+def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
+    drawn = f" Drawn {CONVENTION}." if is_head(e) else ""
+    text = (
+        f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and colour were matched; the lines' width "
+        f"is the share of the patch that went there (from {100 * FAINT:.0f} %). Numbered are the patches in which this image "
+        f"is most like its prototypes.{drawn}"
+    )
+    figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
+    blocks: list[Block] = [Paragraph(text), Figures(1, tuple(figures[:1]))]
+    if figures[1:]:
+        blocks.append(Figures(2, tuple(figures[1:])))
+    blocks.append(Paragraph(f"{_sharpness(e, plane)} {SURROUNDINGS}"))
+    return Section("Likened to", tuple(blocks))
+
+
+def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> Figure:
+    match = e.prototypes[number]
+    caption = f"#{match.rank} · {match.label:.1f} {e.unit} · share {100 * match.share:.0f} % · distance {match.distance:.1f}"
+    if abs(match.label - match.source_label) >= 0.05:
+        caption += f" · its image's own label {match.source_label:.1f}"
+    visible = patches_in_plane(e, plane)
+    away = [str(pair.number) for pair in pairs(e, plane.view, number, patches) if pair.target not in visible]
+    note = f"Went mostly to another slice: {', '.join(away)} (see the table)." if away else ""
+    return Figure(caption, side_by_side(e, plane, number, patches), note)
+
+
+def _sharpness(e: Explanation, plane: Plane) -> str:
+    """How sharp the matching is, in a sentence."""
+    inside = np.flatnonzero(foreground(e.views[plane.view])).tolist()
+    each = [spread(match.views[plane.view].matches(patch)) for match in e.prototypes for patch in inside]
+    over = f", and a patch is spread over {np.mean(each):.1f} patches" if each else ""
+    return f"On average {100 * sharpness(e, plane.view):.0f} % of a patch goes to its strongest partner{over}."
+
+
+# --- which patches speak -----------------------------------------------------------------------------------------------
+def _speaking(e: Explanation, plane: Plane) -> Section:
+    view, first = e.views[plane.view], e.prototypes[0]
+    noun = "plane" if plane.slice is None and is_head(e) else "image"
+    texts, figures, columns = [], [], []
+    if view.fallback:
+        texts.append(f"In this {noun} no prototype is in radius and the nearest one alone answers: no patch pulls.")
+    else:
+        texts.append(
+            f"For the answer: how far the prediction of this {noun} ({view.prediction:.1f} {e.unit}) would move "
+            f"if the patch counted twice, to first order. Orange patches pull up, blue ones down. Values are in {e.unit}."
+        )
+        pull = speaking.for_answer(e, plane.view)
+        figures.append(Figure(f"For the answer, {view.prediction:.1f}", signed_map(e, plane, pull, ("down", "up"))))
+        columns += _strongest(e, plane, pull, ("pulls up", "pulls down"))
+    texts.append(
+        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this image is on the whole, blue ones "
+        "less; they add up to 0."
+    )
+    alike = speaking.for_prototype(e, plane.view, first.index)
+    figures.append(Figure(f"For #{first.rank}, {first.label:.1f}", signed_map(e, plane, alike, ("less alike", "more alike"))))
+    columns += _strongest(e, plane, alike, (f"more like #{first.rank}", f"less like #{first.rank}"))
+    if len(e.prototypes) > 1:
+        second = e.prototypes[1]
+        question = f"Why {first.label:.1f} and not {second.label:.1f}?"
+        between = speaking.between(e, plane.view, first.index, second.index)
+        gap = float(between.sum())
+        texts.append(
+            f"{question} Orange patches are nearer to #{first.rank}, blue ones to #{second.rank}. They add up, without a rest, "
+            f"to the difference of the two distances: this {noun} is {abs(gap):.2f} {e.unit} nearer to "
+            f"#{first.rank if gap >= 0 else second.rank}."
+        )
+        figures.append(Figure(question, signed_map(e, plane, between, (f"#{second.rank}", f"#{first.rank}"))))
+        ends = (f"for #{first.rank}, not #{second.rank}", f"for #{second.rank}, not #{first.rank}")
+        columns += _strongest(e, plane, between, ends)
+    depth = max(len(texts) for _, texts in columns)
+    rows: list[tuple[str | Cell, ...]] = [
+        tuple(texts[n] if n < len(texts) else "" for _, texts in columns) for n in range(depth)
+    ]
+    headings = tuple(heading for heading, _ in columns)
+    return Section(
+        f"Which patches speak{_place(plane)}",
+        (
+            *(Paragraph(text) for text in texts),
+            Figures(3, tuple(figures)),
+            table(headings, rows),
+        ),
+    )
+
+
+def _strongest(e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str, str]) -> list[tuple[str, list[str]]]:
+    """A column of the strongest patches for either direction, of the whole view: in 3D, also of other slices."""
+    digits, columns = decimals(max(float(np.abs(values).max()), negligible(e))), []
+    for heading, sign in zip(ends, (1, -1), strict=True):
+        texts = []
+        for patch in strongest(e, values, sign)[:LISTED]:
+            place = whereabouts(e, plane.view, patch).replace(" ", "\N{NO-BREAK SPACE}")
+            texts.append(f"{values[patch]:+.{digits}f} {place}".replace("-", "–"))
+        columns.append((heading, texts or ["none"]))
+    return columns
+
+
+def _planes(e: Explanation) -> Section | None:
+    """Every 2D view with its own prediction and the pull of its patches; nothing where there is only one."""
+    drawn = [plane for plane in planes(e) if plane.slice is None]
+    if len(drawn) < 2:
+        return None
+    pulls = [speaking.for_answer(e, plane.view) for plane in drawn]
+    limit = max(float(np.abs(pull).max()) for pull in pulls)
+    figures = []
+    for plane, pull in zip(drawn, pulls, strict=True):
+        view = e.views[plane.view]
+        drawing: Drawing = signed_map(e, plane, pull, ("down", "up"), limit=limit, named=0)
+        note = "no prototype in radius: the nearest one answers" if view.fallback else ""
+        figures.append(Figure(f"{plane.name}: {view.prediction:.1f}", drawing, note))
+    text = (
+        f"The answer is the mean of {len(drawn)} planes, each explained by itself; their predictions differ by up to "
+        f"{e.spread:.1f} {e.unit}. Colours: pull on the plane's own prediction, on one scale (strongest: "
+        f"{limit:.{decimals(limit)}f} {e.unit})."
+    )
+    return Section("Plane by plane", (Paragraph(text), Figures(5, tuple(figures))))
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------------
+def _matched(e: Explanation, plane: Plane, patches: list[int]) -> Section:
+    visible = patches_in_plane(e, plane)
+    found = [(match, pair) for n, match in enumerate(e.prototypes) for pair in pairs(e, plane.view, n, patches)]
+    found.sort(key=lambda each: (each[1].number, each[0].rank))
+
+    def row(match: PrototypeMatch, pair: Pair) -> tuple[str | Cell, ...]:
+        there = whereabouts(e, plane.view, pair.target)
+        return (
+            Cell(str(pair.number), color=color_of(pair.number)),
+            whereabouts(e, plane.view, pair.source),
+            f"#{match.rank}",
+            there if pair.target in visible else f"{there} (another slice)",
+            f"{100 * pair.share:.0f} %",
+            f"{pair.spread:.1f}",
+            f"{pair.cost:.3f}",
+            f"{pair.contribution:.2f}",
+        )
+
+    where = ""
+    if is_head(e):
+        where = "Places are the patches' centres, mm from the anterior commissure (Right or Left, Anterior or Posterior). "
+    text = (
+        f"{where}Share: the part of the patch that went to its strongest partner; spread: over how many patches it went in "
+        "all; cost: how unlike the two are; adds: what the patch adds to the distance from the prototype."
+    )
+    headings = ("patch", "in this image", "in", "its strongest partner", ">share", ">spread", ">cost", f">adds ({e.unit})")
+    return Section(f"Matched patches{_place(plane)}", (Paragraph(text), table(headings, [row(*each) for each in found])))
+
+
+def _settings(e: Explanation, model: ModelInfo | None) -> Section:
+    worst = max(view.marginal_error for match in e.prototypes for view in match.views)
+    cells = "×".join(map(str, e.grid))
+    rows: list[tuple[str | Cell, ...]] = [
+        ("prototypes", f"{len(e.prototypes)} explained in full of {len(e.labels)}; all of them make the answer"),
+        ("radius", f"{e.radius:g} {e.unit}: a prototype farther away has no weight"),
+        ("views", f"{len(e.views)}: {', '.join(view.name for view in e.views)}"),
+        ("patches", f"{cells} = {int(np.prod(e.grid))} in each view of {'×'.join(map(str, e.view_shape))}"),
+    ]
+    if model is not None:
+        about = model.architecture
+        masses = {"uniform": "the same for every patch", "content": "the patch's part of the brain"}
+        rows += [
+            ("regularisation", f"{about.regularization:g} (entropic optimal transport)"),
+            ("mass of a patch", masses[about.marginals]),
+            ("input", f"{'×'.join(map(str, model.input.shape))} at {model.input.spacing_mm:g} mm"),
+        ]
+    rows.append(("plans", f"largest deviation of a plan from its masses: {worst:.0e}"))
+    if is_head(e):
+        rows.append(("convention", CONVENTION))
+    if e.registration is not None:
+        verdict = "" if e.registration.acceptable else ", not acceptable"
+        rows.append(("registration", f"quality {e.registration.quality:.2f} of 1{verdict}"))
+    return Section("Settings", (table(("", ""), rows),))
+
+
+def _model(e: Explanation, model: ModelInfo | None) -> Section:
+    rows: list[tuple[str | Cell, ...]] = [
+        ("model", f"{e.model_name} {e.model_version}"),
+        ("sha256", Cell(e.model_sha256, mono=True)),
+    ]
+    if model is not None:
+        unit, figures = model.label.unit, model.validation
+        rows += [
+            ("predicts", f"{model.label.name}, {model.label.minimum:g} – {model.label.maximum:g} {unit}"),
+            ("trained on", f"{model.training.dataset}, {model.training.subjects} subjects; {model.training.licence}"),
+        ]
+        if "mae" in figures:
+            known = f"mean absolute error {figures['mae']:.1f} {unit}"
+            if "mae_low" in figures and "mae_high" in figures:
+                known += f" (95 %: {figures['mae_low']:.1f} – {figures['mae_high']:.1f})"
+            if "images" in figures:
+                known += f" on {figures['images']:.0f} held-out images"
+            if "mean_predictor_mae" in figures:
+                known += f"; always answering the mean: {figures['mean_predictor_mae']:.1f}"
+            rows.append(("error", known))
+        if model.collapsed:
+            rows.append(("collapsed", model.collapsed))
+        if model.card:
+            rows.append(("model card", " ".join(model.card.split())))
+    blocks: list[Block] = [table(("", ""), rows)]
+    references = [match for match in e.prototypes if match.reference is not None]
+    if references:
+        blocks.append(Paragraph("The prototypes' images, as the model refers to them:"))
+        headings = ("", "data set", "subject", "sha256 of the image file")
+        blocks.append(table(headings, [_reference(match) for match in references]))
+    return Section("The model", tuple(blocks))
+
+
+def _reference(match: PrototypeMatch) -> tuple[str | Cell, ...]:
+    reference = match.reference
+    assert reference is not None
+    return (f"#{match.rank}", reference.dataset, reference.subject, Cell(reference.sha256, mono=True))
+
+
+def _origin(e: Explanation) -> Section:
+    rows: list[tuple[str | Cell, ...]] = [
+        ("computed with", " · ".join(f"{name} {version}" for name, version in e.versions.items())),
+        ("report", f"written by napari-expert {__version__} on {datetime.date.today().isoformat()}"),
+        ("method", METHOD),
+    ]
+    limits = (
+        "What this report shows is what the prediction was computed from, without a rest: which prototypes, with which "
+        "weights, at which distances, and how each distance is a sum over matched patches. It does not say that a patch "
+        "caused the prediction: that it adds much says that it differs from its partner, not that the difference is one of "
+        f"{e.label_name}. {SURROUNDINGS}"
+    )
+    return Section("How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows)))

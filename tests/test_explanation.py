@@ -1,17 +1,15 @@
-"""An explanation is exact, travels as JSON, and becomes a page that needs nothing else."""
+"""An explanation is exact, travels as JSON, and says which patches go together and speak."""
 
 from __future__ import annotations
 
-import html.parser
 import json
-import re
 
 import numpy as np
 import pytest
 
 import expert
 from expert.errors import Cancelled, InputError
-from expert.matches import box, chosen_patches, pairs, patch_at, planes, whereabouts
+from expert.matches import box, chosen_patches, patch_at, planes, whereabouts
 from expert.schema import RESEARCH_USE
 from expert.volume import Volume
 
@@ -133,49 +131,3 @@ def test_the_patches_that_speak_add_up(explanation):
         weights = np.exp(-(distances**2) / (2 * (e.radius / 3) ** 2)) * (view.shares > 0)
         moved = float(weights @ e.labels / weights.sum()) - view.prediction
         assert moved == pytest.approx(1e-3 * for_answer(e, number)[patch], rel=0.02)
-
-
-class Links(html.parser.HTMLParser):
-    """Collects what a page refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
-
-
-def test_the_report_needs_nothing_else_and_says_what_it_must(explanation, model, tmp_path):
-    path = expert.write_report(explanation, tmp_path / "r.html", model=model.info)
-    page = path.read_text()
-    assert page.count(RESEARCH_USE) >= 2
-    assert f"{explanation.prediction:.1f} years" in page
-    assert model.sha256 in page
-    links = Links()
-    links.feed(page)
-    assert links.found
-    assert all(link.startswith("data:image/png;base64,") for link in links.found)
-    pair = pairs(explanation, 2, 0, chosen_patches(explanation, planes(explanation)[2], "closest"))[0]
-    assert re.search(rf"{100 * pair.share:.0f} %", page)
-
-
-def test_the_report_escapes_what_it_is_told(explanation, tmp_path):
-    page = expert.write_report(explanation, tmp_path / "r.html", source="<script>alert(1)</script>").read_text()
-    assert "<script>" not in page
-
-
-def test_a_report_without_a_place_is_one_sentence(explanation, tmp_path):
-    with pytest.raises(InputError, match="could not be written"):
-        expert.write_report(explanation, tmp_path / "missing" / "r.html")
-
-
-def test_nothing_of_the_file_is_in_the_outcome(model, head, tmp_path):
-    """A name in the path must not travel into JSON or report."""
-    folder = tmp_path / "Doe_Jane_19700101"
-    folder.mkdir()
-    path = expert.write_volume(head, folder / "Doe.nii.gz")
-    result = expert.explain(model, expert.read_volume(path), top=1)
-    text = result.model_dump_json() + expert.write_report(result, tmp_path / "r.html", model=model.info).read_text()
-    assert "Doe_Jane" not in text
-    assert str(tmp_path) not in text
