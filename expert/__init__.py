@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from expert.explanation import Explanation
     from expert.inference import explain
     from expert.report import write_report
+    from expert.tables import write_csv
     from expert.volume import Volume, read_volume, write_volume
 
 __version__ = "0.1.0"
@@ -31,16 +32,18 @@ _HOME = {
     "load_model": "bundle",
     "read_volume": "volume",
     "shipped_models": "bundle",
+    "write_csv": "tables",
     "write_report": "report",
     "write_volume": "volume",
 }
 _MODULES = (
-    "backbone", "bundle", "cohort", "datasets", "errors", "evaluation", "explanation", "inference", "losses", "model",
-    "phantom", "preparation", "projection", "recipe", "registration", "report", "schema", "template", "training", "transport",
-    "volume",
+    "backbone", "board", "bundle", "cohort", "datasets", "errors", "evaluation", "explanation", "figures", "inference",
+    "layout", "losses", "matches", "model", "ownspace", "pdf", "phantom", "preparation", "projection", "recipe",
+    "registration", "report", "schema", "speaking", "tables", "template", "training", "transport", "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",
+    "write_csv",
     "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
 ]  # fmt: skip
 

@@ -338,8 +338,8 @@ def prototype_image(model: Model, index: int, data: str | Path | None = None) ->
         return None, message
     try:
         return _render(path, reference, model.info.input), ""
-    except ExpertError as error:
-        return None, str(error)
+    except ExpertError:  # its message may name a path of this computer: that stays here
+        return None, f"The image of prototype {index + 1} could not be read where it lies: get the data set again."
 
 
 def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.ndarray:

@@ -182,6 +182,8 @@ class Chooser(QWidget):
             if isinstance(layer, Image) and OURS not in layer.metadata:
                 box.addItem(layer.name, layer)
         self.choose_layer(chosen)
+        if event is not None and event.type == "inserted":
+            self._active_changed()  # napari makes a new layer active before it says that it is there
         box.blockSignals(False)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
