@@ -174,6 +174,7 @@ def _optimise(
     except RuntimeError:
         # The images no longer overlap: as bad as a start can be.
         metric = 0.0
+    method.RemoveAllCommands()  # the command knows the method and the method the command: a circle nobody collects
     if steps.raised is not None:
         raise steps.raised
     steps.done += 1

@@ -123,6 +123,36 @@ class Scene:
         """The subject's numbered patches, in the order of their numbers."""
         return self._patches
 
+    def change(self, board: Board, heights: np.ndarray | None) -> bool:
+        """Show another board in the layers that are there; False, and nothing changes, where it does not fit into them.
+
+        napari 0.9 keeps what it once made for a layer or a grid cell: ten runs in ten scenes would cost ten times the memory.
+        """
+        if board.cells != self.board.cells or board.explanations[0].grid != self.explanation.grid:
+            return False
+        if board.explanations[0].view_shape != self.explanation.view_shape or board.head != self.board.head:
+            return False
+        self.board, self.explanation, self._heights = board, board.explanations[0], heights
+        self.plane_number = middle_plane(self.explanation)
+        self.partner, self.choice, self.speaking, self.focus, self.pinned = board.subjects, "closest", None, None, False
+        self._busy = True
+        self._stage.add_new(OURS)
+        for number, (cell, name) in enumerate(zip(self.cells, board.names, strict=True)):
+            cell.image.name, cell.wash.name, cell.boxes.name = name, f"{name}: match", f"{name}: patches"
+            self._show_image(number)
+        self._set_up()
+        self._draw()
+        self._busy = False
+        self._slide()
+        self.viewer.layers.selection.active = self.cells[0].image
+        self.reset_camera()
+        return True
+
+    def _show_image(self, number: int) -> None:
+        image = self.board.image(number, self.plane)
+        blank = np.zeros(self.explanation.view_shape[-2:], np.uint8)
+        self.cells[number].image.data = blank if image is None else display(image, self.board.head)
+
     def show_plane(self, number: int) -> None:
         """Show another plane and how *it* was matched."""
         number = int(np.clip(number, 0, len(self.board.planes) - 1))
@@ -131,10 +161,8 @@ class Scene:
         self.plane_number = number
         if self.plane.slice is None:
             self.set_focus(None)
-        for cell, layers in enumerate(self.cells):
-            image = self.board.image(cell, self.plane)
-            if image is not None:
-                layers.image.data = display(image, self.board.head)
+        for cell in range(len(self.cells)):
+            self._show_image(cell)
         self._draw()
         self._slide()
         if self._on_plane is not None:

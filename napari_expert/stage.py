@@ -25,6 +25,12 @@ class Stage:
         self.background = viewer.canvas.background_color_override
         self.view = self.take_view()
 
+    def add_new(self, ours: str) -> None:
+        """Layers the user opened since: shown before, hidden while the scene is on show. `ours` marks those that are not."""
+        known = {layer for layer, _ in self.visible}
+        fresh = [layer for layer in self.viewer.layers if layer not in known and ours not in layer.metadata]
+        self.visible += [(layer, layer.visible) for layer in fresh]
+
     def take_view(self) -> dict[str, Any]:
         """Camera and sliders as they are now."""
         camera, dims = self.viewer.scene.camera, self.viewer.dims

@@ -64,11 +64,11 @@ class Visit:
         from expert.board import Board
 
         before = self.explanation
-        self._end_scene()
         if before is not None and before is not explanation:
             self.previous = before
+        board = Board(explanation, top=self.top)
         self.explanation, self.other, self._source = explanation, None, source
-        self._begin_scene(Board(explanation, top=self.top))
+        self._show_board(board)
 
     def compare(self, other: Explanation) -> None:
         """Show the explanation on show (A) and another one (B) side by side, with the prototypes they share.
@@ -83,9 +83,8 @@ class Visit:
         if self.explanation is None:
             raise InputError("Nothing to compare with: explain an image first.")
         board = Board(self.explanation, other, top=self.top)
-        self._end_scene()
         self.other = other
-        self._begin_scene(board)
+        self._show_board(board)
 
     def show_top(self, top: int) -> None:
         """Show more or fewer prototypes, as far as the explanation holds them."""
@@ -96,18 +95,22 @@ class Visit:
         self.top = top
         if self.explanation is not None:
             subjects = (self.explanation,) if self.other is None else (self.explanation, self.other)
-            self._end_scene()
-            self._begin_scene(Board(*subjects, top=top))
+            self._show_board(Board(*subjects, top=top))
 
-    def _begin_scene(self, board: Board) -> None:
+    def _show_board(self, board: Board) -> None:
+        """In the scene that is there, if it fits; else in a new one."""
         from napari_expert.layers import Scene
 
+        if self.scene is not None and self.scene.mode == "own":
+            self.show_mode(self.mode)
         source = self._source if self._source is not None and self._source in self.viewer.layers else None
         heights = None if source is None else self._heights(board, source)
-        self.scene = Scene(
-            self.viewer, board, heights=heights, neurological=self.neurological,
-            on_focus=self.answer.show_focus, on_plane=self.answer.show_plane, on_gone=self._gone,
-        )  # fmt: skip
+        if self.scene is None or not self.scene.change(board, heights):
+            self._end_scene()
+            self.scene = Scene(
+                self.viewer, board, heights=heights, neurological=self.neurological,
+                on_focus=self.answer.show_focus, on_plane=self.answer.show_plane, on_gone=self._gone,
+            )  # fmt: skip
         self.answer.show_scene(self.scene, source is not None)
         if self.mode == "lines":
             self.show_mode("lines")
