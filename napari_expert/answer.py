@@ -245,6 +245,11 @@ class AnswerPanel(QWidget):
         values = self.values()
         return self._spoken(("answer",)) if values is None else values
 
+    def speak(self) -> None:
+        """Something is to be painted: the pull on the answer, where nothing else is chosen."""
+        if self.speak_box.currentIndex() == 0:
+            self.speak_box.setCurrentIndex(1)
+
     def _spoken(self, speaker: tuple[Any, ...]) -> np.ndarray:
         assert self.scene is not None
         e = self.scene.explanation

@@ -155,6 +155,7 @@ class Visit:
             return
         try:
             if mode == "own":
+                self.answer.speak()
                 self._make_overlay()
             elif self.overlay is not None:
                 self._drop_overlay()
