@@ -140,8 +140,10 @@ class AnswerPanel(QWidget):
             ("Report (HTML or PDF)…", lambda: ask("report")),
             ("Explanation (JSON)…", lambda: ask("explanation")),
             ("Table of matched patches (CSV)…", lambda: ask("table")),
-            ("Layers…", lambda: ask("layers")),
+            ("What the patches say, on the image's grid (NIfTI)…", lambda: ask("layers")),
         ])  # fmt: skip
+        self.named = self.save_button.menu().addAction("Write the image's name into the report")
+        self.named.setCheckable(True)
         self.compare_button = menu_button("Compare…", "Two explained images side by side with the prototypes they share.", [
             ("With the answer before this one", lambda: self.compare_asked.emit("previous")),
             ("With a saved explanation…", lambda: self.compare_asked.emit("saved")),

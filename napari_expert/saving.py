@@ -44,17 +44,20 @@ class Saver:
         if kind == "report":
             from expert.report import write_report
 
-            write_report(shown, target, model=self._card(shown))
+            write_report(shown, target, model=self._card(shown), source=self._name())
         elif kind == "explanation":
-            whole = self._panel.explanation
-            assert whole is not None
-            whole.save(target)
+            self._panel.visit.whole().save(target)
         elif kind == "table":
             from expert.tables import write_csv
 
             write_csv(shown, target)
         else:
             self._panel.visit.save_maps(target)
+
+    def _name(self) -> str | None:
+        """What to call the image in the report: nothing, unless that was ticked."""
+        source = self._panel.visit.source
+        return source.name if source is not None and self._panel.answer.named.isChecked() else None
 
     def _card(self, explanation: Explanation) -> ModelInfo | None:
         """The model's description, if the explanation on show is by the model now chosen."""

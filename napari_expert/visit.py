@@ -103,7 +103,7 @@ class Visit:
 
         if self.scene is not None and self.scene.mode == "own":
             self.show_mode(self.mode)
-        source = self._source if self._source is not None and self._source in self.viewer.layers else None
+        source = self.source
         heights = None if source is None else self._heights(board, source)
         if self.scene is None or not self.scene.change(board, heights):
             self._end_scene()
@@ -135,8 +135,13 @@ class Visit:
         self._on_change()
 
     # --- what is said of it --------------------------------------------------------------------------------------------
-    def exported(self) -> Explanation:
-        """The explanation with the prototypes on show only: what leaves the tool is what was seen.
+    @property
+    def source(self) -> Image | None:
+        """The layer that what is on show is about, where it is open."""
+        return self._source if self._source is not None and self._source in self.viewer.layers else None
+
+    def whole(self) -> Explanation:
+        """The explanation with all it holds: it opens again as it was.
 
         Raises
         ------
@@ -145,7 +150,18 @@ class Visit:
         """
         if self.explanation is None:
             raise InputError("There is nothing to save yet: run the model on an image first.")
-        return self.explanation.model_copy(update={"prototypes": self.explanation.prototypes[: self.top]})
+        return self.explanation
+
+    def exported(self) -> Explanation:
+        """The explanation with the prototypes on show only: what leaves the tool is what was seen.
+
+        Raises
+        ------
+        expert.errors.InputError
+            Nothing is on show.
+        """
+        whole = self.whole()
+        return whole.model_copy(update={"prototypes": whole.prototypes[: self.top]})
 
     # --- modes ---------------------------------------------------------------------------------------------------------
     def show_mode(self, mode: str) -> None:
@@ -197,10 +213,10 @@ class Visit:
         from napari_expert.letters import Letters
         from napari_expert.overlay import Overlay
 
-        scene, source = self.scene, self._source
+        scene, source = self.scene, self.source
         if scene is None or self.overlay is not None:
             return
-        if source is None or source not in self.viewer.layers:
+        if source is None:
             raise InputError("The original image is not open: open it to see the patches in its own space.")
         self.overlay = Overlay(
             self.viewer, source, scene.explanation, self._spoken(), scene.patches, on_gone=self._overlay_gone
@@ -251,8 +267,8 @@ class Visit:
         from expert.volume import Volume, write_volume
         from napari_expert.orientation import volume_from_layer
 
-        explanation, source = self.exported(), self._source
-        if source is None or source not in self.viewer.layers:
+        explanation, source = self.exported(), self.source
+        if source is None:
             raise InputError("The original image is not open: open it to save what the patches say on its grid.")
         target, volume = Path(path), volume_from_layer(source)
         if volume.ndim != 3:
