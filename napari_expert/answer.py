@@ -184,21 +184,22 @@ class AnswerPanel(QWidget):
         self.choice_box.blockSignals(False)
         names = board.names[board.subjects :]
         self._speakers = [None, ("answer",), *(("one", i) for i in board.prototypes)]
-        words = ["–", "for the answer", *(f"for {name}" for name in names)]
+        known = [f"{name} ({e.labels[i]:.0f})" for name, i in zip(names, board.prototypes, strict=True)]
+        words = ["–", "for the answer", *(f"for {name}" for name in known)]
         for first, index in enumerate(board.prototypes):
             for second in range(first + 1, len(board.prototypes)):
                 self._speakers.append(("two", index, board.prototypes[second]))
-                words.append(f"{names[first]} rather than {names[second]}")
+                words.append(f"why {known[first]} and not {known[second]}")
         fill_combo(self.speak_box, words)
         self.mode_buttons["own"].setEnabled(own_space)
         self.show_mode(scene.mode)
         self._fill_table()
-        self._tell_speaking()
         self.show()
 
     def show_mode(self, mode: Mode) -> None:
         """Which of the modes is on."""
         self.mode_buttons[mode].setChecked(True)
+        self._tell_speaking()
 
     def show_plane(self) -> None:
         """The scene went to another plane by itself."""
@@ -278,13 +279,15 @@ class AnswerPanel(QWidget):
             "one": ("more like it than the rest", "less"),
             "two": ("speaks for the first", "for the second"),
         }[speaker[0]]
-        here, unit = values[scene.plane.view], scene.explanation.unit
+        own, unit = scene.mode == "own", scene.explanation.unit
+        here = values.mean(axis=0) if own else values[scene.plane.view]
         if not here.any():
             self.legend.setText("No patch speaks: the nearest prototype alone is the answer.")
             return
         order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
         strongest = "; ".join(f"{whereabouts(scene.explanation, scene.plane.view, n)}: {here[n]:+.2f}" for n in order)
-        self.legend.setText(f"Orange {up}, blue {down}. Strongest here ({unit}): {strongest}.")
+        where = "on the whole" if own and len(values) > 1 else "here"
+        self.legend.setText(f"Orange {up}, blue {down}. Strongest {where} ({unit}): {strongest}.")
 
     # --- the table -----------------------------------------------------------------------------------------------------
     def _fill_table(self) -> None:

@@ -231,12 +231,14 @@ def test_what_speaks_for_one_prototype_rather_than_another(shown):
     box_, scene = shown.answer.speak_box, shown.scene
     words = [box_.itemText(n) for n in range(box_.count())]
     assert words[:2] == ["–", "for the answer"]
-    assert "#1 rather than #2" in words
+    labels = [scene.explanation.labels[index] for index in scene.board.prototypes]
+    wanted = f"why #1 ({labels[0]:.0f}) and not #2 ({labels[1]:.0f})"
+    assert wanted in words
     for number in range(1, box_.count()):
         box_.setCurrentIndex(number)
         assert scene.speaking is not None
         assert shown.answer.legend.isVisibleTo(shown)
-    box_.setCurrentIndex(words.index("#1 rather than #2"))
+    box_.setCurrentIndex(words.index(wanted))
     view, (first, second, *_) = scene.plane.view, scene.board.prototypes
     gap = scene.explanation.views[view].distances
     assert scene.speaking[view].sum() == pytest.approx(gap[second] - gap[first], abs=1e-6)
