@@ -193,7 +193,7 @@ class Chooser(QWidget):
     def choose_layer(self, layer: Layer | None) -> None:
         """Choose a layer of the list; another one changes nothing."""
         for number in range(self.layer_box.count()):
-            if self.layer_box.itemData(number) is layer:
+            if self.layer_box.itemData(number) == layer:  # equal, not "is": napari hands plugins a proxy
                 self.layer_box.setCurrentIndex(number)
 
     def _active_changed(self, event: Any = None) -> None:
