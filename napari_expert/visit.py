@@ -50,7 +50,6 @@ class Visit:
         self._source: Image | None = None
         self._on_change = on_change
         answer.changed.connect(self._update_overlay)
-        answer.mode_asked.connect(self.show_mode)
 
     # --- showing -------------------------------------------------------------------------------------------------------
     def show(self, explanation: Explanation, source: Image | None = None) -> None:

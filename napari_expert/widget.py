@@ -138,6 +138,7 @@ class ExpertWidget(QScrollArea):
         self.answer.find_asked.connect(self._find_images)
         self.answer.save_asked.connect(self.saver.save)
         self.answer.compare_asked.connect(self._compare_asked)
+        self.answer.mode_asked.connect(lambda mode: self.attempt(lambda: self.visit.show_mode(mode)))
         self.answer.clear_asked.connect(self.clear)
         self.top.valueChanged.connect(self._top_changed)
 
