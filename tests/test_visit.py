@@ -138,6 +138,34 @@ def test_5_patches_light_up_from_the_subject_the_prototypes_the_table_and_the_pl
     assert scene.partner == 2
 
 
+def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say(viewer, shown, head, tmp_path):
+    scene, source, before = shown.scene, viewer.layers["head"], viewer.canvas.overlays.text.visible
+    press(viewer, "Shift-O")
+    assert scene.mode == "own"
+    assert source.visible
+    assert not any(cell.image.visible for cell in scene.cells)
+    overlay = shown.visit.overlay
+    for layer in overlay.layers:
+        np.testing.assert_allclose(layer.scale, source.scale)
+        np.testing.assert_allclose(layer.translate, source.translate)
+        assert layer.data.shape == source.data.shape
+    assert viewer.canvas.overlays.text.text == "top A · bottom P · left R · right L"
+    # Something is said, and the legend says what the colours mean; the middle of a patch is that patch's.
+    assert shown.answer.legend.isVisibleTo(shown)
+    patch = scene.patches[0]
+    voxels = np.argwhere(overlay.outlines.data == patch + 1)
+    assert overlay.patch_under(source.data_to_world(voxels[len(voxels) // 2])) == patch
+    shown.save_layers(tmp_path / "said.nii.gz")
+    assert not shown.error.text()
+    said, numbers = (expert.read_volume(tmp_path / name) for name in ("said.nii.gz", "said_patches.nii.gz"))
+    np.testing.assert_allclose(np.abs(np.linalg.det(said.affine)), np.abs(np.linalg.det(head.affine)))
+    assert set(np.unique(numbers.data)) <= set(range(len(scene.explanation.views[0].mass) + 1))
+    press(viewer, "Shift-O")
+    assert scene.mode == "grid"
+    assert viewer.canvas.overlays.text.visible == before
+    assert len(viewer.layers) == 1 + 3 * 4
+
+
 def test_7_slider_contrast_and_letters_move_together(viewer, shown):
     scene = shown.scene
     scene.cells[0].image.gamma = 0.7
