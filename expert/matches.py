@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CONVENTION = "radiological: the patient's right is on the left"
 NEUROLOGICAL = "neurological: the patient's right is on the right"
 Choice = Literal["closest", "different", "all"]
-CHOICES: dict[str, Choice] = {"closest six": "closest", "most different six": "different", "all of the brain": "all"}
+CHOICES: dict[str, Choice] = {"closest six": "closest", "most different six": "different", "all with content": "all"}
 COUNT = 6
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
 """Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish on a dark image."""

@@ -33,6 +33,14 @@ MODES: dict[Mode, tuple[str, str]] = {
     "lines": ("Lines", "The image beside one prototype, matched patches joined by lines (Shift-M)."),
     "own": ("Own space", "The original image with the patches and what they say, where they are (Shift-O)."),
 }
+WHERE = {
+    True: "centre of the patch in template mm (Right/Left, Anterior/Posterior, Superior/Inferior of the commissure)",
+    False: "row and column of the patch, counted from the top left",
+}
+"""What the table's places are, of a head or of a plain image."""
+TABLE_TIP = """here, there: {where}.
+share: part of the patch that was matched there.
+adds: what the patch adds to the distance from the prototype, in the label's unit."""
 PATCH, CELL = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
@@ -116,11 +124,6 @@ class AnswerPanel(QWidget):
         table = QTableWidget(0, len(COLUMNS))
         table.setHorizontalHeaderLabels(COLUMNS)
         table.setAccessibleName("Matched patches")
-        table.setToolTip(
-            "here, there: centre of the patch in template mm (Right/Left, Anterior/Posterior of the commissure).\n"
-            "share: part of the patch that was matched there.\n"
-            "adds: what the patch adds to the distance from the prototype, in the label's unit."
-        )
         table.verticalHeader().hide()
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -191,10 +194,15 @@ class AnswerPanel(QWidget):
                 self._speakers.append(("two", index, board.prototypes[second]))
                 words.append(f"why {known[first]} and not {known[second]}")
         fill_combo(self.speak_box, words)
-        self.mode_buttons["own"].setEnabled(own_space)
+        self.table.setToolTip(TABLE_TIP.format(where=WHERE[board.head]))
+        self.offer_own_space(own_space)
         self.show_mode(scene.mode)
         self._fill_table()
         self.show()
+
+    def offer_own_space(self, there: bool) -> None:
+        """Whether the original image is at hand."""
+        self.mode_buttons["own"].setEnabled(there)
 
     def show_mode(self, mode: Mode) -> None:
         """Which of the modes is on."""
@@ -317,7 +325,7 @@ class AnswerPanel(QWidget):
         table.clearSelection()
         table.blockSignals(False)
         self.matching.setText(f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.")
-        self.show_focus(None)
+        self.show_focus(scene.focus)
 
     def _row_chosen(self) -> None:
         items = self.table.selectedItems()

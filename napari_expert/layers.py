@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
-TITLE_MM, MARGIN_MM, GAP_MM = 14.0, 6.0, 24.0
+TITLE, MARGIN, GAP, LETTER = 0.073, 0.031, 0.125, 0.026
+"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's height, for a plain image may be
+of a few mm, or of hundreds of pixels."""
+BOX = 32
+"""Insets and line widths are told for a patch of so many pixels, and shrink with smaller ones."""
 Mode = Literal["grid", "lines", "own"]
 
 
@@ -269,7 +273,7 @@ class Scene:
             interpolation2d="linear",
         )
         visible = patches_in_plane(self.explanation, self.plane).ravel()
-        corners = np.array([box(self.explanation, int(patch), inset=1.0) for patch in visible])
+        corners = np.array([box(self.explanation, int(patch), inset=self._unit) for patch in visible])
         middle = corners.mean(axis=1)
         start = np.column_stack([middle[:, 0], corners[:, 0, 1]])
         along = np.column_stack([np.zeros(len(start)), corners[:, 1, 1] - corners[:, 0, 1]])
@@ -323,6 +327,11 @@ class Scene:
             v.canvas.grid.enabled = False
             self._draw_lines()
 
+    @property
+    def line_width(self) -> float:
+        """Of the lines mode, in the world's unit: 1 mm on a head."""
+        return float(self._size()[0]) / 192
+
     def slots(self) -> dict[int, int]:
         """Cell to column of the canvas in the lines mode: A | prototype | B."""
         order = [0, self.partner, *range(1, self.board.subjects)]
@@ -342,11 +351,16 @@ class Scene:
                 layer.units = self.units
                 layer.visible = self.mode == "grid" or (self.mode == "lines" and number in slots)
 
+    @property
+    def _unit(self) -> float:
+        """Pixels of the picture that are one of a patch of `BOX` pixels."""
+        return min(n / cells for n, cells in zip(self.explanation.view_shape[-2:], self.explanation.grid[-2:], strict=True)) / BOX
+
     def _pitch(self) -> float:
-        return float(self._size()[1]) + GAP_MM
+        return float(self._size()[1]) + GAP * float(self._size()[0])
 
     def _size(self) -> np.ndarray:
-        """Height and width of a picture in mm."""
+        """Height and width of a picture in mm (pixels, where their size is unknown)."""
         place = placement(self.explanation.views[self.plane.view], self.board.head)
         return np.abs(np.array(place["scale"])) * np.array(self.explanation.view_shape[-2:])
 
@@ -357,7 +371,8 @@ class Scene:
         scale = np.array(image.scale[-2:])
         first = np.array(image.translate[-2:])
         corners = np.sort([first, first + scale * np.array(image.data.shape)], axis=0)
-        start, end = corners[0] - [TITLE_MM, MARGIN_MM], corners[1] + MARGIN_MM
+        height = float(self._size()[0])
+        start, end = corners[0] - height * np.array([TITLE, MARGIN]), corners[1] + height * MARGIN
         if self.mode == "lines":
             end[1] += (len(self.slots()) - 1) * self._pitch()
         return start, end
@@ -412,10 +427,10 @@ class Scene:
                     # Several patches may go to one: their boxes nest, their numbers stand side by side.
                     rank = crowd[patch] = crowd.get(patch, -1) + 1
                     share = float(shares[cell][patch])
-                    corners = box(self.explanation, int(patch), inset=1.0 + 2.0 * min(rank, 4))
-                    marks.append(Mark(corners, (*color[:3], 0.25 + 0.75 * share), 0.3 + 1.2 * share))
+                    corners = box(self.explanation, int(patch), inset=self._unit * (1 + 2 * min(rank, 4)))
+                    marks.append(Mark(corners, (*color[:3], 0.25 + 0.75 * share), self._unit * (0.3 + 1.2 * share)))
                     if patch == target:
-                        marks.append(numeral(box(self.explanation, int(patch), inset=1.0), number, color, rank))
+                        marks.append(numeral(box(self.explanation, int(patch), inset=self._unit), number, color, rank))
             fill(layers.boxes, marks, self._text_size())
         self._wash()
         self._draw_lines()
@@ -434,11 +449,10 @@ class Scene:
 
     def _captions(self, cell: int) -> list[Mark]:
         rows, columns = self.explanation.view_shape[-2:]
-        step = float(np.abs(placement(self.explanation.views[self.plane.view], self.board.head)["scale"][0]))
-        marks = [text(self.board.title(cell, self.plane), (-0.55 * TITLE_MM / step, columns / 2))]
+        marks = [text(self.board.title(cell, self.plane), (-0.55 * TITLE * rows, columns / 2))]
         if self.board.image(cell, self.plane) is None:
             marks.append(text("image not at hand", (rows / 2, columns / 2)))
-        edge, beside = 5 / step, MARGIN_MM / 2 / step
+        edge, beside = LETTER * rows, MARGIN / 2 * rows
         places = {
             "left": (rows / 2, -beside), "right": (rows / 2, columns + beside), "top": (edge, columns / 2),
             "bottom": (rows - edge, columns / 2),

@@ -27,7 +27,7 @@ class MatchLines:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         scene.lines = self.layer = Vectors(
-            np.zeros((1, 2, 2)), name="matches", edge_width=1.0, edge_color=[CLEAR], vector_style="line", opacity=1.0,
+            np.zeros((1, 2, 2)), name="matches", edge_width=scene.line_width, edge_color=[CLEAR], vector_style="line", opacity=1.0,
             blending="translucent_no_depth", units=scene.units, metadata={OURS: True},
         )  # fmt: skip
 
@@ -59,8 +59,10 @@ class MatchLines:
                     yield from self._fan(hub, middle, other, scene.board.partners(view, hub, middle)[other], color)
 
     def _fan(self, cell: int, patch: int, other: int, shares: np.ndarray, color: Color) -> Iterator[tuple[np.ndarray, Color]]:
-        """Lines from one patch to its partners in another cell that lie in the plane."""
+        """Lines from one patch to its partners in another cell, where both ends lie in the plane."""
         visible = set(self._scene.numbers.tolist())
+        if patch not in visible:
+            return
         for target in np.flatnonzero(shares >= FAINT):
             if target in visible:
                 start, end = self._middle(cell, patch), self._middle(other, int(target))

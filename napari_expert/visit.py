@@ -66,7 +66,9 @@ class Visit:
         if before is not None and before is not explanation:
             self.previous = before
         board = Board(explanation, top=self.top)
-        self.explanation, self.other, self._source = explanation, None, source
+        self.explanation, self.other = explanation, None
+        # The layer may have been given other data while the answer was on its way.
+        self._set_source(None if source is None else layer_of(explanation, [source]))
         self._show_board(board)
 
     def compare(self, other: Explanation) -> None:
@@ -115,6 +117,24 @@ class Visit:
             self.show_mode("lines")
         self._on_change()
 
+    def _set_source(self, layer: Image | None) -> None:
+        """Hold the layer that is explained, for as long as it is there and holds what was explained."""
+        if self._source is not None:
+            self._source.events.data.disconnect(self._forget_source)
+            self.viewer.layers.events.removed.disconnect(self._removed)
+        self._source = layer
+        if layer is not None:
+            layer.events.data.connect(self._forget_source)
+            self.viewer.layers.events.removed.connect(self._removed)
+
+    def _forget_source(self, event: Any = None) -> None:
+        self._set_source(None)
+        self.answer.offer_own_space(False)
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self._source:
+            self._forget_source()
+
     def _end_scene(self) -> None:
         self._drop_overlay()
         if self.scene is not None:
@@ -129,7 +149,8 @@ class Visit:
     def _gone(self) -> None:
         self._drop_overlay()
         self.previous = self.explanation or self.previous
-        self.scene = self.explanation = self.other = self._source = None
+        self._set_source(None)
+        self.scene = self.explanation = self.other = None
         self.answer.forget()
         self._on_change()
 

@@ -123,3 +123,43 @@ def tiny_model_file(tiny_recipe, squares, tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("tiny")
     return train(read_recipe(tiny_recipe), squares, folder / "tiny.safetensors", folds=3, plain=True, jobs=1)
+
+
+VOLUMES = """
+name: tiny-volumes
+label_name: age
+label_unit: years
+dataset: synthetic ageing brains (expert.phantom)
+licence: none needed
+prototype_images: value
+start: subjects
+calibrate_scale: true
+input: {space: mni, shape: [32, 40, 32], spacing_mm: 5.0, center_mm: [6.0, -18.0, 0.0]}
+architecture: {dimensions: 3, widths: [8, 8], pool: 1, channels: 24, prototypes: 4, radius: 60.0, marginals: content}
+warmup: {epochs: 15, learning_rate: 0.01}
+schedule: {epochs: 16, batch: 7, views: 1, optimizer: adamw, decay: cosine, backbone_rate: 0.001, head_rate: 0.01, seed: 3}
+losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 0.0, prediction: 1.0, alignment: 6.0}
+projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
+"""
+
+
+@pytest.fixture(scope="session")
+def volume_model_file(tmp_path_factory) -> Path:
+    """A model of whole 3D heads, really trained: on too few to be right, enough to find places again."""
+    from expert.phantom import write_cohort
+    from expert.recipe import read_recipe
+    from expert.training import train
+
+    folder = tmp_path_factory.mktemp("volumes")
+    recipe = folder / "volumes.yaml"
+    recipe.write_text(VOLUMES)
+    return train(read_recipe(recipe), write_cohort(folder / "heads", 7, 21), folder / "volumes.safetensors", jobs=2)
+
+
+@pytest.fixture(scope="session")
+def volume_explanation(volume_model_file, head):
+    """The head of 72 years, explained by the 3D model."""
+    from expert.bundle import load_model
+    from expert.inference import explain
+
+    return explain(load_model(volume_model_file), head, top=4)
