@@ -2,7 +2,7 @@
 
     make screenshots, or: xvfb-run -a -s "-screen 0 1600x1000x24" python tools/screenshots.py
 
-The settings of whoever runs it are neither read nor written. `report.png` needs Poppler's `pdftoppm`, and is left out without it.
+The settings of whoever runs it are neither read nor written. `report.png` needs Poppler's `pdftoppm`, else it is left out.
 """
 
 from __future__ import annotations
@@ -94,8 +94,10 @@ def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertW
     import napari
 
     from napari_expert.commands import panel_of
+    from napari_expert.settings import Settings
     from napari_expert.window import settle
 
+    Settings().save()  # what the window before this one remembered
     viewer = napari.Viewer(title="ExPeRT")
     viewer.theme = theme
     viewer.window.resize(*SIZE)
@@ -254,6 +256,7 @@ def shoot_ultrasound(path: Path, folder: Path) -> None:
     with Image.open(image) as picture:
         viewer.add_image(np.asarray(picture), scale=(1.25, 1.25), units=("mm", "mm"), name="drawn image")
     answer(panel)
+    panel.choose_patches("different")
     take(viewer, path)
     viewer.close()
 
