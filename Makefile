@@ -1,4 +1,5 @@
 # make demo: set up, explain a phantom, show it (or write demo/demo.png where there is no display)
+# make screenshots: make the pictures of docs/images
 # make test: set up, lint, check the manifest, run the tests
 SHELL := /bin/bash
 VENV := .venv
@@ -33,6 +34,9 @@ demo: setup
 	@mkdir -p demo
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m napari_expert.demo --out demo --show; \
 	else $(XVFB) $(BIN)/python -m napari_expert.demo --out demo; fi
+
+screenshots: setup
+	$(XVFB) $(BIN)/python tools/screenshots.py
 
 lint: setup
 	$(BIN)/ruff check .
