@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from expert.board import Board
     from napari_expert.layers import Focus, Mode, Scene
 
-COLUMNS = ("#", "here", "in", "there", "share", "adds")
+COLUMNS = ("#", "here", "in", "there", "share", "over", "adds")
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "Every picture in a box of its own (Shift-G)."),
     "lines": ("Lines", "The image beside one prototype, matched patches joined by lines (Shift-M)."),
@@ -40,6 +40,7 @@ WHERE = {
 """What the table's places are, of a head or of a plain image."""
 TABLE_TIP = """here, there: {where}.
 share: part of the patch that was matched there.
+over: over how many patches it was spread; 1 is sharp.
 adds: what the patch adds to the distance from the prototype, in the label's unit."""
 PATCH, CELL = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
@@ -313,7 +314,7 @@ class AnswerPanel(QWidget):
             adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
             cells = (
                 (str(match.number), match.number), (here, here), (names[match.cell], match.cell), (there, there),
-                (percent(match.share) + _spread(match.spread), match.share), adds,
+                (percent(match.share), match.share), (f"{match.spread:.0f}", match.spread), adds,
             )  # fmt: skip
             for place, (words, value) in enumerate(cells):
                 item = SortedItem(words, value)

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
-TITLE, MARGIN, GAP, LETTER = 0.073, 0.031, 0.125, 0.026
-"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's height, for a plain image may be
-of a few mm, or of hundreds of pixels."""
+TITLE, MARGIN, GAP, LETTER = 0.073, 0.047, 0.125, 0.026
+"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's height, since a plain image may
+be of a few mm, or of hundreds of pixels."""
 BOX = 32
 """Insets and line widths are told for a patch of so many pixels, and shrink with smaller ones."""
 Mode = Literal["grid", "lines", "own"]
@@ -354,7 +354,9 @@ class Scene:
     @property
     def _unit(self) -> float:
         """Pixels of the picture that are one of a patch of `BOX` pixels."""
-        return min(n / cells for n, cells in zip(self.explanation.view_shape[-2:], self.explanation.grid[-2:], strict=True)) / BOX
+        return (
+            min(n / cells for n, cells in zip(self.explanation.view_shape[-2:], self.explanation.grid[-2:], strict=True)) / BOX
+        )
 
     def _pitch(self) -> float:
         return float(self._size()[1]) + GAP * float(self._size()[0])

@@ -27,8 +27,8 @@ class MatchLines:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         scene.lines = self.layer = Vectors(
-            np.zeros((1, 2, 2)), name="matches", edge_width=scene.line_width, edge_color=[CLEAR], vector_style="line", opacity=1.0,
-            blending="translucent_no_depth", units=scene.units, metadata={OURS: True},
+            np.zeros((1, 2, 2)), name="matches", edge_width=scene.line_width, edge_color=[CLEAR], vector_style="line",
+            opacity=1.0, blending="translucent_no_depth", units=scene.units, metadata={OURS: True},
         )  # fmt: skip
 
     def draw(self) -> None:

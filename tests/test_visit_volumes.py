@@ -165,7 +165,7 @@ def test_many_boxes_on_one_patch_nest_within_it(shown, volume_explanation):
 
 
 def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(viewer, shown, qtbot, volume_explanation):
-    e, scene, native = volume_explanation, shown.scene, canvas_of(viewer)
+    scene, native = shown.scene, canvas_of(viewer)
     for cell in (0, 2):
         patch = scene.patches[1]
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch) + QPoint(2, 2))
