@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from napari.layers import Image, Layer, Shapes, Vectors
+from napari.layers import Layer, Vectors
 
-from expert.matches import FAINT, Choice, Plane, box, display, edge_letters, foreground, middle_plane, patches_in_plane
-from napari_expert.drawing import CLEAR, SPOT, Color, Mark, fill, number_color, numeral, signed_colors, text
+from expert.matches import Choice, Plane, foreground, middle_plane, patches_in_plane
+from napari_expert.cells import GAP, MARGIN, TITLE, blank_or, boxes, captions, make_cell
+from napari_expert.drawing import SPOT, Color, fill, number_color, signed_colors
 from napari_expert.lines import MatchLines
 from napari_expert.linking import Linking
 from napari_expert.orientation import OURS, placement
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 
 STRIDE = 3
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
-TITLE, MARGIN, GAP, LETTER = 0.073, 0.047, 0.125, 0.026
-"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's height, since a plain image may
-be of a few mm, or of hundreds of pixels."""
-BOX = 32
-"""Insets and line widths are told for a patch of so many pixels, and shrink with smaller ones."""
 Mode = Literal["grid", "lines", "own"]
 
 
@@ -44,19 +40,6 @@ class Focus:
     cell: int
     patch: int
     shares: tuple[np.ndarray, ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The layers of one picture."""
-
-    image: Image
-    wash: Vectors
-    boxes: Shapes
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        return (self.image, self.wash, self.boxes)
 
 
 class Scene:
@@ -105,7 +88,7 @@ class Scene:
         self.units = ("pixel", "pixel") if plain else ("mm", "mm")
         self._own_view = self._stage.view
         self._busy = True
-        self.cells = [self._make_cell(number) for number in range(board.cells)]
+        self.cells = [make_cell(board, self.plane, number) for number in range(board.cells)]
         self._arrange()
         self._draw()
         self._linking = Linking(self)
@@ -153,9 +136,7 @@ class Scene:
         return True
 
     def _show_image(self, number: int) -> None:
-        image = self.board.image(number, self.plane)
-        blank = np.zeros(self.explanation.view_shape[-2:], np.uint8)
-        self.cells[number].image.data = blank if image is None else display(image, self.board.head)
+        self.cells[number].image.data = blank_or(self.board.image(number, self.plane), self.board)
 
     def show_plane(self, number: int) -> None:
         """Show another plane and how *it* was matched."""
@@ -262,36 +243,6 @@ class Scene:
         self._stage.put_back()
 
     # --- making --------------------------------------------------------------------------------------------------------
-    def _make_cell(self, number: int) -> Cell:
-        data = self.board.image(number, self.plane)
-        name = self.board.names[number]
-        image = Image(
-            display(np.zeros(self.explanation.view_shape[-2:], np.uint8) if data is None else data, self.board.head),
-            name=name,
-            colormap="gray",
-            contrast_limits=(0, 255),
-            interpolation2d="linear",
-        )
-        visible = patches_in_plane(self.explanation, self.plane).ravel()
-        corners = np.array([box(self.explanation, int(patch), inset=self._unit) for patch in visible])
-        middle = corners.mean(axis=1)
-        start = np.column_stack([middle[:, 0], corners[:, 0, 1]])
-        along = np.column_stack([np.zeros(len(start)), corners[:, 1, 1] - corners[:, 0, 1]])
-        wash = Vectors(
-            np.stack([start, along], axis=1),
-            name=f"{name}: match",
-            edge_width=float(corners[0, 2, 0] - corners[0, 0, 0]),
-            edge_color=np.tile(CLEAR, (len(start), 1)),
-            vector_style="line",
-            opacity=1.0,
-            blending="translucent_no_depth",
-        )
-        boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth")
-        boxes.editable = False
-        for layer in (image, wash, boxes):
-            layer.metadata[OURS] = True
-        return Cell(image, wash, boxes)
-
     def _own_layers(self) -> list[Layer]:
         return [layer for cell in self.cells for layer in cell.layers]
 
@@ -350,13 +301,6 @@ class Scene:
                 layer.translate = (place["translate"][0], mirror * place["translate"][1] + offset)
                 layer.units = self.units
                 layer.visible = self.mode == "grid" or (self.mode == "lines" and number in slots)
-
-    @property
-    def _unit(self) -> float:
-        """Pixels of the picture that are one of a patch of `BOX` pixels."""
-        return (
-            min(n / cells for n, cells in zip(self.explanation.view_shape[-2:], self.explanation.grid[-2:], strict=True)) / BOX
-        )
 
     def _pitch(self) -> float:
         return float(self._size()[1]) + GAP * float(self._size()[0])
@@ -417,23 +361,10 @@ class Scene:
         plane, board = self.plane, self.board
         self._patches = board.patches(plane, self.choice)
         self.numbers = patches_in_plane(self.explanation, plane).ravel()
-        visible = set(self.numbers.tolist())
         rows = [board.partners(plane.view, 0, patch) for patch in self._patches]
-        for cell, layers in enumerate(self.cells):
-            marks, crowd = self._captions(cell), dict[int, int]()
-            for number, shares in enumerate(rows, 1):
-                color, target = number_color(number), int(shares[cell].argmax())
-                for patch in np.flatnonzero(shares[cell] >= FAINT):
-                    if patch not in visible:
-                        continue
-                    # Several patches may go to one: their boxes nest, their numbers stand side by side.
-                    rank = crowd[patch] = crowd.get(patch, -1) + 1
-                    share = float(shares[cell][patch])
-                    corners = box(self.explanation, int(patch), inset=self._unit * (1 + 2 * min(rank, 4)))
-                    marks.append(Mark(corners, (*color[:3], 0.25 + 0.75 * share), self._unit * (0.3 + 1.2 * share)))
-                    if patch == target:
-                        marks.append(numeral(box(self.explanation, int(patch), inset=self._unit), number, color, rank))
-            fill(layers.boxes, marks, self._text_size())
+        for number, cell in enumerate(self.cells):
+            marks = [*captions(board, plane, number), *boxes(board, plane, [shares[number] for shares in rows])]
+            fill(cell.boxes, marks, self._text_size())
         self._wash()
         self._draw_lines()
 
@@ -448,18 +379,6 @@ class Scene:
                 values = np.where(foreground(self.explanation.views[self.plane.view]), self.speaking[self.plane.view], 0)
                 colors = signed_colors(values[self.numbers], float(np.abs(self.speaking).max()))
             cell.wash.edge_color = colors
-
-    def _captions(self, cell: int) -> list[Mark]:
-        rows, columns = self.explanation.view_shape[-2:]
-        marks = [text(self.board.title(cell, self.plane), (-0.55 * TITLE * rows, columns / 2))]
-        if self.board.image(cell, self.plane) is None:
-            marks.append(text("image not at hand", (rows / 2, columns / 2)))
-        edge, beside = LETTER * rows, MARGIN / 2 * rows
-        places = {
-            "left": (rows / 2, -beside), "right": (rows / 2, columns + beside), "top": (edge, columns / 2),
-            "bottom": (rows - edge, columns / 2),
-        }  # fmt: skip
-        return marks + [text(letter, places[side]) for side, letter in edge_letters(self.board.head).items()]
 
     # --- lines ---------------------------------------------------------------------------------------------------------
     def _draw_lines(self) -> None:
