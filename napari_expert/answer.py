@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from expert.board import Board
     from napari_expert.layers import Focus, Mode, Scene
 
-COLUMNS = ("#", "here", "in", "there", "share", "over", "adds")
+COLUMNS = ("#", "here", "there", "share", "over", "adds")
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "Every picture in a box of its own (Shift-G)."),
     "lines": ("Lines", "The image beside one prototype, matched patches joined by lines (Shift-M)."),
@@ -135,6 +135,9 @@ class AnswerPanel(QWidget):
         font = table.font()
         font.setPointSizeF(0.85 * font.pointSizeF())
         table.setFont(font)
+        # Six columns in the width of a panel.
+        table.setStyleSheet("QHeaderView::section { padding: 2px 1px; } QTableWidget::item { padding: 0px; }")
+        table.horizontalHeader().setMinimumSectionSize(16)
         table.setMouseTracking(True)
         return table
 
@@ -313,7 +316,7 @@ class AnswerPanel(QWidget):
             here, there = whereabouts(e, view, match.source), whereabouts(e, view, match.target)
             adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
             cells = (
-                (str(match.number), match.number), (here, here), (names[match.cell], match.cell), (there, there),
+                (str(match.number), match.number), (here, here), (f"{names[match.cell]}: {there}", (match.cell, there)),
                 (percent(match.share), match.share), (f"{match.spread:.0f}", match.spread), adds,
             )  # fmt: skip
             for place, (words, value) in enumerate(cells):

@@ -255,7 +255,7 @@ def test_other_layers_are_not_saved_as_an_explanation(viewer, tmp_path):
 
 def test_the_scene_is_recognised_by_its_layers(viewer, panel, explanation):
     panel.show_explanation(explanation)
-    assert any(writers.SCENE in layer.metadata for layer in viewer.layers)
+    assert any(writers.OURS in layer.metadata for layer in viewer.layers)
     kinds = {layer.as_layer_data_tuple()[2] for layer in viewer.layers}
     assert {"image", "shapes", "vectors"} <= kinds
 
