@@ -33,14 +33,13 @@ def main() -> int:
         viewer, panel = view(head, "phantom")
         viewer.window.resize(1500, 950)
         wait(panel)
-        result = panel.explanation
-        assert result is not None
+        result = panel.visit.exported()
         print(f"Prediction: {panel.answer.headline.text()}")
         for match in result.prototypes:
             print(f"  #{match.rank}: {match.label:.1f} {result.unit}, share {match.share:.0%}, distance {match.distance:.1f}")
         print(f"Window:     {screenshot(viewer, out / 'demo.png')}")
         print(f"Report:     {expert.write_report(result, out / 'report.html')}")
-        result.save(out / "explanation.json")
+        panel.visit.whole().save(out / "explanation.json")
     except ExpertError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
