@@ -236,6 +236,8 @@ class Scene:
         viewer.canvas.events.size.disconnect(self._resized)
         viewer.dims.events.point.disconnect(self._slid)
         self._drop_lines()
+        # Before the layers: napari 0.9 makes the grid's boxes anew with every layer that goes, and may then draw what is gone.
+        viewer.canvas.grid.enabled = False
         viewer.layers.unlink_layers([cell.image for cell in self.cells])
         for layer in self._own_layers():
             if layer in viewer.layers:

@@ -223,6 +223,16 @@ def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation)
     assert not viewer.mouse_move_callbacks
 
 
+def test_9_a_result_is_cleared_and_shown_again_and_again(viewer, panel, explanation, qtbot):
+    """The canvas is drawn in between: what was taken away must not be drawn any more."""
+    for _ in range(3):
+        panel.show_explanation(explanation)
+        qtbot.wait(200)
+        panel.clear()
+        qtbot.wait(200)
+    assert [layer.name for layer in viewer.layers] == ["head"]
+
+
 # --- besides the nine points --------------------------------------------------------------------------------------------
 def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(viewer, shown):
     scene = shown.scene
