@@ -218,6 +218,6 @@ class Explanation(_Frozen):
         try:
             return cls.model_validate_json(source.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"The explanation {source} could not be read: {error.strerror}.") from error
+            raise InputError(f"The explanation {source.name} could not be read: {error.strerror}.") from error
         except (ValidationError, UnicodeDecodeError, zlib.error, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{source} is not an explanation saved by napari-expert (schema 1).") from error
+            raise InputError(f"{source.name} is not an explanation saved by napari-expert (schema 1).") from error

@@ -216,7 +216,7 @@ def prototype_plot(e: Explanation) -> Drawing:
             marks.append(Text(x, y - 3, f"#{match.rank}", 10, STEM, bold=True))
             taken.append((x, y))
     marks.append(Text(min(max(middle, 40), 600), 13, f"{e.prediction:.1f} {e.unit}", 12, PREDICTION, bold=True))
-    step = _nice(high - low)
+    step = nice_step(high - low)
     digits = max(-math.floor(math.log10(step)), 0)
     for n in range(math.ceil(low / step), math.floor(high / step) + 1):
         marks.append(Line(across(n * step), base + 6, across(n * step), base + 10, INK, 1.2))
@@ -225,7 +225,7 @@ def prototype_plot(e: Explanation) -> Drawing:
     return Drawing(640, base + 42, "Prototypes by label with their shares of the prediction", tuple(marks))
 
 
-def _nice(extent: float) -> float:
+def nice_step(extent: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides an extent into about eight."""
     rough = max(extent, 1e-6) / 8
     power = math.pow(10, math.floor(math.log10(rough)))

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from expert.explanation import Explanation, View
+    from expert.explanation import Explanation
 
 CONVENTION = "radiological: the patient's right is on the left"
 NEUROLOGICAL = "neurological: the patient's right is on the right"
 Choice = Literal["closest", "different", "all"]
-CHOICES: dict[str, Choice] = {"closest six": "closest", "most different six": "different", "all with content": "all"}
+CHOICES: dict[str, Choice] = {"most alike six": "closest", "least alike six": "different", "all with content": "all"}
 COUNT = 6
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
 """Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish on a dark image."""
 EMPTY = 0.5
 """A patch with less than this part of the average mass is background: nothing is matched there worth showing."""
+DARK, LIT = 0.1, 0.05
+"""Nor is it where fewer than `LIT` of its pixels are brighter than `DARK` of the picture's (99th percentile)."""
 FAINT = 0.1
 """Shares below this are not drawn as boxes (hovering shows all of them)."""
 
@@ -93,9 +95,14 @@ def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------------
-def foreground(view: View) -> np.ndarray:
-    """(M,) bool: patches with something in them."""
-    return np.asarray(view.mass >= EMPTY / len(view.mass))
+def foreground(explanation: Explanation, view: int) -> np.ndarray:
+    """(M,) bool: patches with something in them, by their mass and by what the picture shows there."""
+    seen, grid = explanation.views[view], explanation.grid
+    lit = seen.image > DARK * np.percentile(seen.image, 99)
+    for axis, (size, cells) in enumerate(zip(seen.image.shape, grid, strict=True)):
+        lit = np.add.reduceat(lit, np.arange(cells) * size // cells, axis=axis, dtype=int)
+    pixels = np.prod(seen.image.shape) / np.prod(grid)
+    return np.asarray((seen.mass >= EMPTY / len(seen.mass)) & (lit.ravel() >= LIT * pixels))
 
 
 def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> list[int]:
@@ -107,7 +114,7 @@ def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> li
     shown = explanation.views[plane.view]
     inside = np.zeros(len(shown.mass), dtype=bool)
     inside[patches_in_plane(explanation, plane).ravel()] = True
-    candidates = np.flatnonzero(foreground(shown) & inside)
+    candidates = np.flatnonzero(foreground(explanation, plane.view) & inside)
     if choice == "all":
         return [int(patch) for patch in candidates]
     weights = np.array([match.share for match in explanation.prototypes]) + 1e-9
@@ -145,7 +152,7 @@ def spread(shares: np.ndarray) -> float:
 
 def sharpness(explanation: Explanation, view: int) -> float:
     """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0 to 1."""
-    patches = np.flatnonzero(foreground(explanation.views[view]))
+    patches = np.flatnonzero(foreground(explanation, view))
     best = [match.views[view].matches(int(patch)).max() for match in explanation.prototypes for patch in patches]
     return float(np.mean(best)) if best else 0.0
 

@@ -230,7 +230,7 @@ def _index(frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...])
 
 def _foregrounds(explanation: Explanation) -> np.ndarray:
     """(V + 1, M + 1) bool; False at the ends, where -1 leads."""
-    return _padded(np.array([foreground(view) for view in explanation.views]), False)
+    return _padded(np.array([foreground(explanation, n) for n in range(len(explanation.views))]), False)
 
 
 def _padded(values: np.ndarray, end: float) -> np.ndarray:

@@ -204,7 +204,7 @@ def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) 
 
 def _sharpness(e: Explanation, plane: Plane) -> str:
     """How sharp the matching is, in a sentence."""
-    inside = np.flatnonzero(foreground(e.views[plane.view])).tolist()
+    inside = np.flatnonzero(foreground(e, plane.view)).tolist()
     each = [spread(match.views[plane.view].matches(patch)) for match in e.prototypes for patch in inside]
     over = f", and a patch is spread over {np.mean(each):.1f} patches" if each else ""
     return f"On average {100 * sharpness(e, plane.view):.0f} % of a patch goes to its strongest partner{over}."

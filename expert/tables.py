@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.errors import InputError
-from expert.matches import foreground, whereabouts
+from expert.matches import whereabouts
 from expert.speaking import for_answer
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
         for match in e.prototypes:
             matched = match.views[number]
             adds = matched.scale * matched.flow.astype(float) * matched.cost
-            for patch in np.flatnonzero(foreground(view)).tolist():
+            for patch in np.flatnonzero(view.mass).tolist():
                 shares = matched.matches(patch)
                 for partner in np.flatnonzero(shares >= LEAST).tolist():
                     yield (

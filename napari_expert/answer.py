@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -38,10 +38,15 @@ WHERE = {
     False: "row and column of the patch, counted from the top left",
 }
 """What the table's places are, of a head or of a plain image."""
-TABLE_TIP = """here, there: {where}.
-share: part of the patch that was matched there.
-over: over how many patches it was spread; 1 is sharp.
-adds: what the patch adds to the distance from the prototype, in the label's unit."""
+TIPS = (
+    "Number of the patch, as on the pictures.",
+    "Where it lies in this image.",
+    "The prototype, and where the patch was matched to in it.",
+    "Part of the patch that was matched there.",
+    "Over how many patches it was spread; 1 is sharp.",
+    "What the patch adds to the distance from the prototype, in the label's unit.",
+)
+"""One for each column of the table."""
 PATCH, CELL = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
@@ -69,7 +74,7 @@ class AnswerPanel(QWidget):
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        self.headline = Label("expert_answer", style="font-size: 15pt; font-weight: bold;")
+        self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
         self.find_button = QPushButton("Find the prototypes' images…")
@@ -77,10 +82,10 @@ class AnswerPanel(QWidget):
         self.plot = PrototypePlot()
         self.view_box = combo("Plane", "What of the image is shown; napari's slider and Page Up / Page Down move it too.")
         self.choice_box = combo(
-            "Patches", "Closest: where this image is most like what it was likened to. Most different: where it is least so."
+            "Patches", "Most alike: where this image is most like what it was likened to. Least alike: where it is least so."
         )
         fill_combo(self.choice_box, list(CHOICES))
-        self.speak_box = combo("Which patches speak", "Colours the image's patches: orange up or for, blue down or against.")
+        self.speak_box = combo("What the colours show", "Colours the image's patches: orange up or for, blue down or against.")
         self.legend = Label()
         self.matching = Label()
         self.table = self._make_table()
@@ -91,7 +96,7 @@ class AnswerPanel(QWidget):
         self.form = QFormLayout()
         self.form.addRow("Plane", self.view_box)
         self.form.addRow("Patches", self.choice_box)
-        self.form.addRow("Speaking", self.speak_box)
+        self.form.addRow("Colours", self.speak_box)
         column.addLayout(self.form)
         for widget in (self.legend, self.focus_line, self.table, self.matching):
             column.addWidget(widget)
@@ -125,6 +130,8 @@ class AnswerPanel(QWidget):
         table = QTableWidget(0, len(COLUMNS))
         table.setHorizontalHeaderLabels(COLUMNS)
         table.setAccessibleName("Matched patches")
+        for place, tip in enumerate(TIPS):
+            table.horizontalHeaderItem(place).setToolTip(tip)
         table.verticalHeader().hide()
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -180,25 +187,24 @@ class AnswerPanel(QWidget):
         self.warnings.setVisible(bool(notices))
         self.find_button.setVisible(any(notice.code == "prototype_image_missing" for notice in e.warnings))
         ranks = {match.index: match.rank for match in e.prototypes if match.index in board.prototypes}
-        self.plot.show_explanation(e, ranks)
+        self.plot.show_explanation(e, ranks, board.explanations[1] if board.subjects == 2 else None)
         several = len(e.views) > 1
         fill_combo(self.view_box, [
             f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" if several else plane.name for plane in board.planes
         ], scene.plane_number)  # fmt: skip
         self.form.setRowVisible(self.view_box, len(board.planes) > 1)
-        self.choice_box.blockSignals(True)
-        self.choice_box.setCurrentIndex(list(CHOICES.values()).index(scene.choice))
-        self.choice_box.blockSignals(False)
+        with QSignalBlocker(self.choice_box):
+            self.choice_box.setCurrentIndex(list(CHOICES.values()).index(scene.choice))
         names = board.names[board.subjects :]
         self._speakers = [None, ("answer",), *(("one", i) for i in board.prototypes)]
         known = [f"{name} ({e.labels[i]:.0f})" for name, i in zip(names, board.prototypes, strict=True)]
-        words = ["–", "for the answer", *(f"for {name}" for name in known)]
+        words = ["none", "what moved the answer", *(f"why {name}" for name in known)]
         for first, index in enumerate(board.prototypes):
             for second in range(first + 1, len(board.prototypes)):
                 self._speakers.append(("two", index, board.prototypes[second]))
                 words.append(f"why {known[first]} and not {known[second]}")
         fill_combo(self.speak_box, words)
-        self.table.setToolTip(TABLE_TIP.format(where=WHERE[board.head]))
+        self.table.setToolTip(f"here, there: {WHERE[board.head]}.")
         self.offer_own_space(own_space)
         self.show_mode(scene.mode)
         self._fill_table()
@@ -216,9 +222,8 @@ class AnswerPanel(QWidget):
     def show_plane(self) -> None:
         """The scene went to another plane by itself."""
         if self.scene is not None:
-            self.view_box.blockSignals(True)
-            self.view_box.setCurrentIndex(self.scene.plane_number)
-            self.view_box.blockSignals(False)
+            with QSignalBlocker(self.view_box):
+                self.view_box.setCurrentIndex(self.scene.plane_number)
             self._fill_table()
             self._tell_speaking()
             self.changed.emit()
@@ -251,7 +256,7 @@ class AnswerPanel(QWidget):
         self.choice_box.setCurrentIndex(list(CHOICES.values()).index(choice))
 
     def values(self) -> np.ndarray | None:
-        """(V, M) what the patches say, label units, as chosen under *Speaking*; None for nothing."""
+        """(V, M) what the patches say, label units, as chosen under *Colours*; None for nothing."""
         speaker = self._speakers[max(self.speak_box.currentIndex(), 0)] if self.scene is not None else None
         return None if speaker is None else self._spoken(speaker)
 
@@ -289,7 +294,7 @@ class AnswerPanel(QWidget):
         up, down = {
             "answer": ("pulls the answer up", "down"),
             "one": ("more like it than the rest", "less"),
-            "two": ("speaks for the first", "for the second"),
+            "two": tuple(f"speaks for {self._rank(index)}" for index in speaker[1:]),
         }[speaker[0]]
         own, unit = scene.mode == "own", scene.explanation.unit
         here = values.mean(axis=0) if own else values[scene.plane.view]
@@ -301,6 +306,12 @@ class AnswerPanel(QWidget):
         where = "on the whole" if own and len(values) > 1 else "here"
         self.legend.setText(f"Orange {up}, blue {down}. Strongest {where} ({unit}): {strongest}.")
 
+    def _rank(self, index: int) -> str:
+        """What a prototype on show is called."""
+        board = self.board
+        assert board is not None
+        return board.names[board.subjects + board.prototypes.index(index)]
+
     # --- the table -----------------------------------------------------------------------------------------------------
     def _fill_table(self) -> None:
         scene = self.scene
@@ -309,7 +320,7 @@ class AnswerPanel(QWidget):
         e, view, names = scene.explanation, scene.plane.view, scene.board.names
         rows = scene.board.matches(view, scene.patches)
         table = self.table
-        table.blockSignals(True)
+        blocked = QSignalBlocker(table)
         table.setSortingEnabled(False)
         table.setRowCount(len(rows))
         for line, match in enumerate(rows):
@@ -327,7 +338,7 @@ class AnswerPanel(QWidget):
         table.setSortingEnabled(True)
         table.sortItems(0)
         table.clearSelection()
-        table.blockSignals(False)
+        blocked.unblock()
         self.matching.setText(f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.")
         self.show_focus(scene.focus)
 
@@ -386,7 +397,7 @@ def _headline(board: Board) -> str:
         return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
     answer = f"{e.prediction:.1f} {e.unit}"
     if e.interval is not None:
-        answer += f" ({percent(e.interval.level)}: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
+        answer += f" ({percent(e.interval.level)} interval: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
     return answer
 
 

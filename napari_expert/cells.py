@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes, Vectors
@@ -40,8 +40,8 @@ def blank_or(image: np.ndarray | None, board: Board) -> np.ndarray:
     return display(np.zeros(board.explanations[0].view_shape[-2:], np.uint8) if image is None else image, board.head)
 
 
-def make_cell(board: Board, plane: Plane, number: int) -> Cell:
-    """The layers of a cell, without boxes yet."""
+def make_cell(board: Board, plane: Plane, number: int, place: dict[str, Any]) -> Cell:
+    """The layers of a cell, without boxes yet; `place`: scale, translate, units and visibility of them all."""
     name, explanation = board.names[number], board.explanations[0]
     image = Image(
         blank_or(board.image(number, plane), board),
@@ -49,6 +49,7 @@ def make_cell(board: Board, plane: Plane, number: int) -> Cell:
         colormap="gray",
         contrast_limits=(0, 255),
         interpolation2d="linear",
+        **place,
     )
     visible = patches_in_plane(explanation, plane).ravel()
     corners = np.array([box(explanation, int(patch), inset=unit(board)) for patch in visible])
@@ -62,8 +63,9 @@ def make_cell(board: Board, plane: Plane, number: int) -> Cell:
         vector_style="line",
         opacity=1.0,
         blending="translucent_no_depth",
+        **place,
     )
-    boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth")
+    boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth", **place)
     boxes.editable = False
     for layer in (image, wash, boxes):
         layer.metadata[OURS] = True
@@ -74,6 +76,15 @@ def unit(board: Board) -> float:
     """Pixels of the picture that are one of a patch of `BOX` pixels."""
     e = board.explanations[0]
     return min(n / cells for n, cells in zip(e.view_shape[-2:], e.grid[-2:], strict=True)) / BOX
+
+
+def elsewhere(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:
+    """Says which numbers have most of their mass in other slices of a volume; see `boxes`."""
+    e = board.explanations[0]
+    visible = set(patches_in_plane(e, plane).ravel().tolist())
+    away = [str(number) for number, shares in enumerate(rows, 1) if int(shares.argmax()) not in visible]
+    height, columns = e.view_shape[-2:]
+    return [text(f"in other slices: {', '.join(away)}", ((1 + MARGIN / 2) * height, columns / 2))] if away else []
 
 
 def boxes(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:

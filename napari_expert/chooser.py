@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QSpinBox, QWidget
 
 from expert.errors import ExpertError
@@ -97,11 +97,11 @@ class Chooser(QWidget):
         self._models |= {name: name for name in shipped_models()}
         self._list_models(next(iter(self._models), ""))
 
-    def _list_models(self, current: str) -> None:
+    def _list_models(self, current: str, loaded: Model | None = None) -> None:
         self.model_box.clear()
         self.model_box.addItems([*self._models, OPEN])
         self.model_box.setCurrentIndex(max(self.model_box.findText(current), 0))
-        self._show_card()
+        self._show_card(loaded)
 
     @property
     def model(self) -> str:
@@ -123,7 +123,7 @@ class Chooser(QWidget):
         if self._models.get(name, model) != model:
             name = f"{name} ({Path(model).name})"
         self._models[name] = model
-        self._list_models(name)
+        self._list_models(name, loaded)
         self.chosen.emit()
 
     def _model_chosen(self) -> None:
@@ -142,7 +142,7 @@ class Chooser(QWidget):
         self._show_card()
         self.chosen.emit()
 
-    def _info(self) -> Model | None:
+    def _load(self) -> Model | None:
         from expert.bundle import load_model
 
         if not self.model:
@@ -153,9 +153,9 @@ class Chooser(QWidget):
             self.failed.emit(str(error))
             return None
 
-    def _show_card(self) -> None:
+    def _show_card(self, loaded: Model | None = None) -> None:
         self._card_of = self.model_box.currentText()
-        self.loaded = loaded = self._info()
+        self.loaded = loaded = loaded or self._load()
         if loaded is None:
             self.card.setText("No model is at hand: open a model file.")
         else:
@@ -176,15 +176,16 @@ class Chooser(QWidget):
     # --- layers --------------------------------------------------------------------------------------------------------
     def _layers_changed(self, event: Any = None) -> None:
         chosen, box = self.layer, self.layer_box
-        box.blockSignals(True)
-        box.clear()
-        for layer in self.viewer.layers:
-            if isinstance(layer, Image) and OURS not in layer.metadata:
-                box.addItem(layer.name, layer)
-        self.choose_layer(chosen)
-        if event is not None and event.type == "inserted":
-            self._active_changed()  # napari makes a new layer active before it says that it is there
-        box.blockSignals(False)
+        with QSignalBlocker(box):
+            box.clear()
+            for layer in self.viewer.layers:
+                if isinstance(layer, Image) and OURS not in layer.metadata:
+                    box.addItem(layer.name, layer)
+            self.choose_layer(chosen)
+            if event is not None and event.type == "inserted":
+                self._active_changed()  # napari makes a new layer active before it says that it is there
+        if event is not None and event.type == "removed":
+            event.value.events.name.disconnect(self._layers_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
             layer.events.name.connect(self._layers_changed)
@@ -209,13 +210,14 @@ class Chooser(QWidget):
         """Say at once whether the layer fits the model; Run is only offered where it does."""
         layer, recipe = self.layer, None if self.loaded is None else self.loaded.info.input
         problem, text = "", ""
+        self.layer_box.setToolTip("The image to explain." if layer is None else layer.name)
         if layer is None:
             problem = "Open an image first: drag it in, or File ▸ Open Sample ▸ ExPeRT."
         elif recipe is not None:
             from expert.preparation import misfit
 
             try:
-                volume = volume_from_layer(layer)
+                volume = volume_from_layer(layer, pixels=False)
                 problem = misfit(volume, recipe)
             except ExpertError as error:
                 problem = str(error)

@@ -16,8 +16,9 @@ import numpy as np
 from napari.layers import Layer, Vectors
 
 from expert.matches import Choice, Plane, foreground, middle_plane, patches_in_plane
-from napari_expert.cells import GAP, MARGIN, TITLE, blank_or, boxes, captions, make_cell
+from napari_expert.cells import GAP, blank_or, boxes, captions, elsewhere, make_cell
 from napari_expert.drawing import SPOT, Color, fill, number_color, signed_colors
+from napari_expert.framing import Framing
 from napari_expert.lines import MatchLines
 from napari_expert.linking import Linking
 from napari_expert.orientation import OURS, placement
@@ -82,13 +83,11 @@ class Scene:
         self.patch_under: Callable[[Any], int | None] | None = None  # in the own space: set by whoever draws there
         self._heights = heights
         self._on_focus, self._on_plane, self._on_gone = on_focus, on_plane, on_gone
-        self._stage = Stage(viewer)
-        # One layer in pixels among layers in mm, and napari forgets the units of all of them.
-        plain = any(str(unit) == "pixel" for layer in viewer.layers for unit in layer.units)
-        self.units = ("pixel", "pixel") if plain else ("mm", "mm")
+        self._stage, self._framing = Stage(viewer), Framing(self)
+        self.units = self._units()
         self._own_view = self._stage.view
         self._busy = True
-        self.cells = [make_cell(board, self.plane, number) for number in range(board.cells)]
+        self.cells = [make_cell(board, self.plane, n, self._place_of(n) | {"units": self.units}) for n in range(board.cells)]
         self._arrange()
         self._draw()
         self._linking = Linking(self)
@@ -98,6 +97,12 @@ class Scene:
         viewer.dims.events.point.connect(self._slid)
         self._busy = False
         self._slide()
+
+    def _units(self) -> tuple[str, str]:
+        """One layer in pixels among layers in mm, and napari forgets the units of all of them."""
+        own = [layer for layer in self.viewer.layers if OURS not in layer.metadata]
+        plain = any(str(unit) == "pixel" for layer in own for unit in layer.units)
+        return ("pixel", "pixel") if plain else ("mm", "mm")
 
     # --- what is shown -------------------------------------------------------------------------------------------------
     @property
@@ -118,6 +123,8 @@ class Scene:
         if board.cells != self.board.cells or board.explanations[0].grid != self.explanation.grid:
             return False
         if board.explanations[0].view_shape != self.explanation.view_shape or board.head != self.board.head:
+            return False
+        if self._units() != self.units:
             return False
         self.board, self.explanation, self._heights = board, board.explanations[0], heights
         self.plane_number = middle_plane(self.explanation)
@@ -183,7 +190,7 @@ class Scene:
         """Grid, lines, or the user's own layers in their own space; plane, relative zoom and selection stay."""
         if mode == self.mode:
             return
-        zoom = 1.0 if self.mode == "own" else self.viewer.scene.camera.zoom / self._fitted()[1]
+        zoom = 1.0 if self.mode == "own" else self.viewer.scene.camera.zoom / self._framing.fitted()[1]
         if self.mode == "own":
             self._own_view = self._stage.take_view()
         self.mode = mode
@@ -230,6 +237,9 @@ class Scene:
         """Take everything away and put the user's own layers, grid and camera back."""
         viewer = self.viewer
         self._busy = True
+        if draw := getattr(viewer, "screenshot", None):
+            # napari 0.9 crashes (without a graphics card) where layers go that were never drawn.
+            draw(flash=False)
         self._linking.disconnect()
         viewer.layers.events.inserted.disconnect(self._inserted)
         viewer.layers.events.removed.disconnect(self._removed)
@@ -252,7 +262,6 @@ class Scene:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
-        self._place()
         # A negative stride groups from the end of the list: the user's own layers, below, stay outside of the cells.
         for cell in reversed(self.cells):
             v.layers.extend(cell.layers)
@@ -274,7 +283,7 @@ class Scene:
         if self.mode == "grid":
             self._drop_lines()
             v.canvas.grid.stride = -STRIDE
-            self._fit()
+            self._framing.shape_grid()
             v.canvas.grid.enabled = True
         else:
             v.canvas.grid.enabled = False
@@ -283,7 +292,7 @@ class Scene:
     @property
     def line_width(self) -> float:
         """Of the lines mode, in the world's unit: 1 mm on a head."""
-        return float(self._size()[0]) / 192
+        return float(self.size()[0]) / 192
 
     def slots(self) -> dict[int, int]:
         """Cell to column of the canvas in the lines mode: A | prototype | B."""
@@ -292,64 +301,35 @@ class Scene:
 
     def _place(self) -> None:
         """Where each cell lies in the world, by mode and convention."""
-        slots = self.slots()
         for number, cell in enumerate(self.cells):
-            place = placement(self.explanation.views[self.plane.view], self.board.head)
-            rows, columns = np.array(place["scale"])
-            mirror = -1 if self.neurological and self.board.head else 1
-            offset = slots.get(number, 0) * self._pitch() if self.mode == "lines" else 0.0
-            for layer in cell.layers:
-                layer.scale = (rows, mirror * columns)
-                layer.translate = (place["translate"][0], mirror * place["translate"][1] + offset)
-                layer.units = self.units
-                layer.visible = self.mode == "grid" or (self.mode == "lines" and number in slots)
+            for name, value in self._place_of(number).items():
+                for layer in cell.layers:
+                    if not np.array_equal(getattr(layer, name), value):  # napari draws anew whatever is set
+                        setattr(layer, name, value)
 
-    def _pitch(self) -> float:
-        return float(self._size()[1]) + GAP * float(self._size()[0])
+    def _place_of(self, number: int) -> dict[str, Any]:
+        slots, place = self.slots(), placement(self.explanation.views[self.plane.view], self.board.head)
+        (rows, columns), (top, left) = place["scale"], place["translate"]
+        mirror = -1 if self.neurological and self.board.head else 1
+        offset = slots.get(number, 0) * self.pitch() if self.mode == "lines" else 0.0
+        return {
+            "scale": (rows, mirror * columns),
+            "translate": (top, mirror * left + offset),
+            "visible": self.mode == "grid" or (self.mode == "lines" and number in slots),
+        }
 
-    def _size(self) -> np.ndarray:
+    def pitch(self) -> float:
+        """From one picture to the next in the lines mode, in the world's unit."""
+        return float(self.size()[1]) + GAP * float(self.size()[0])
+
+    def size(self) -> np.ndarray:
         """Height and width of a picture in mm (pixels, where their size is unknown)."""
         place = placement(self.explanation.views[self.plane.view], self.board.head)
         return np.abs(np.array(place["scale"])) * np.array(self.explanation.view_shape[-2:])
 
-    # --- camera --------------------------------------------------------------------------------------------------------
-    def _extent(self) -> tuple[np.ndarray, np.ndarray]:
-        """World mm (row, column) of what has to fit into a viewbox: upper left and lower right, the title included."""
-        image = self.cells[0].image
-        scale = np.array(image.scale[-2:])
-        first = np.array(image.translate[-2:])
-        corners = np.sort([first, first + scale * np.array(image.data.shape)], axis=0)
-        height = float(self._size()[0])
-        start, end = corners[0] - height * np.array([TITLE, MARGIN]), corners[1] + height * MARGIN
-        if self.mode == "lines":
-            end[1] += (len(self.slots()) - 1) * self._pitch()
-        return start, end
-
-    def _fit(self) -> None:
-        """The number of rows and columns that shows the cells largest."""
-        count, (height, width) = len(self.cells), self.viewer.canvas.size
-        start, end = self._extent()
-        tall, wide = end - start
-
-        def zoom(columns: int) -> float:
-            return min(height / -(-count // columns) / tall, width / columns / wide)
-
-        columns = max(range(1, count + 1), key=zoom)
-        self.viewer.canvas.grid.shape = (-(-count // columns), columns)
-
-    def _fitted(self) -> tuple[np.ndarray, float]:
-        """Center and zoom that show everything."""
-        start, end = self._extent()
-        size = np.array(self.viewer.canvas.viewbox_size(self.viewer.layers))
-        return (start + end) / 2, float((size / (end - start)).min())
-
     def reset_camera(self, zoom: float = 1.0) -> None:
         """Show every cell whole, or `zoom` times as large."""
-        camera = self.viewer.scene.camera
-        center, fitted = self._fitted()
-        camera.angles = (0, 0, 90)
-        camera.center = (0.0, *center)
-        camera.zoom = fitted * zoom
+        self._framing.reset(zoom)
 
     # --- drawing -------------------------------------------------------------------------------------------------------
     def _ink(self, patch: int) -> Color:
@@ -365,7 +345,8 @@ class Scene:
         self.numbers = patches_in_plane(self.explanation, plane).ravel()
         rows = [board.partners(plane.view, 0, patch) for patch in self._patches]
         for number, cell in enumerate(self.cells):
-            marks = [*captions(board, plane, number), *boxes(board, plane, [shares[number] for shares in rows])]
+            here = [shares[number] for shares in rows]
+            marks = [*captions(board, plane, number), *elsewhere(board, plane, here), *boxes(board, plane, here)]
             fill(cell.boxes, marks, self._text_size())
         self._wash()
         self._draw_lines()
@@ -378,7 +359,7 @@ class Scene:
                 colors[:] = self.focus_ink(self.focus)
                 colors[:, 3] = np.where(share > 0.01, 0.1 + 0.55 * share, 0)
             elif number == 0 and self.speaking is not None:
-                values = np.where(foreground(self.explanation.views[self.plane.view]), self.speaking[self.plane.view], 0)
+                values = np.where(foreground(self.explanation, self.plane.view), self.speaking[self.plane.view], 0)
                 colors = signed_colors(values[self.numbers], float(np.abs(self.speaking).max()))
             cell.wash.edge_color = colors
 
@@ -413,7 +394,7 @@ class Scene:
         if self.mode == "own":
             return
         if self.mode == "grid":
-            self._fit()
+            self._framing.shape_grid()
         self.reset_camera()
         self._size_texts()
 
@@ -432,7 +413,7 @@ class Scene:
     def _slid(self) -> None:
         """The plane to napari's slider."""
         dims = self.viewer.dims
-        if self._heights is not None and dims.ndim == 3 and not self._busy and self.mode != "own":
+        if self._heights is not None and dims.ndim == 3 and not self._busy:
             self._busy = True
             self.show_plane(int(np.abs(self._heights - dims.point[0]).argmin()))
             self._busy = False

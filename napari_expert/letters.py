@@ -45,13 +45,18 @@ class Letters:
         return " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
 
     def _tell(self, event: Any = None) -> None:
-        overlay = self._viewer.canvas.overlays.text
-        overlay.text, overlay.position, overlay.font_size = self.text, "top_center", 12
-        overlay.visible = bool(self.text)
+        overlay, words = self._viewer.canvas.overlays.text, self.text
+        if words:
+            overlay.text, overlay.position, overlay.font_size, overlay.visible = words, "top_center", 12, True
+        else:
+            self._give_back()
 
     def remove(self) -> None:
         """Give the canvas back."""
         self._viewer.dims.events.order.disconnect(self._tell)
         self._viewer.dims.events.ndisplay.disconnect(self._tell)
+        self._give_back()
+
+    def _give_back(self) -> None:
         overlay = self._viewer.canvas.overlays.text
         overlay.text, overlay.position, overlay.font_size, overlay.visible = self._before

@@ -34,8 +34,9 @@ class MatchLines:
     def draw(self) -> None:
         """Draw anew; opacity is the share."""
         found = list(self._found())
-        data = np.array([vector for vector, _ in found]) if found else np.zeros((1, 2, 2))
-        self.layer.data = data
+        self.layer.data = np.array([vector for vector, _ in found]) if found else np.zeros((1, 2, 2))
+        if self.layer.edge_width != self._scene.line_width:
+            self.layer.edge_width = self._scene.line_width
         self.layer.edge_color = np.array([color for _, color in found]) if found else np.array([CLEAR])
 
     def _found(self) -> Iterator[tuple[np.ndarray, Color]]:

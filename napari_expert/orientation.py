@@ -59,12 +59,17 @@ def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
     }
 
 
-def volume_from_layer(layer: Image) -> Volume:
+def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
     """The volume a layer shows, with as much of its place in space as its reader left.
 
     In this order: the affine that our own reader keeps; that of napari-nifti (of its array transposed); else the voxel size
     that the layer's transform and units tell, and an orientation that is unknown. An affine that does not fit the array (no
     finite, invertible 4×4 matrix, or another voxel size than the layer's scale) is not used.
+
+    Parameters
+    ----------
+    layer : of the viewer
+    pixels : False leaves them all 0, where only the place matters: those of a lazy array would have to be read
 
     Returns
     -------
@@ -81,7 +86,8 @@ def volume_from_layer(layer: Image) -> Volume:
 
     if getattr(layer, "rgb", False):
         raise InputError("The layer is a colour image: convert it to grey values first.")
-    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    held = layer.data[0] if layer.multiscale else layer.data
+    data = np.asarray(held) if pixels else np.broadcast_to(np.zeros((), np.uint8), held.shape)
     if data.ndim not in (2, 3):
         raise InputError(f"The layer has {data.ndim} axes: choose a single volume or image.")
     steps, known = _spacing(layer)

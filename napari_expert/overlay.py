@@ -188,7 +188,7 @@ class Overlay:
         for patch, color in enumerate(ink):
             colors[patch + 1], colors[self._count + patch + 1] = color, color * (1, 1, 1, FAINT)
         self.outlines.colormap = DirectLabelColormap(color_dict=colors)
-        shown = np.flatnonzero(np.any([foreground(view) for view in e.views], axis=0))
+        shown = np.flatnonzero(np.any([foreground(e, view) for view in range(len(e.views))], axis=0))
         numbers = {int(patch): str(place) for place, patch in enumerate(numbered, 1)}
         middle, mean = len(e.views) // 2, np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0)
         self.outlines.features = {

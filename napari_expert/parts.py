@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QSizePolicy, QTableWidgetItem, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QTableWidgetItem, QWidget
 
 COLORS = {"warning": ("#E69F00", "#8A5A00"), "error": ("#FF7A45", "#B33A00")}
 """On a dark and on a light theme: at least 4.5 to 1 against the background."""
@@ -56,22 +56,17 @@ def combo(name: str, tip: str) -> QComboBox:
 
 def fill_combo(box: QComboBox, items: list[str], current: int = 0) -> None:
     """Replace the items of a list without telling anybody."""
-    box.blockSignals(True)
-    box.clear()
-    box.addItems(items)
-    box.setCurrentIndex(current)
-    box.blockSignals(False)
+    with QSignalBlocker(box):
+        box.clear()
+        box.addItems(items)
+        box.setCurrentIndex(current)
 
 
-def menu_button(title: str, tip: str, entries: list[tuple[str, Callable[[], object]]]) -> QToolButton:
+def menu_button(title: str, tip: str, entries: list[tuple[str, Callable[[], object]]]) -> QPushButton:
     """A button that opens a menu."""
-    button = QToolButton()
-    button.setText(title)
+    button = QPushButton(title)
     button.setToolTip(tip)
     button.setAccessibleName(title)
-    button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     menu = QMenu(button)
     for words, call in entries:
         menu.addAction(words).triggered.connect(lambda checked=False, call=call: call())

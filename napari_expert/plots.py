@@ -9,6 +9,8 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from expert.figures import nice_step
+
 if TYPE_CHECKING:
     from expert.explanation import Explanation
 
@@ -30,6 +32,7 @@ class PrototypePlot(QWidget):
         self._explanation: Explanation | None = None
         self._shown: dict[int, int] = {}
         self._under = -1
+        self._other: Explanation | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
         self.setAccessibleName("Prototypes by label, with their shares")
@@ -37,9 +40,18 @@ class PrototypePlot(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(280, 122)
 
-    def show_explanation(self, explanation: Explanation | None, shown: dict[int, int] | None = None) -> None:
-        """Plot this explanation, or nothing; `shown` takes the index of a prototype on show to its rank."""
-        self._explanation, self._shown, self._under = explanation, shown or {}, -1
+    def show_explanation(
+        self, explanation: Explanation | None, shown: dict[int, int] | None = None, other: Explanation | None = None
+    ) -> None:
+        """Plot this explanation, or nothing.
+
+        Parameters
+        ----------
+        explanation : what to plot
+        shown : takes the index of a prototype on show to its rank
+        other : what it is compared with: its prediction and interval are drawn as well, the two being A and B
+        """
+        self._explanation, self._shown, self._under, self._other = explanation, shown or {}, -1, other
         if explanation is not None:
             self.setAccessibleDescription(
                 f"{int((explanation.shares > 0).sum())} of {len(explanation.labels)} prototypes have a share; "
@@ -78,7 +90,8 @@ class PrototypePlot(QWidget):
         if e is None:
             return ""
         rank = f"#{self._shown[index]}: " if index in self._shown else ""
-        return f"{rank}{e.labels[index]:.1f} {e.unit}, share {100 * e.shares[index]:.0f} %, distance {e.distances[index]:.1f}"
+        words = f"{rank}{e.labels[index]:.1f} {e.unit}, share {100 * e.shares[index]:.0f} %"
+        return f"{words}, as far away as {e.distances[index]:.1f} {e.unit}"
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         found = self.prototype_at(event.position().x())
@@ -91,13 +104,16 @@ class PrototypePlot(QWidget):
             self.update()
             self.pointed.emit(-1)
 
+    def _others(self) -> tuple[Explanation, ...]:
+        return () if self._other is None else (self._other,)
+
     # --- painting ------------------------------------------------------------------------------------------------------
     def _range(self) -> tuple[float, float]:
         e = self._explanation
         assert e is not None
-        ends = [float(e.labels.min()), float(e.labels.max()), e.prediction]
-        if e.interval is not None:
-            ends += [e.interval.lower, e.interval.upper]
+        ends = [float(e.labels.min()), float(e.labels.max())]
+        for one in (e, *self._others()):
+            ends += [one.prediction] if one.interval is None else [one.interval.lower, one.interval.upper]
         return min(ends), max(ends)
 
     def _across(self, label: float) -> float:
@@ -116,11 +132,12 @@ class PrototypePlot(QWidget):
         painter.setFont(font)
         base, top, across = self.height() - BELOW, ABOVE, self._across
         peak = max(float(e.shares.max()), 1e-9)
-        if e.interval is not None:
-            band = QColor(PREDICTION)
-            band.setAlpha(40)
-            left, right = across(e.interval.lower), across(e.interval.upper)
-            painter.fillRect(QRectF(left, top, right - left, base - top), band)
+        for one in (e, *self._others()):
+            if one.interval is not None:
+                band = QColor(PREDICTION)
+                band.setAlpha(40)
+                left, right = across(one.interval.lower), across(one.interval.upper)
+                painter.fillRect(QRectF(left, top, right - left, base - top), band)
         painter.setPen(QPen(ink, 1))
         painter.drawLine(QPointF(MARGIN, base), QPointF(self.width() - MARGIN, base))
         for index, (label, share) in enumerate(zip(e.labels, e.shares, strict=True)):
@@ -135,16 +152,19 @@ class PrototypePlot(QWidget):
             if index in self._shown:
                 painter.setPen(ink)
                 painter.drawText(QRectF(x - 15, end - 15, 30, 12), Qt.AlignmentFlag.AlignCenter, f"#{self._shown[index]}")
-        x = across(e.prediction)
-        painter.setPen(QPen(PREDICTION, 2))
-        painter.drawLine(QPointF(x, top), QPointF(x, base))
+        low, high = self._range()
         painter.setPen(ink)
-        for value in np.linspace(*self._range(), 5):
+        step = nice_step(high - low)
+        for value in np.arange(np.ceil(low / step) * step, high + 1e-9, step):
             place = QRectF(min(max(across(float(value)) - 20, 0), self.width() - 40), base + 4, 40, 14)
-            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{value:.0f}")
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{value:g}")
         unit = QRectF(0, base + 16, self.width(), 14)
         painter.drawText(unit, Qt.AlignmentFlag.AlignCenter, f"{e.label_name} ({e.unit})")
-        painter.setPen(PREDICTION)
-        place = QRectF(min(max(x - 40, 0), self.width() - 80), 0, 80, 13)
-        painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{e.prediction:.1f}")
+        painter.setPen(QPen(PREDICTION, 2))
+        wide = 80 if self._other is None else 40
+        for name, one in zip(("A ", "B ") if self._other else ("",), (e, *self._others()), strict=True):
+            x = across(one.prediction)
+            painter.drawLine(QPointF(x, top), QPointF(x, base))
+            place = QRectF(min(max(x - wide / 2, 0), self.width() - wide), 0, wide, 13)
+            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{name}{one.prediction:.1f}")
         painter.end()

@@ -191,8 +191,8 @@ class Visit:
             return
         try:
             if mode == "own":
-                self.answer.speak()
                 self._make_overlay()
+                self.answer.speak()
             elif self.overlay is not None:
                 self._drop_overlay()
         except ExpertError:
@@ -243,6 +243,7 @@ class Visit:
         )
         self._letters = Letters(self.viewer, source, self.overlay.volume)
         scene.patch_under = self.overlay.patch_under
+        self.viewer.layers.selection.active = source
 
     def _spoken(self) -> np.ndarray:
         """(M,) what the patches say on the whole: the answer is the mean of the planes, and so is what is painted."""
@@ -308,7 +309,7 @@ class Visit:
         e = board.explanations[0]
         if e.registration is None or source.ndim != 3:
             return None
-        to_index = np.linalg.inv(volume_from_layer(source).affine) @ e.registration.template_to_subject
+        to_index = np.linalg.inv(volume_from_layer(source, pixels=False).affine) @ e.registration.template_to_subject
         heights = [plane.position_mm for plane in board.planes]
         return np.array([source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights])
 

@@ -50,7 +50,7 @@ KEPT = 8
 """Prototypes explained in full, so that more can be shown, and two answers compared, without another run."""
 
 
-class ExpertWidget(QScrollArea):
+class ExpertWidget(QWidget):
     """The panel *Plugins ▸ ExPeRT*.
 
     Parameters
@@ -106,11 +106,19 @@ class ExpertWidget(QScrollArea):
 
     # --- building ------------------------------------------------------------------------------------------------------
     def _build(self) -> None:
-        inner = QWidget()
-        self.setWidget(inner)
-        self.setWidgetResizable(True)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setObjectName("expert_panel")
+        inner = QWidget()
+        self.scroll = QScrollArea()
+        self.scroll.setWidget(inner)
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        statement = Label(style="font-weight: bold;")  # below what scrolls: it is always in sight
+        statement.setText(RESEARCH_USE)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 4)
+        whole.addWidget(self.scroll)
+        whole.addWidget(statement)
         column = QVBoxLayout(inner)
         column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.chooser = Chooser(self.viewer)
@@ -127,9 +135,6 @@ class ExpertWidget(QScrollArea):
             column.addWidget(widget)
         self.answer = AnswerPanel()
         column.addWidget(self.answer)
-        statement = Label(style="font-weight: bold;")
-        statement.setText(RESEARCH_USE)
-        column.addWidget(statement)
         self.error.hide()
         self.run_button.clicked.connect(self.run_or_cancel)
         self.chooser.changed.connect(self._check_ready)
@@ -194,9 +199,8 @@ class ExpertWidget(QScrollArea):
             self.fail(str(error))
             self.ended.emit()
             return
-        self.job = job = ExplainJob(
-            self.model, volume, max(KEPT, self.top.value()), self._data_folder(), Settings.load().device, self
-        )  # fmt: skip
+        model, top = self.chooser.loaded or self.model, max(KEPT, self.top.value())
+        self.job = job = ExplainJob(model, volume, top, self._data_folder(), Settings.load().device, self)
         job.source = self.layer
         job.advanced.connect(self._advance)
         job.succeeded.connect(self._succeed)
@@ -380,6 +384,19 @@ class ExpertWidget(QScrollArea):
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_down()
         return bool(super().event(event))
+
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        window: QWidget = self
+        while (above := window.parentWidget()) is not None:
+            window = above
+        window.installEventFilter(self)  # once, however often it is asked for
+
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:
+        # Of a window that is closed the panel is told nothing, and the run would go on.
+        if event.type() == QEvent.Type.Hide and not event.spontaneous() and self.job is not None:
+            self.job.cancel()
+        return bool(super().eventFilter(watched, event))
 
     def closeEvent(self, event: Any) -> None:
         self.close_down()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
@@ -13,6 +14,7 @@ from expert.errors import Cancelled, ExpertError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from expert.bundle import Model
     from expert.explanation import Explanation
     from expert.volume import Volume
 
@@ -35,7 +37,7 @@ class ExplainJob(QObject):
 
     def __init__(
         self,
-        model: str,
+        model: Model | str,
         volume: Volume,
         top: int,
         data: Path | None = None,
@@ -71,7 +73,7 @@ class ExplainJob(QObject):
 
         try:
             self._tell("load", 0.0)
-            model = expert.load_model(self._model)
+            model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
             result: Explanation = expert.explain(
                 model, self._volume, top=self._top, data=self._data, device=self._device, progress=self._tell
             )
@@ -93,7 +95,9 @@ class ExplainJob(QObject):
         elif isinstance(error, ExpertError):
             self.failed.emit(str(error))
         else:
-            self.failed.emit(f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            # Its words may name a path: they go to whoever started napari in a terminal, not into the window.
+            self.failed.emit(f"Unexpected {type(error).__name__} while explaining: please report it, with what you did.")
+            traceback.print_exception(error)
         self._end()
 
     def _end(self) -> None:

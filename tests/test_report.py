@@ -20,7 +20,7 @@ from expert.errors import InputError
 from expert.explanation import Explanation
 from expert.figures import DOWN, UP, side_by_side, signed_map, strongest
 from expert.layout import Figures, Line, Paragraph, Picture, Rect, Text
-from expert.matches import chosen_patches, foreground, middle_plane, pairs, patches_in_plane, planes
+from expert.matches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
 from expert.report import SURROUNDINGS, compose
 from expert.schema import RESEARCH_USE, Architecture, ImageReference, InputRecipe, Label, ModelInfo, PrototypeInfo, TrainingInfo
 from expert.speaking import for_answer
@@ -371,7 +371,7 @@ def test_the_table_of_matches(explanation, tmp_path):
     assert {row["view"] for row in rows} == {view.name for view in e.views}
     assert min(float(row["share"]) for row in rows) >= LEAST
     view, match, pull = e.views[2], e.prototypes[1], for_answer(e, 2)
-    for patch in np.flatnonzero(foreground(view)):
+    for patch in np.flatnonzero(view.mass):
         mine = [row for row in rows if (row["view"], row["prototype"], int(row["patch"])) == (view.name, "2", patch)]
         shares = match.views[2].matches(int(patch))
         assert {int(row["partner"]) for row in mine} == set(np.flatnonzero(shares >= LEAST).tolist())

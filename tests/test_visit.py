@@ -98,7 +98,10 @@ def test_3_run_passes_through_its_stages_and_becomes_cancel(panel, qtbot):
 
 def test_4_the_answer_with_its_interval_warnings_and_plot(shown, explanation, qtbot):
     e, answer = explanation, shown.answer
-    assert f"{e.prediction:.1f} {e.unit} (90 %: {e.interval.lower:.0f} – {e.interval.upper:.0f})" == answer.headline.text()
+    assert (
+        f"{e.prediction:.1f} {e.unit} (90 % interval: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
+        == answer.headline.text()
+    )
     assert RESEARCH_USE in [label.text() for label in shown.findChildren(QLabel)]
     warned = e.model_copy(update={"warnings": (expert.explanation.Notice(code="views_disagree", message="They disagree."),)})
     shown.show_explanation(warned)
@@ -243,7 +246,7 @@ def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(v
     shown.toggle_lines()
     assert not viewer.canvas.grid.enabled
     assert (scene.plane_number, scene.focus) == kept
-    assert viewer.scene.camera.zoom == pytest.approx(1.5 * scene._fitted()[1])
+    assert viewer.scene.camera.zoom == pytest.approx(1.5 * scene._framing.fitted()[1])
     assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
     # Held: the row of that patch alone; let go: those of all numbered ones.
     start = np.array(scene.cells[0].image.data_to_world(box(scene.explanation, scene.patches[0]).mean(axis=0)))[-2:]
@@ -268,7 +271,7 @@ def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(v
 def test_what_speaks_for_one_prototype_rather_than_another(shown):
     box_, scene = shown.answer.speak_box, shown.scene
     words = [box_.itemText(n) for n in range(box_.count())]
-    assert words[:2] == ["–", "for the answer"]
+    assert words[:2] == ["none", "what moved the answer"]
     labels = [scene.explanation.labels[index] for index in scene.board.prototypes]
     wanted = f"why #1 ({labels[0]:.0f}) and not #2 ({labels[1]:.0f})"
     assert wanted in words
@@ -359,8 +362,8 @@ def test_the_panel_scrolls_at_1280_by_720(viewer, shown):
     QApplication.processEvents()
     assert viewer.window._qt_window.height() <= 720
     assert viewer.canvas.size[1] >= 500
-    assert shown.verticalScrollBar().maximum() > 0
-    assert shown.horizontalScrollBar().maximum() == 0
+    assert shown.scroll.verticalScrollBar().maximum() > 0
+    assert shown.scroll.horizontalScrollBar().maximum() == 0
 
 
 def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):

@@ -237,6 +237,21 @@ def test_cancel_in_every_stage_acts_at_once_and_leaves_the_panel_ready(viewer, h
         assert heads.explanation is not None
 
 
+def test_the_viewer_is_closed_while_it_runs(make_napari_viewer_proxy, head, qtbot):
+    viewer = make_napari_viewer_proxy(show=True)
+    data, arguments = layer_arguments(head)
+    viewer.add_image(data, **arguments, name="head")
+    panel = ExpertWidget(viewer)
+    viewer.window.add_dock_widget(panel, name="ExPeRT")
+    panel.run()
+    job = panel.job
+    with qtbot.waitSignal(job.advanced, timeout=60_000):
+        pass
+    viewer.close()
+    assert not job.running
+    over(qtbot)
+
+
 def test_the_dock_is_closed_while_it_runs(viewer, heads, qtbot):
     heads.run()
     job = heads.job

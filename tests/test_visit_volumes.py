@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+
+import nibabel
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -10,6 +13,7 @@ from qtpy.QtWidgets import QApplication
 from test_visit import canvas_of, place_of, press
 
 from expert.matches import FAINT, box, display
+from expert.schema import RESEARCH_USE
 from napari_expert.orientation import layer_arguments
 from napari_expert.widget import ExpertWidget
 
@@ -236,6 +240,25 @@ def test_own_space_outlines_the_patches_in_the_head(viewer, shown, volume_explan
     shown.toggle_own_space()
     assert shown.scene.mode == "grid"
     assert len(viewer.layers) == 1 + 3 * 4
+
+
+def test_everything_is_saved_and_the_explanation_opens_again(viewer, shown, tmp_path, volume_explanation, head):
+    for save, name in ((shown.save_report, "r.html"), (shown.save_report, "r.pdf"), (shown.save_table, "t.csv"),
+                       (shown.save_layers, "m.nii.gz"), (shown.save_explanation, "e.json")):  # fmt: skip
+        save(tmp_path / name)
+        assert not shown.error.text()
+    html = (tmp_path / "r.html").read_text()
+    assert RESEARCH_USE in html
+    assert f"{volume_explanation.prediction:.1f}" in html
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
+    rows = [line for line in (tmp_path / "t.csv").read_text().splitlines() if not line.startswith("#")]
+    assert len(list(csv.DictReader(rows))) > 10
+    assert nibabel.load(tmp_path / "m.nii.gz").shape == head.shape
+    shown.clear()
+    shown.open_explanation(tmp_path / "e.json")
+    assert shown.explanation.prediction == volume_explanation.prediction
+    assert shown.answer.mode_buttons["own"].isEnabled()
+    np.testing.assert_array_equal(shown.explanation.prototypes[0].image, volume_explanation.prototypes[0].image)
 
 
 def test_two_heads_are_compared_slice_by_slice(shown, volume_explanation, volume_model_file, viewer):
