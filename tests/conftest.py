@@ -64,6 +64,29 @@ def explanation(model, head):
     return explain(model, head, top=3)
 
 
+@pytest.fixture
+def dock():
+    """Opens the panel in a viewer, with a head and another model if given, and lets go of the viewer at the end."""
+    from napari_expert.orientation import layer_arguments
+    from napari_expert.widget import ExpertWidget
+
+    panels = []
+
+    def open_panel(viewer, head=None, model=None):
+        if head is not None:
+            data, arguments = layer_arguments(head)
+            viewer.add_image(data, **arguments, name="head")
+        panels.append(panel := ExpertWidget(viewer))
+        viewer.window.add_dock_widget(panel, name="ExPeRT")
+        if model is not None:
+            panel.choose_model(str(model))
+        return panel
+
+    yield open_panel
+    for panel in panels:
+        panel.close_down()
+
+
 TINY = """
 name: tiny
 label_name: brightness

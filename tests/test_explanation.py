@@ -9,7 +9,7 @@ import pytest
 
 import expert
 from expert.errors import Cancelled, InputError
-from expert.matches import box, chosen_patches, patch_at, planes, whereabouts
+from expert.matches import box, chosen_patches, foreground, patch_at, planes, whereabouts
 from expert.schema import RESEARCH_USE
 from expert.volume import Volume
 
@@ -37,6 +37,16 @@ def test_every_distance_splits_over_the_patches(explanation):
             assert view.marginal_error <= 1e-4
             for patch in (0, 12):
                 assert view.matches(patch).sum() == pytest.approx(1)
+
+
+def test_a_dark_patch_is_background_whatever_its_mass(explanation):
+    view, patch = explanation.views[0], int(explanation.views[0].mass.argmax())
+    assert foreground(explanation, 0)[patch]
+    assert not foreground(explanation, 0)[view.mass < 0.4 / len(view.mass)].any()
+    image = view.image.copy()
+    image[tuple(slice(int(start), int(stop)) for start, stop in explanation.patch_box(patch))] = 5
+    darkened = explanation.model_copy(update={"views": (view.model_copy(update={"image": image}),)})
+    np.testing.assert_array_equal(foreground(darkened, 0), foreground(explanation, 0) & (np.arange(len(view.mass)) != patch))
 
 
 def test_json_and_back(explanation, tmp_path):

@@ -42,11 +42,8 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def panel(viewer):
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
-    yield widget
-    widget.close_down()
+def panel(viewer, dock):
+    return dock(viewer)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from napari.layers import Image, Labels
 import expert
 from expert.errors import InputError
 from expert.explanation import RegistrationSummary
-from expert.matches import COLORS, whereabouts
+from expert.matches import COLORS, foreground, whereabouts
 from expert.ownspace import center_of, patch_map, spread_over, view_map
 from expert.preparation import view_affine
 from expert.schema import InputRecipe
@@ -50,7 +50,10 @@ def registration() -> np.ndarray:
 def registered(explanation, matrix):
     """The explanation of a head that lies elsewhere, all of whose patches have something in them."""
     count = len(explanation.views[0].mass)
-    views = tuple(view.model_copy(update={"mass": np.full(count, 1 / count)}) for view in explanation.views)
+    views = tuple(
+        view.model_copy(update={"mass": np.full(count, 1 / count), "image": np.maximum(view.image, 40)})
+        for view in explanation.views
+    )
     summary = RegistrationSummary(template_to_subject=matrix, quality=1.0, acceptable=True)
     return explanation.model_copy(update={"views": views, "registration": summary})
 
@@ -279,7 +282,7 @@ def test_a_plain_image(tiny_model_file, spacing):
     ]
     inside = (cell[0] >= 0) & (cell[0] < e.grid[0]) & (cell[1] >= 0) & (cell[1] < e.grid[1])
     expected = np.where(inside, cell[0] * e.grid[1] + cell[1] + 1, 0)
-    shown = np.flatnonzero(e.views[0].mass >= 0.5 / len(e.views[0].mass)) + 1
+    shown = np.flatnonzero(foreground(e, 0)) + 1
     np.testing.assert_array_equal(numbers, np.where(np.isin(expected, shown), expected, 0))
     with pytest.raises(InputError, match="explained image"):
         patch_map(e, Volume.from_array(np.zeros((9, 9, 9))))

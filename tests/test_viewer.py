@@ -23,13 +23,8 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def panel(viewer, head):
-    data, arguments = layer_arguments(head)
-    viewer.add_image(data, **arguments, name="head")
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
-    yield widget
-    widget.close_down()
+def panel(viewer, dock, head):
+    return dock(viewer, head)
 
 
 def state(viewer):

@@ -7,13 +7,12 @@ import pytest
 from napari.layers import Image
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtWidgets import QApplication, QLabel
+from window import canvas_of, place_of, press
 
 import expert
 from expert.matches import CHOICES, box
 from expert.schema import RESEARCH_USE
 from napari_expert.keys import KEYS
-from napari_expert.orientation import layer_arguments
-from napari_expert.widget import ExpertWidget
 
 
 @pytest.fixture
@@ -22,14 +21,10 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def panel(viewer, head):
-    data, arguments = layer_arguments(head)
-    viewer.add_image(data, **arguments, name="head")
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
+def panel(viewer, dock, head):
+    widget = dock(viewer, head)
     viewer.window.resize(1280, 720)
-    yield widget
-    widget.close_down()
+    return widget
 
 
 @pytest.fixture
@@ -37,33 +32,6 @@ def shown(panel, explanation):
     panel.show_explanation(explanation)
     QApplication.processEvents()
     return panel
-
-
-def canvas_of(viewer):
-    """The native canvas and the place of a patch on it, in pixels: the whole way that a mouse goes."""
-    return viewer.window._qt_viewer.canvas.native
-
-
-def place_of(viewer, scene, cell: int, patch: int) -> QPoint:
-    """Where a patch of a cell is drawn on the canvas (grid mode)."""
-    native = canvas_of(viewer)
-    rows, columns = viewer.canvas.grid.actual_shape(viewer.layers)
-    row, column = divmod(cell, columns)
-    size = np.array([native.height() / rows, native.width() / columns])
-    image = scene.cells[cell].image
-    world = np.array(image.data_to_world(box(scene.explanation, patch).mean(axis=0)))[-2:]
-    camera = viewer.scene.camera
-    away = (world - np.array(camera.center[-2:])) * camera.zoom
-    y, x = (np.array([row, column]) + 0.5) * size + away
-    return QPoint(round(x), round(y))
-
-
-def press(viewer, name: str) -> None:
-    """What napari does when a key is pressed on the canvas."""
-    from napari.utils.key_bindings import coerce_keybinding
-
-    viewer.keymap[coerce_keybinding(name)](viewer)
-    QApplication.processEvents()
 
 
 # --- the nine points ----------------------------------------------------------------------------------------------------
@@ -364,6 +332,18 @@ def test_the_panel_scrolls_at_1280_by_720(viewer, shown):
     assert viewer.canvas.size[1] >= 500
     assert shown.scroll.verticalScrollBar().maximum() > 0
     assert shown.scroll.horizontalScrollBar().maximum() == 0
+
+
+def test_a_result_that_was_never_drawn_is_taken_away(viewer, panel, model, head):
+    panel.show_explanation(expert.explain(model, head, top=6))
+    panel.top.setValue(5)
+    QApplication.processEvents()
+    panel.top.setValue(3)
+    panel.clear()  # napari crashed when it drew what came after
+    for _ in range(5):
+        QApplication.processEvents()
+    assert [layer.name for layer in viewer.layers] == ["head"]
+    assert viewer.layers["head"].visible
 
 
 def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
-from test_visit import canvas_of, place_of
+from window import canvas_of, place_of
 
 import expert
+from expert.errors import ModelError
 from expert.schema import RESEARCH_USE
-from napari_expert.orientation import layer_arguments
-from napari_expert.widget import ExpertWidget
 
 
 @pytest.fixture
@@ -23,23 +22,14 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def panel(viewer, tiny_model_file):
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
-    widget.choose_model(str(tiny_model_file))
-    yield widget
-    widget.close_down()
+def panel(viewer, dock, tiny_model_file):
+    return dock(viewer, model=tiny_model_file)
 
 
 @pytest.fixture
-def heads(viewer, head):
+def heads(viewer, dock, head):
     """The panel with the embedded model and a head."""
-    data, arguments = layer_arguments(head)
-    viewer.add_image(data, **arguments, name="head")
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
-    yield widget
-    widget.close_down()
+    return dock(viewer, head)
 
 
 def square(brightness: float, size: int = 32) -> np.ndarray:
@@ -124,6 +114,10 @@ def test_lines_and_which_patches_speak(viewer, panel, qtbot):
     viewer.add_image(square(60, 64), name="scan", scale=(0.5, 0.5), units=("mm", "mm"))
     run(panel, qtbot)
     scene = panel.scene
+    viewer.canvas.overlays.text.text, viewer.canvas.overlays.text.visible = "mine", True
+    panel.toggle_own_space()
+    assert panel.scene.mode == "own"
+    assert (viewer.canvas.overlays.text.text, viewer.canvas.overlays.text.visible) == ("mine", True)
     panel.toggle_lines()
     assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
     low, high = (np.array(scene.cells[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31)))
@@ -237,14 +231,9 @@ def test_cancel_in_every_stage_acts_at_once_and_leaves_the_panel_ready(viewer, h
         assert heads.explanation is not None
 
 
-def test_the_viewer_is_closed_while_it_runs(make_napari_viewer_proxy, head, qtbot):
-    viewer = make_napari_viewer_proxy(show=True)
-    data, arguments = layer_arguments(head)
-    viewer.add_image(data, **arguments, name="head")
-    panel = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(panel, name="ExPeRT")
-    panel.run()
-    job = panel.job
+def test_the_viewer_is_closed_while_it_runs(viewer, heads, qtbot):
+    heads.run()
+    job = heads.job
     with qtbot.waitSignal(job.advanced, timeout=60_000):
         pass
     viewer.close()
@@ -300,20 +289,19 @@ def test_the_layer_is_given_other_data_while_it_runs(viewer, panel, qtbot):
     assert not panel.answer.mode_buttons["own"].isEnabled()
 
 
-def test_a_model_file_that_is_gone_is_one_sentence(viewer, panel, qtbot, tiny_model_file, tmp_path):
+def test_a_model_that_was_chosen_answers_when_its_file_is_gone(viewer, panel, qtbot, tiny_model_file, tmp_path):
     viewer.add_image(square(60), name="scan")
     run(panel, qtbot)
     before = panel.explanation
     gone = shutil.copy(tiny_model_file, tmp_path / "gone.safetensors")
     panel.choose_model(str(gone))
     gone.unlink()
-    with qtbot.waitSignal(panel.ended, timeout=60_000):
-        panel.run()
-    assert panel.error.text().count(". ") == 0
-    assert "gone.safetensors" in panel.error.text()
-    assert panel.explanation is before
-    assert panel.run_button.isEnabled()
-    panel.choose_model(str(tiny_model_file))
+    run(panel, qtbot)
+    assert panel.explanation is not before
+    assert panel.explanation.prediction == before.prediction
+    with pytest.raises(ModelError, match=r"gone\.safetensors"):
+        panel.choose_model(str(gone))
+    assert panel.chooser.loaded.sha256 == before.model_sha256
     run(panel, qtbot)
 
 

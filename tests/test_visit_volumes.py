@@ -10,12 +10,10 @@ import pytest
 from napari.layers import Labels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
-from test_visit import canvas_of, place_of, press
+from window import canvas_of, place_of, press
 
 from expert.matches import FAINT, box, display
 from expert.schema import RESEARCH_USE
-from napari_expert.orientation import layer_arguments
-from napari_expert.widget import ExpertWidget
 
 
 @pytest.fixture
@@ -24,14 +22,8 @@ def viewer(make_napari_viewer_proxy):
 
 
 @pytest.fixture
-def panel(viewer, head, volume_model_file):
-    data, arguments = layer_arguments(head)
-    viewer.add_image(data, **arguments, name="head")
-    widget = ExpertWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="ExPeRT")
-    widget.choose_model(str(volume_model_file))
-    yield widget
-    widget.close_down()
+def panel(viewer, dock, head, volume_model_file):
+    return dock(viewer, head, volume_model_file)
 
 
 @pytest.fixture
@@ -188,6 +180,10 @@ def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there
     assert scene.focus.patch == patch
     told = shown.answer.focus_line.text()
     assert "→" in told
+    # Its number is not in the prototype's picture: it is said why.
+    number = scene.patches.index(patch) + 1 if patch in scene.patches else None
+    said = [str(words) for words in scene.cells[1 + prototype].boxes.features["text"] if "other slices" in str(words)]
+    assert number is None or str(number) in said[0].split(":")[1]
     go_to(scene, height_of(e, target))
     assert scene.pinned
     assert scene.focus.patch == patch
@@ -235,8 +231,16 @@ def test_own_space_outlines_the_patches_in_the_head(viewer, shown, volume_explan
     values = shown.answer.answer_values()[0]
     painted = overlay.map.data[np.isfinite(overlay.map.data)]
     assert set(np.unique(painted)) <= set(values.astype(np.float32))
-    shown.step_plane(1)
+    # The slider chooses the plane here too, and with it the patches that are numbered.
+    before = set(shown.scene.patches)
+    heights = shown.scene._heights
+    away = next(n for n, plane in enumerate(shown.scene.board.planes) if slab(e, plane) != slab(e, shown.scene.plane))
+    viewer.dims.set_point(0, float(heights[away]))
+    assert shown.scene.plane_number == away
     assert shown.scene.mode == "own"
+    table = overlay.outlines.features
+    numbered = set(table["index"][table["number"] != ""] - 1) - set(range(len(e.views[0].mass), 2 * len(e.views[0].mass)))
+    assert numbered == set(shown.scene.patches) != before
     shown.toggle_own_space()
     assert shown.scene.mode == "grid"
     assert len(viewer.layers) == 1 + 3 * 4
@@ -253,7 +257,7 @@ def test_everything_is_saved_and_the_explanation_opens_again(viewer, shown, tmp_
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
     rows = [line for line in (tmp_path / "t.csv").read_text().splitlines() if not line.startswith("#")]
     assert len(list(csv.DictReader(rows))) > 10
-    assert nibabel.load(tmp_path / "m.nii.gz").shape == head.shape
+    assert nibabel.load(tmp_path / "m.nii.gz").shape == head.shape[::-1]  # axes R, A, S in the file
     shown.clear()
     shown.open_explanation(tmp_path / "e.json")
     assert shown.explanation.prediction == volume_explanation.prediction
