@@ -194,6 +194,10 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     held = memory_mb()
     _, gaps = run(panel)
     line("event loop during the second run", gaps)
+    for _ in range(runs - 2):
+        run(panel)
+    print(f"{'memory after 1 run':34}{held:.0f} MB")
+    print(f"{f'memory after {runs} runs':34}{memory_mb():.0f} MB")
     width = viewer.canvas.size[1]
     print(f"{'canvas at 1280 x 720':34}{width} pixels, {100 * width / SIZE[0]:.0f} % of the width")
     for name, explanation, top in (("{} x {} patches", panel.explanation, 3), ("{} x {} patches", None, 5)):
@@ -207,12 +211,6 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
         label = name.format(len(panel.scene.board.prototypes), patches)
         line(f"pointing, {label}", pointing(panel.scene, draw=False))
         line("  the same, drawn", pointing(panel.scene, draw=True))
-    panel.top.setValue(3)
-    panel.clear()
-    for _ in range(runs - 2):
-        run(panel)
-    print(f"{'memory after 1 run':34}{held:.0f} MB")
-    print(f"{f'memory after {runs} runs':34}{memory_mb():.0f} MB")
     viewer.close()
 
 

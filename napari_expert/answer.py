@@ -324,7 +324,7 @@ class AnswerPanel(QWidget):
         table.setSortingEnabled(False)
         table.setRowCount(len(rows))
         for line, match in enumerate(rows):
-            here, there = whereabouts(e, view, match.source), whereabouts(e, view, match.target)
+            here, there = (whereabouts(e, view, patch).replace(" · ", " ") for patch in (match.source, match.target))
             adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
             cells = (
                 (str(match.number), match.number), (here, here), (f"{names[match.cell]}: {there}", (match.cell, there)),
