@@ -324,7 +324,7 @@ class AnswerPanel(QWidget):
         table.setSortingEnabled(False)
         table.setRowCount(len(rows))
         for line, match in enumerate(rows):
-            here, there = (whereabouts(e, view, patch).replace(" · ", " ") for patch in (match.source, match.target))
+            here, there = (_briefly(whereabouts(e, view, patch)) for patch in (match.source, match.target))
             adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
             cells = (
                 (str(match.number), match.number), (here, here), (f"{names[match.cell]}: {there}", (match.cell, there)),
@@ -414,6 +414,11 @@ def _about(board: Board, neurological: bool) -> str:
         convention = NEUROLOGICAL if neurological else CONVENTION
         text += f" {convention.capitalize()}."
     return text
+
+
+def _briefly(where: str) -> str:
+    """For a table that says elsewhere what its places are: "L 32 P 97", "5, 6"."""
+    return where.replace(" · ", " ").replace("row ", "").replace(" column", "")
 
 
 def _spread(cells: float) -> str:

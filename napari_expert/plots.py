@@ -161,10 +161,12 @@ class PrototypePlot(QWidget):
         unit = QRectF(0, base + 16, self.width(), 14)
         painter.drawText(unit, Qt.AlignmentFlag.AlignCenter, f"{e.label_name} ({e.unit})")
         painter.setPen(QPen(PREDICTION, 2))
-        wide = 80 if self._other is None else 40
-        for name, one in zip(("A ", "B ") if self._other else ("",), (e, *self._others()), strict=True):
+        wide, free = 50.0, 0.0
+        named = list(zip(("A ", "B ") if self._other else ("",), (e, *self._others()), strict=True))
+        for name, one in sorted(named, key=lambda pair: pair[1].prediction):
             x = across(one.prediction)
             painter.drawLine(QPointF(x, top), QPointF(x, base))
-            place = QRectF(min(max(x - wide / 2, 0), self.width() - wide), 0, wide, 13)
-            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{name}{one.prediction:.1f}")
+            left = min(max(x - wide / 2, free), self.width() - wide)
+            painter.drawText(QRectF(left, 0, wide, 13), Qt.AlignmentFlag.AlignCenter, f"{name}{one.prediction:.1f}")
+            free = left + wide
         painter.end()

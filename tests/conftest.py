@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -14,6 +15,12 @@ import numpy as np
 import pytest
 
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def quick_garbage_collection():
+    """What is there before a test (torch, MONAI, napari) is not searched again in every one of napari's many collections."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
