@@ -234,7 +234,7 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {held}"),
-        ("trained on", f"{about.training.dataset}, {about.training.subjects} subjects, licence: {about.training.licence}"),
+        ("trained on", f"{about.training.dataset}, {about.training.people}, licence: {about.training.licence}"),
         ("radius, regularisation", f"{about.architecture.radius:g} {about.label.unit}, {about.architecture.regularization:g}"),
         *((name.replace("_", " "), f"{value:.3g}") for name, value in about.validation.items()),
         ("sha256", loaded.sha256),
