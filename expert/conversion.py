@@ -181,8 +181,10 @@ def convert_checkpoint(
         The facts contradict the checkpoint.
     """
     source, target = Path(checkpoint), Path(out)
-    if target.exists() and (not overwrite or target.samefile(source)):
-        raise ModelError(f"{target} exists already: choose another name for the model.")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ModelError(f"{target} is the checkpoint itself: choose another name for the model.")
+    if target.exists() and not overwrite:
+        raise ModelError(f"{target} exists already: choose another name for the model, or --overwrite the old one.")
     read = read_checkpoint(source)
     _check_settings(source.name, read.settings)
     tensors = read.tensors
@@ -254,6 +256,9 @@ def _architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architecture:
     if missing:
         raise ModelError(f"{name} is no checkpoint of ExPeRT with a ResNet-18: {_listed(missing)} missing.")
     latents, radius = tensors["prototype_vectors"], tensors["r"]
+    flat = next((key for key in firsts if tensors[key].ndim != 4), None)
+    if flat is not None:
+        raise ModelError(f"{name} cannot be converted: {flat} has shape {tensors[flat].shape}, which is no convolution's.")
     if latents.ndim != 4 or radius.size != 1:
         raise ModelError(
             f"{name} cannot be converted: prototype_vectors has shape {latents.shape} and r {radius.shape}, "

@@ -284,6 +284,7 @@ def without(tensors, *names):
         (lambda t: {**t, "features.layer1.2.conv1.weight": t["r"]}, "layer1.2.conv1.weight is not part of it"),
         (lambda t: {**t, "features.bn1.weight": t["r"]}, "features.bn1.weight has shape"),
         (lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)}, "three that repeat it"),
+        (lambda t: {**t, "features.layer2.0.conv1.weight": np.float32(3)}, "no convolution's"),
         (lambda t: {**t, "prototype_vectors": t["prototype_vectors"][0]}, "prototype_vectors has shape"),
         (lambda t: {**t, "proto_classes": t["proto_classes"][:5]}, "proto_classes has shape"),
         (lambda t: {**t, "proto_classes": np.full_like(t["proto_classes"], 40)}, "minimum must be below"),
@@ -369,12 +370,13 @@ def test_errors_are_one_sentence(checkpoint, tmp_path):
     torch.save(torch.nn.Linear(3, 2).state_dict(), bare)
     refused([checkpoint, "--out", out], "--unit years")
     refused([tmp_path / "nowhere.pth", "--out", out, "--unit", "years"], "nowhere.pth")
+    refused([tmp_path / "nowhere.pth", "--out", text, "--unit", "years", "--overwrite"], "nowhere.pth")
     refused([tmp_path, "--out", out, "--unit", "years"], "could not be read")
     refused([text, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
     refused([empty, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
     refused([other, "--out", out, "--unit", "years"], "no network's state")
     refused([bare, "--out", out, "--unit", "years"], "no checkpoint of ExPeRT")
-    refused([checkpoint, "--out", checkpoint, "--unit", "years", "--overwrite"], "exists already")
+    refused([checkpoint, "--out", checkpoint, "--unit", "years", "--overwrite"], "the checkpoint itself")
     refused([checkpoint, "--out", out, "--unit", "years", "--images", "reference"], "prototype_images")
     refused([checkpoint, "--out", out, "--unit", "years", "--spacing-mm", "-1"], "spacing_mm")
     refused([checkpoint, "--out", text / "m.safetensors", "--unit", "years"], "could not be written")
