@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from expert.bundle import Model, load_model, shipped_models
+    from expert.conversion import Facts, convert_checkpoint, read_facts
     from expert.errors import Cancelled, ExpertError, InputError, ModelError, RecipeError
     from expert.explanation import Explanation
     from expert.inference import explain
@@ -23,13 +24,16 @@ _HOME = {
     "Cancelled": "errors",
     "Explanation": "explanation",
     "ExpertError": "errors",
+    "Facts": "conversion",
     "InputError": "errors",
     "Model": "bundle",
     "ModelError": "errors",
     "RecipeError": "errors",
     "Volume": "volume",
+    "convert_checkpoint": "conversion",
     "explain": "inference",
     "load_model": "bundle",
+    "read_facts": "conversion",
     "read_volume": "volume",
     "shipped_models": "bundle",
     "write_csv": "tables",
@@ -37,13 +41,13 @@ _HOME = {
     "write_volume": "volume",
 }
 _MODULES = (
-    "backbone", "board", "bundle", "cohort", "datasets", "errors", "evaluation", "explanation", "figures", "inference",
-    "layout", "losses", "matches", "model", "ownspace", "pdf", "phantom", "preparation", "projection", "recipe",
-    "registration", "report", "schema", "speaking", "tables", "template", "training", "transport", "volume",
+    "backbone", "board", "bundle", "checkpoint", "cohort", "conversion", "datasets", "errors", "evaluation", "explanation",
+    "figures", "inference", "layout", "losses", "matches", "model", "ownspace", "pdf", "phantom", "preparation", "projection",
+    "recipe", "registration", "report", "schema", "speaking", "tables", "template", "training", "transport", "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",
-    "write_csv",
+    "write_csv", "convert_checkpoint", "read_facts", "Facts",
     "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
 ]  # fmt: skip
 

@@ -16,7 +16,7 @@ class Backbone(nn.Module):
 
     Parameters
     ----------
-    architecture : dimensions, widths, pool and channels are used
+    architecture : dimensions, widths, pool, channels and mirrored are used
 
     Source: Hesse et al., WACV 2024 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
     """
@@ -25,6 +25,7 @@ class Backbone(nn.Module):
         super().__init__()
         # Half-width arithmetic of the residual stages while training: twice the speed on recent CPUs; never at inference.
         self.mixed_precision = False
+        self.mirrored = [2 + axis for axis in architecture.mirrored]
         from monai.networks.nets.resnet import ResNet
 
         widths = list(architecture.widths)
@@ -65,12 +66,15 @@ class Backbone(nn.Module):
 
     def trunk(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would see."""
-        if not (self.mixed_precision and self.training):
-            out: Tensor = self.features(images)
-            return out
-        with torch.autocast(images.device.type, torch.bfloat16):
+        if self.mirrored:  # read from the far end, given back as the image lies
+            images = images.flip(self.mirrored)
+        if self.mixed_precision and self.training:
+            with torch.autocast(images.device.type, torch.bfloat16):
+                out: Tensor = self.features(images)
+            out = out.float()
+        else:
             out = self.features(images)
-        return out.float()
+        return out.flip(self.mirrored) if self.mirrored else out
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""

@@ -90,8 +90,8 @@ class Board:
             return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}"
         index = self.prototypes[cell - self.subjects]
         match = self._ranks[0][index]
-        differs = abs(match.label - match.source_label) >= 0.5
-        label = f"{match.label:.0f} (image: {match.source_label:.0f})" if differs else f"{match.label:.0f}"
+        differs = abs(match.label - match.own_label) >= 0.5
+        label = f"{match.label:.0f} (image: {match.own_label:.0f})" if differs else f"{match.label:.0f}"
         shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
         return f"#{match.rank} · {label} {unit} · {shares}"
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "models"
 WEIGHTS, IMAGES = "weights.", "prototype_images"
+CHECKPOINTS = (".pth", ".pt", ".ckpt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +143,10 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             info = ModelInfo.model_validate_json(document)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (SafetensorError, OSError, TypeError) as error:
-        raise ModelError(
-            f"{path.name} is not a readable model file (safetensors): it is damaged or of another kind."
-        ) from error
+        kind = "it is damaged or of another kind"
+        if path.suffix.lower() in CHECKPOINTS:
+            kind = "'expert convert' makes one of a checkpoint of the published code"
+        raise ModelError(f"{path.name} is not a readable model file (safetensors): {kind}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -234,7 +234,7 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {held}"),
-        ("trained on", f"{about.training.dataset}, {about.training.subjects} subjects, licence: {about.training.licence}"),
+        ("trained on", f"{about.training.dataset}, {about.training.people}, licence: {about.training.licence}"),
         ("radius, regularisation", f"{about.architecture.radius:g} {about.label.unit}, {about.architecture.regularization:g}"),
         *((name.replace("_", " "), f"{value:.3g}") for name, value in about.validation.items()),
         ("sha256", loaded.sha256),
@@ -246,6 +246,58 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
     Console().print(table)
     if about.card:
         typer.echo(about.card)
+
+
+@app.command()
+@_one_sentence
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="State dict or Lightning checkpoint of the published ExPeRT code.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
+    unit: Annotated[str | None, typer.Option(help="Unit of the labels, such as years; no checkpoint tells it.")] = None,
+    label_name: Annotated[str | None, typer.Option(help="What is predicted  [default: age]")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model  [default: the file's name]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="What it was trained on  [default: unknown]")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of that data  [default: unknown]")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="mni: slices of registered heads; image: plain 2D images  [default: mni]")
+    ] = None,
+    spacing_mm: Annotated[float | None, typer.Option(help="mm per pixel  [default: 1]")] = None,
+    position_mm: Annotated[
+        list[float] | None,
+        typer.Option(help="Axial plane, mm above the AC; may be repeated  [default: 7, slice 79 of MNI 1 mm]"),
+    ] = None,
+    first_pixel: Annotated[
+        str | None,
+        typer.Option(help="Corner of a head's slice with row 0 and column 0: PL, PR, AL or AR  [default: PL]"),
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option(help="value: the prototypes' images, people's images, go into the file; none  [default: none]")
+    ] = None,
+    facts: Annotated[Path | None, typer.Option(help="YAML with these facts, see docs/convert.md; options go first.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model file if it exists.")] = False,
+) -> None:
+    """Make a checkpoint of the published code a model file with the same predictions; nothing in it is run."""
+    import warnings
+
+    from expert.bundle import load_model
+    from expert.conversion import ConversionWarning, convert_checkpoint, read_facts
+
+    known = read_facts(
+        facts, label_unit=unit, label_name=label_name, name=name, dataset=dataset, licence=licence, space=space,
+        spacing_mm=spacing_mm, positions_mm=position_mm or None, first_pixel=first_pixel, prototype_images=images,
+    )  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConversionWarning)
+        target = convert_checkpoint(checkpoint, out, known, overwrite=overwrite)
+    about = load_model(target).info
+    for warning in caught:
+        if issubclass(warning.category, ConversionWarning):
+            typer.echo(f"Warning: {warning.message}", err=True)
+    typer.echo(about.card, nl=False)
+    typer.echo(
+        f"{target}: {len(about.prototypes)} prototypes, {about.label.minimum:g} – {about.label.maximum:g} {about.label.unit}. "
+        f"{RESEARCH_USE}"
+    )
 
 
 @app.command()

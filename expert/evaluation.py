@@ -109,8 +109,8 @@ class Evaluation:
     distinct_prototypes: int
     prototypes: int
     effective_prototypes: float
-    source_label_gap: float
-    """Mean |label a prototype votes with - label of the image it shows|, label units."""
+    source_label_gap: float | None
+    """Mean |label a prototype votes with - label of the image it shows|, label units; None where the model does not tell."""
     unlike_training: float
     """Share of images flagged as unlike the training data."""
     failed: str
@@ -138,7 +138,7 @@ class Evaluation:
             ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
             ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
             ("effective prototypes (80 % of weight)", f"{self.effective_prototypes:.1f}"),
-            ("source-label gap", f"{self.source_label_gap:.2f} {u}"),
+            ("source-label gap", "unknown" if self.source_label_gap is None else f"{self.source_label_gap:.2f} {u}"),
             ("flagged as unlike the training data", f"{self.unlike_training:.1%}"),
         ]
         if self.interval_coverage is not None and self.interval_level is not None:
@@ -204,7 +204,7 @@ def evaluate(
         distinct_prototypes=distinct,
         prototypes=len(info.prototypes),
         effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
-        source_label_gap=float(np.mean([abs(p.label - p.source_label) for p in info.prototypes])),
+        source_label_gap=_source_label_gap(model),
         unlike_training=0.0 if calibration is None else float((nearest > calibration.nearest_distance_limit).mean()),
         failed=info.collapsed
         or collapse(prediction, cohort.labels, figures.mean_predictor_mae, distinct, len(info.prototypes)),
@@ -214,6 +214,11 @@ def evaluate(
             for n, (y, p, d) in enumerate(zip(cohort.labels, prediction, nearest, strict=True))
         ],
     )
+
+
+def _source_label_gap(model: Model) -> float | None:
+    gaps = [abs(p.label - p.source_label) for p in model.info.prototypes if p.source_label is not None]
+    return float(np.mean(gaps)) if gaps else None
 
 
 def distinct_prototypes(model: Model) -> int:

@@ -131,7 +131,7 @@ class PrototypeMatch(_Frozen):
     rank: int = Field(description="1 for the largest share")
     index: int = Field(description="0-based index into the model's prototypes")
     label: float = Field(description="the label it votes with")
-    source_label: float = Field(description="the label of the training image it shows")
+    source_label: float | None = Field(description="the label of the training image it shows; None: the model does not tell")
     share: float = Field(description="its share of the prediction, 0 to 1")
     distance: float = Field(description="mean distance over the views, label units")
     reference: ImageReference | None
@@ -139,6 +139,11 @@ class PrototypeMatch(_Frozen):
     image_message: str = Field("", description="why there is no image and how to get it")
     position_mm: float | None = None
     views: tuple[ViewMatch, ...] = Field(description="one per view of the explanation")
+
+    @property
+    def own_label(self) -> float:
+        """The label of the image it shows, where that is known; else the label it votes with."""
+        return self.label if self.source_label is None else self.source_label
 
 
 class RegistrationSummary(_Frozen):
@@ -163,7 +168,7 @@ class Explanation(_Frozen):
     prototypes_in_radius: int
     prototypes: tuple[PrototypeMatch, ...] = Field(description="the `top` prototypes by share")
     labels: Array = Field(description="(P,) labels of all prototypes")
-    source_labels: Array = Field(description="(P,) labels of the images they show")
+    source_labels: Array = Field(description="(P,) labels of the images they show; NaN where unknown")
     distances: Array = Field(description="(P,) mean distance over the views")
     shares: Array = Field(description="(P,) mean share over the views; sums to 1")
     radius: float

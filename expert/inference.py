@@ -239,7 +239,7 @@ def explain(
         prototypes_in_radius=result.in_radius,
         prototypes=tuple(prototypes),
         labels=model.network.prototype_labels.double().numpy(),
-        source_labels=np.array([p.source_label for p in info.prototypes]),
+        source_labels=np.array([p.source_label for p in info.prototypes], dtype=float),
         distances=result.mean_distances,
         shares=result.shares,
         radius=result.radius,

@@ -120,6 +120,13 @@ def view_affine(recipe: InputRecipe, position_mm: float | None) -> np.ndarray:
     return affine
 
 
+def _full_range(data: np.ndarray) -> tuple[float, float]:
+    """Grey values that become 0 and 1 where a file's whole range does; floats are taken to be 0 to 1 already."""
+    if data.dtype.kind not in "iu":
+        return 0.0, 1.0
+    return 0.0, 255.0 if data.dtype.itemsize == 1 else 65535.0
+
+
 def _prepare_image(volume: Volume, recipe: InputRecipe) -> Prepared:
     from scipy import ndimage
 
@@ -134,6 +141,8 @@ def _prepare_image(volume: Volume, recipe: InputRecipe) -> Prepared:
     image = ndimage.affine_transform(blurred, step, offset, recipe.shape, order=1)
     inside = ndimage.affine_transform(np.ones_like(data), step, offset, recipe.shape, order=1)
     low, high = float(data.min()), float(np.percentile(data, 99.5))
+    if recipe.intensity == "full":
+        low, high = _full_range(volume.data)
     if not high > low:
         raise InputError("This image has one single grey value: choose an image with content.")
     scaled = np.clip((image - low) / (high - low), 0, 1) * inside

@@ -149,7 +149,7 @@ def _answer(e: Explanation) -> Section:
         (
             f"#{match.rank}",
             f"{match.label:.1f}",
-            f"{match.source_label:.1f}",
+            "unknown" if match.source_label is None else f"{match.source_label:.1f}",
             f"{100 * match.share:.1f} %",
             f"{match.distance:.2f}",
             "–" if match.position_mm is None else f"z = {match.position_mm:+.0f} mm",
@@ -194,8 +194,8 @@ def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
 def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> Figure:
     match = e.prototypes[number]
     caption = f"#{match.rank} · {match.label:.1f} {e.unit} · share {100 * match.share:.0f} % · distance {match.distance:.1f}"
-    if abs(match.label - match.source_label) >= 0.05:
-        caption += f" · its image's own label {match.source_label:.1f}"
+    if abs(match.label - match.own_label) >= 0.05:
+        caption += f" · its image's own label {match.own_label:.1f}"
     visible = patches_in_plane(e, plane)
     away = [str(pair.number) for pair in pairs(e, plane.view, number, patches) if pair.target not in visible]
     note = f"Went mostly to another slice: {', '.join(away)} (see the table)." if away else ""
@@ -358,7 +358,7 @@ def _model(e: Explanation, model: ModelInfo | None) -> Section:
         unit, figures = model.label.unit, model.validation
         rows += [
             ("predicts", f"{model.label.name}, {model.label.minimum:g} – {model.label.maximum:g} {unit}"),
-            ("trained on", f"{model.training.dataset}, {model.training.subjects} subjects; {model.training.licence}"),
+            ("trained on", f"{model.training.dataset}, {model.training.people}; {model.training.licence}"),
         ]
         if "mae" in figures:
             known = f"mean absolute error {figures['mae']:.1f} {unit}"

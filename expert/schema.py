@@ -7,9 +7,9 @@ a typo in a recipe is an error and not a silent default.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SCHEMA_VERSION = 1
 RESEARCH_USE = "Research use only. Not for clinical decisions."
@@ -19,6 +19,21 @@ class Document(BaseModel):
     """Frozen, strict about names, finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Extended(Document):
+    """A document whose `LATER` fields are newer than the first files: where they say nothing, they are not written.
+
+    So a model, a recipe or prepared images from before keep their checksum, and an older version reads what it can.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_silent(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        written: dict[str, object] = handler(self)
+        silent = [name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default]
+        return {name: value for name, value in written.items() if name not in silent}
 
 
 class Label(Document):
@@ -36,22 +51,28 @@ class Label(Document):
         return self
 
 
-class InputRecipe(Document):
+class InputRecipe(Extended):
     """How a file becomes the network's input.
 
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm above the anterior
     commissure) that are each explained and whose predictions are averaged. `space` "image": a plain 2D image, resampled to
-    `spacing_mm` where its pixel size is known and fitted into `shape`.
+    `spacing_mm` where its pixel size is known and fitted into `shape`. `intensity` "robust": the darkest and (nearly) the
+    brightest grey value become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit file.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("intensity",)
 
     space: Literal["mni", "image"] = "mni"
     shape: tuple[int, ...] = Field((192, 160), description="cells of the input, axes (A, R) or (row, column)")
     spacing_mm: float = Field(1.0, gt=0, description="mm per cell of the input")
     center_mm: tuple[float, ...] = Field((-17.0, 0.0), description="template mm at the centre of `shape`, axes (A, R)")
-    positions_mm: tuple[float, ...] = Field((3.0, 5.0, 7.0, 9.0, 11.0), description="planes explained and averaged, mm S")
+    positions_mm: tuple[float, ...] = Field(
+        (3.0, 5.0, 7.0, 9.0, 11.0), min_length=1, description="planes explained and averaged, mm S"
+    )
     training_positions_mm: tuple[float, ...] = Field(
         (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0), description="planes the network is trained on, mm S"
     )
+    intensity: Literal["robust", "full"] = Field("robust", description="grey values that become 0 and 1")
 
     @model_validator(mode="after")
     def _sized(self) -> InputRecipe:
@@ -61,11 +82,15 @@ class InputRecipe(Document):
             raise ValueError("center_mm must have one entry per axis of shape")
         if self.space == "image" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
+        if self.intensity == "full" and self.space != "image":
+            raise ValueError("intensity full is for plain images: the grey values of a scan have no fixed range")
         return self
 
 
-class Architecture(Document):
+class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored",)
 
     dimensions: Literal[2, 3] = 2
     widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each residual stage, two blocks each")
@@ -76,6 +101,9 @@ class Architecture(Document):
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     marginals: Literal["uniform", "content"] = Field(
         "uniform", description="mass of each cell: equal (published), or its share of the brain's area"
+    )
+    mirrored: tuple[Literal[0, 1, 2], ...] = Field(
+        (), description="image axes the network reads from their far end (models trained elsewhere)"
     )
 
     @property
@@ -101,7 +129,7 @@ class PrototypeInfo(Document):
     """One prototype: the label it votes with, and the training image it is."""
 
     label: float
-    source_label: float
+    source_label: float | None = Field(description="the image's own label; None where the model does not tell")
     reference: ImageReference | None = None
 
 
@@ -115,14 +143,19 @@ class Calibration(Document):
 
 
 class TrainingInfo(Document):
-    """Where the weights come from."""
+    """Where the weights come from; None is unknown."""
 
     dataset: str
     licence: str
-    subjects: int
-    images: int
-    seed: int
+    subjects: int | None
+    images: int | None
+    seed: int | None
     recipe: dict[str, object]
+
+    @property
+    def people(self) -> str:
+        """How many were trained on, for people: "145 subjects"."""
+        return "an unknown number of subjects" if self.subjects is None else f"{self.subjects} subjects"
 
 
 class ModelInfo(Document):
@@ -149,6 +182,8 @@ class ModelInfo(Document):
             raise ValueError(f"{len(self.prototypes)} prototypes are described, the architecture has {a.prototypes}")
         if a.dimensions != len(i.shape):
             raise ValueError("architecture and input differ in their number of axes")
+        if any(axis >= a.dimensions for axis in a.mirrored):
+            raise ValueError(f"mirrored names an axis the input has not: {a.mirrored}")
         if any(n % a.stride for n in i.shape):
             raise ValueError(f"input shape {i.shape} is not a multiple of the stride {a.stride}")
         return self

@@ -163,7 +163,7 @@ class Chooser(QWidget):
             error = info.validation.get("mae")
             lines = [
                 f"{info.label.name} in {info.label.unit}, {info.label.minimum:.0f} – {info.label.maximum:.0f}",
-                f"trained on {info.training.subjects} subjects: {info.training.dataset}",
+                f"trained on {info.training.people}: {info.training.dataset}",
                 "error not measured" if error is None else f"mean error on unseen images: {error:.1f} {info.label.unit}",
                 "needs a whole-head T1 volume" if info.input.space == "mni" else "needs a plain 2D image",
             ]

@@ -107,6 +107,6 @@ def test_a_model_in_place_of_an_image(tmp_path):
     refused(run(app, ["explain", str(SHIPPED / "phantom.safetensors"), "--out", str(tmp_path)]), "unknown kind")
 
 
-@pytest.mark.parametrize("command", ["predict", "explain", "train", "evaluate", "info", "phantom", "fetch", "view"])
+@pytest.mark.parametrize("command", ["predict", "explain", "train", "evaluate", "info", "phantom", "fetch", "view", "convert"])
 def test_every_command_explains_itself(command):
     assert run(app, [command, "--help"]).exit_code == 0

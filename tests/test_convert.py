@@ -1,0 +1,388 @@
+"""A published checkpoint, converted, predicts what the published formulas do; and no checkpoint runs anything here."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pickle
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from published import Published, pictures, unseen
+from typer.testing import CliRunner
+
+from expert import conversion
+from expert.bundle import load_model
+from expert.cli import app
+from expert.conversion import Checkpoint, ConversionWarning, Facts, convert_checkpoint, read_checkpoint, read_facts
+from expert.errors import ExpertError, InputError, ModelError
+from expert.inference import compare_views
+
+run = CliRunner().invoke
+YEARS = Facts(label_unit="years")
+PLAIN = Facts(label_unit="years", space="image")
+LABELS = np.linspace(20, 86, 12)
+TOLERANCE = 1e-3 * (86 - 20)
+SMALL = {"widths": (8, 12, 16, 24), "latent": 16}
+
+
+def small(**settings) -> Published:
+    """A narrow one of 64 x 96 pixels: quick to read and to run."""
+    return Published(pictures(12, (64, 96)), LABELS, **{**SMALL, "scale": 18.0, **settings})
+
+
+def saved(net: Published, path, **changes):
+    torch.save({**net.state_dict(), **changes}, path)
+    return path
+
+
+def lightning(net: Published, path, **besides):
+    """As Lightning writes it: the network is one part of the module, and much else stands beside its state."""
+    state = {f"ppnet.{key}": value for key, value in net.state_dict().items()}
+    document = {"epoch": 7, "state_dict": {**state, "protoloss.corres": torch.zeros(3)}, "callbacks": {"best": 1.5}, **besides}
+    torch.save(document, path)
+    return path
+
+
+def ours(model, image) -> float:
+    return compare_views(model, image[None], np.full_like(image[None], 255)).prediction
+
+
+def same(model, net, images, *, turned=()):
+    found = []
+    for image in images:  # one at a time, which the published code cannot
+        prediction = ours(model, np.flip(image, turned))
+        assert abs(prediction - net.predict(image)) < TOLERANCE
+        assert abs(prediction - net.predict(image, converged=False)) < TOLERANCE
+        found.append(prediction)
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def net() -> Published:
+    return small()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(net, tmp_path_factory):
+    return saved(net, tmp_path_factory.mktemp("checkpoint") / "weights.pth")
+
+
+@pytest.fixture(scope="module")
+def converted(checkpoint, tmp_path_factory):
+    return convert_checkpoint(checkpoint, tmp_path_factory.mktemp("model") / "small one.safetensors", PLAIN)
+
+
+# --- the same predictions -----------------------------------------------------------------------------------------------
+def test_the_published_architecture(tmp_path):
+    images = pictures(20)
+    net = Published(images, np.linspace(20, 86, 20))
+    path = saved(net, tmp_path / "best.pth")
+    model = load_model(convert_checkpoint(path, tmp_path / "m.safetensors", YEARS))
+    assert model.info.architecture.widths == (64, 128, 256, 512)
+    assert (model.info.architecture.channels, model.info.grid) == (512, (6, 5))
+    assert model.info.input.positions_mm == (7.0,)
+    assert model.info.calibration is None
+    assert model.prototype_images is None
+    found = same(model, net, unseen(images, 6))
+    assert np.ptp(found) > 10
+    for image in unseen(images, 2):
+        result = compare_views(model, image[None], image[None])
+        np.testing.assert_allclose(result.distances[0], net.distances(image, converged=True), atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"channels": 3}, {"scale": 60.0}], ids=["grey", "three channels", "fallback"])
+def test_one_channel_three_and_no_prototype_in_radius(settings, tmp_path):
+    net = small(**settings)
+    path = lightning(net, tmp_path / "last.ckpt")
+    model = load_model(convert_checkpoint(path, tmp_path / "m.safetensors", PLAIN))
+    found = same(model, net, unseen(pictures(12, (64, 96)), 6))
+    assert np.ptp(found) > 5
+    assert ("three channels" in model.info.card) == (settings == {"channels": 3})
+
+
+@pytest.mark.parametrize(("corner", "turned"), [("AL", (0,)), ("PR", (1,)), ("AR", (0, 1))])
+def test_images_that_lie_otherwise(corner, turned, net, checkpoint, tmp_path):
+    facts = Facts(label_unit="years", first_pixel=corner, prototype_images="value")
+    model = load_model(convert_checkpoint(checkpoint, tmp_path / "m.safetensors", facts))
+    same(model, net, unseen(pictures(12, (64, 96)), 3), turned=turned)
+    np.testing.assert_array_equal(np.flip(model.prototype_images, [1 + axis for axis in turned]), pictures(12, (64, 96)))
+
+
+def test_a_plain_picture_through_the_command(net, converted, tmp_path):
+    images = unseen(pictures(12, (64, 96)), 4)
+    for n, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{n}.png")
+    inputs = [str(tmp_path / f"{n}.png") for n in range(len(images))]
+    out = tmp_path / "out.csv"
+    result = run(app, ["predict", *inputs, "--model", str(converted), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    with out.open() as file:
+        for row, image in zip(csv.DictReader(file), images, strict=True):
+            assert abs(float(row["prediction"]) - net.predict(image)) < TOLERANCE
+            assert row["lower"] == ""
+
+
+def test_what_a_converted_model_says_and_does_not(converted, tmp_path):
+    from expert.explanation import Explanation
+    from expert.inference import explain
+    from expert.report import write_report
+    from expert.volume import Volume
+
+    model = load_model(converted)
+    assert model.info.name == "small-one"
+    assert "sha256" in model.info.card
+    assert "expert evaluate" in model.info.card
+    assert model.info.training.people == "an unknown number of subjects"
+    picture = Volume(unseen(pictures(12, (64, 96)), 1)[0], np.eye(4), "image")
+    result = explain(model, picture, top=2)
+    assert result.interval is None
+    assert [match.source_label for match in result.prototypes] == [None, None]
+    again = Explanation.load(result.save(tmp_path / "e.json"))
+    assert np.isnan(again.source_labels).all()
+    report = write_report(result, tmp_path / "r.html", model=model.info).read_text(encoding="utf-8")
+    assert "unknown" in report
+    shown = run(app, ["info", str(converted)], env={"COLUMNS": "160"})
+    assert "an unknown number of subjects" in shown.output
+
+
+def test_a_converted_model_is_evaluated(converted, tmp_path):
+    rows = ["file,label"]
+    for n, image in enumerate(pictures(12, (64, 96))):
+        Image.fromarray(image).save(tmp_path / f"{n}.png")
+        rows.append(f"{n}.png,{LABELS[n]}")
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(rows))
+    out = tmp_path / "e.json"
+    result = run(app, ["evaluate", str(converted), "--data", str(table), "--out", str(out), "--jobs", "1"])
+    assert result.exit_code == 0, result.output
+    assert "unknown" in result.output
+
+
+# --- images of people, and how they lie ---------------------------------------------------------------------------------
+def test_images_only_where_they_are_asked_for(checkpoint, converted, tmp_path):
+    assert load_model(converted).prototype_images is None
+    facts = Facts(label_unit="years", space="image", prototype_images="value")
+    model = load_model(convert_checkpoint(checkpoint, tmp_path / "m.safetensors", facts))
+    np.testing.assert_array_equal(model.prototype_images, pictures(12, (64, 96)))
+    assert "images of the people" in model.info.card
+
+
+def test_prototype_images_that_are_upside_down_are_noticed(checkpoint, tmp_path, monkeypatch, head):
+    from expert.preparation import prepare
+    from expert.schema import InputRecipe
+
+    recipe = InputRecipe(shape=(192, 160), positions_mm=(7.0,))
+    slices = np.repeat(prepare(head, recipe).images, 12, axis=0)
+    assert not conversion._anterior_first(slices, recipe)
+    assert conversion._anterior_first(slices[:, ::-1], recipe)
+    assert not conversion._anterior_first(pictures(12), recipe)
+    held = Checkpoint({"prototype_images": slices[:, ::-1, :, None]}, {}, "0" * 64)
+    read = read_checkpoint(checkpoint)
+    latents = {"prototype_vectors": np.random.default_rng(0).random((12, 16, 6, 5), dtype=np.float32)}
+    monkeypatch.setattr(
+        conversion, "read_checkpoint", lambda path: Checkpoint({**read.tensors, **held.tensors, **latents}, {}, "0" * 64)
+    )
+    with pytest.warns(ConversionWarning, match="first_pixel AL"):
+        convert_checkpoint(checkpoint, tmp_path / "m.safetensors", YEARS)
+
+
+# --- nothing is run -----------------------------------------------------------------------------------------------------
+class Bomb:
+    """An object that, unpickled, makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return (os.mkdir, (self.folder,))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(legacy, net, tmp_path):
+    path, trace = tmp_path / "bad.ckpt", tmp_path / "trace"
+    document = {"state_dict": net.state_dict(), "hyper_parameters": Bomb(trace)}
+    torch.save(document, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ModelError, match=r"mkdir.* nothing in it was run") as caught:
+        convert_checkpoint(path, tmp_path / "m.safetensors", YEARS)
+    assert "\n" not in str(caught.value)
+    assert not trace.exists()
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_a_bare_pickle_is_refused_and_not_run(tmp_path):
+    path, trace = tmp_path / "bad.pth", tmp_path / "trace"
+    path.write_bytes(pickle.dumps(Bomb(trace), protocol=2))
+    with pytest.raises(ModelError):
+        read_checkpoint(path)
+    assert not trace.exists()
+
+
+def test_a_whole_pickled_network_is_refused(net, tmp_path):
+    path = tmp_path / "whole.pth"
+    torch.save(net, path)
+    with pytest.raises(ModelError, match="save the weights alone"):
+        read_checkpoint(path)
+
+
+def test_nothing_is_unpickled_in_this_process(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch, "load", lambda *arguments, **settings: pytest.fail("loaded here"))
+    assert "prototype_vectors" in read_checkpoint(checkpoint).tensors
+
+
+@pytest.fixture
+def settings_of_the_published_code(monkeypatch):
+    """Its module of settings, as it is where such checkpoints are made; it is not there where they are read."""
+    module = types.ModuleType("define_parameters")
+
+    class NetworkParams:
+        def __init__(self, **values):
+            self.__dict__.update(values)
+
+    class Parameters(NetworkParams):
+        def __setstate__(self, state):
+            pytest.fail("a class of the checkpoint was used")
+
+    for kind in (NetworkParams, Parameters):
+        kind.__module__, kind.__qualname__ = "define_parameters", kind.__name__
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "define_parameters", module)
+    return module
+
+
+def test_a_lightning_checkpoint_with_the_published_settings(settings_of_the_published_code, net, tmp_path):
+    module = settings_of_the_published_code
+
+    def with_settings(name, **network):
+        params = module.Parameters(save_path=tmp_path, network_params=module.NetworkParams(**network))
+        return lightning(net, tmp_path / name, hyper_parameters={"params": params})
+
+    model = load_model(
+        convert_checkpoint(with_settings("a.ckpt", avg_pool=False, last_act="relu"), tmp_path / "m.safetensors", PLAIN)
+    )
+    same(model, net, unseen(pictures(12, (64, 96)), 2))
+    for name, network, word in (("b.ckpt", {"avg_pool": True}, "avg_pool"), ("c.ckpt", {"last_act": "sigmoid"}, "sigmoid")):
+        with pytest.raises(ModelError, match=word):
+            convert_checkpoint(with_settings(name, **network), tmp_path / "n.safetensors", PLAIN)
+
+
+# --- one sentence -------------------------------------------------------------------------------------------------------
+def without(tensors, *names):
+    return {key: value for key, value in tensors.items() if key not in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: without(t, "prototype_vectors", "r"), "prototype_vectors, r are missing"),
+        (lambda t: without(t, "features.layer3.1.bn2.running_var"), "layer3.1.bn2.running_var is missing"),
+        (lambda t: without(t, "add_on_layers.2.bias"), "add_on_layers.2.bias is missing"),
+        (lambda t: {**t, "features.layer1.2.conv1.weight": t["r"]}, "layer1.2.conv1.weight is not part of it"),
+        (lambda t: {**t, "features.bn1.weight": t["r"]}, "features.bn1.weight has shape"),
+        (lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)}, "three that repeat it"),
+        (lambda t: {**t, "features.layer2.0.conv1.weight": np.float32(3)}, "no convolution's"),
+        (lambda t: {**t, "prototype_vectors": t["prototype_vectors"][0]}, "prototype_vectors has shape"),
+        (lambda t: {**t, "proto_classes": t["proto_classes"][:5]}, "proto_classes has shape"),
+        (lambda t: {**t, "proto_classes": np.full_like(t["proto_classes"], 40)}, "minimum must be below"),
+        (lambda t: {**t, "emb_loss_s": np.float32([np.nan])}, "not finite"),
+        (lambda t: {**t, "r": np.float32([-5])}, "radius"),
+        (lambda t: {**t, "prototype_images": t["prototype_images"][:, :32]}, "prototype_images is uint8 of shape"),
+        (lambda t: {**t, "prototype_images": 0 * t["prototype_images"]}, "leave out --images value"),
+    ],
+)
+def test_what_is_no_such_network_is_refused(change, words, net, tmp_path, monkeypatch):
+    tensors = {key: value.numpy() for key, value in net.state_dict().items()}
+    monkeypatch.setattr(conversion, "read_checkpoint", lambda path: Checkpoint(change(tensors), {}, "0" * 64))
+    facts = Facts(label_unit="years", space="image", prototype_images="value")
+    with pytest.raises(ModelError, match=words) as caught:
+        convert_checkpoint("weights.pth", tmp_path / "m.safetensors", facts)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_the_number_of_batches_is_not_needed(net, tmp_path, monkeypatch):
+    tensors = {k: v.numpy() for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    monkeypatch.setattr(conversion, "read_checkpoint", lambda path: Checkpoint(tensors, {}, "0" * 64))
+    assert load_model(convert_checkpoint("weights.pth", tmp_path / "m.safetensors", PLAIN)).network
+
+
+def test_facts_from_a_file_and_from_options(tmp_path):
+    path = tmp_path / "facts.yaml"
+    path.write_text("label_unit: weeks\nlabel_name: gestational age\nspace: image\nlicence: CC BY 4.0\npositions_mm: [3, 7]\n")
+    facts = read_facts(path, label_name="age", dataset=None)
+    assert (facts.label_unit, facts.label_name, facts.space, facts.licence) == ("weeks", "age", "image", "CC BY 4.0")
+    assert (facts.positions_mm, facts.dataset) == ((3.0, 7.0), "unknown")
+    for text, words in (
+        ("label_unit: [", "not valid YAML"),
+        ("- 3", "name: value"),
+        ("label_unit: y\nspace: talairach", "space"),
+        ("label_unit: y\nunit: y", "unit"),
+        ("space: image", "--unit years"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=words) as caught:
+            read_facts(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="nowhere"):
+        read_facts(tmp_path / "nowhere.yaml")
+
+
+def refused(arguments, *words):
+    result = run(app, ["convert", *map(str, arguments)])
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.output.splitlines() if line]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("Error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_the_command(checkpoint, net, tmp_path):
+    out = tmp_path / "model.safetensors"
+    told = ["--unit", "years", "--space", "image", "--name", "mine", "--dataset", "pictures", "--licence", "none needed"]
+    result = run(app, ["convert", str(checkpoint), "--out", str(out), *told])
+    assert result.exit_code == 0, result.output
+    assert "12 prototypes, 20 – 86 years" in result.output
+    assert "not in this file" in result.output
+    info = load_model(out).info
+    assert (info.name, info.training.dataset, info.training.licence) == ("mine", "pictures", "none needed")
+    before = out.read_bytes()
+    refused([checkpoint, "--out", out, "--unit", "years"], "exists already")
+    assert out.read_bytes() == before
+    again = run(app, ["convert", str(checkpoint), "--out", str(out), "--unit", "weeks", "--overwrite", "--space", "image"])
+    assert again.exit_code == 0, again.output
+    assert load_model(out).info.label.unit == "weeks"
+
+
+def test_errors_are_one_sentence(checkpoint, tmp_path):
+    out = tmp_path / "m.safetensors"
+    text = tmp_path / "text.pth"
+    text.write_text("no checkpoint")
+    empty = tmp_path / "empty.pth"
+    empty.write_bytes(b"")
+    other = tmp_path / "other.pth"
+    torch.save({"epoch": 3}, other)
+    bare = tmp_path / "bare.pth"
+    torch.save(torch.nn.Linear(3, 2).state_dict(), bare)
+    refused([checkpoint, "--out", out], "--unit years")
+    refused([tmp_path / "nowhere.pth", "--out", out, "--unit", "years"], "nowhere.pth")
+    refused([tmp_path / "nowhere.pth", "--out", text, "--unit", "years", "--overwrite"], "nowhere.pth")
+    refused([tmp_path, "--out", out, "--unit", "years"], "could not be read")
+    refused([text, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
+    refused([empty, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
+    refused([other, "--out", out, "--unit", "years"], "no network's state")
+    refused([bare, "--out", out, "--unit", "years"], "no checkpoint of ExPeRT")
+    refused([checkpoint, "--out", checkpoint, "--unit", "years", "--overwrite"], "the checkpoint itself")
+    refused([checkpoint, "--out", out, "--unit", "years", "--images", "reference"], "prototype_images")
+    refused([checkpoint, "--out", out, "--unit", "years", "--spacing-mm", "-1"], "spacing_mm")
+    refused([checkpoint, "--out", text / "m.safetensors", "--unit", "years"], "could not be written")
+    assert not out.exists()
+
+
+def test_a_checkpoint_in_place_of_a_model(checkpoint):
+    with pytest.raises(ExpertError, match="expert convert"):
+        load_model(checkpoint)
