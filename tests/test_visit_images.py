@@ -75,7 +75,7 @@ def test_an_image_is_explained_without_letters_and_millimetres(viewer, panel, qt
     assert any(notice.code == "spacing_unknown" for notice in e.warnings) == ("unknown" in fit)
     assert len(viewer.layers) == 1 + 3 * 4
     words = words_of(panel)
-    assert "row 1, column 2" in words or "row 2, column 2" in words
+    assert ": 1, 2\n" in words or ": 2, 2\n" in words
     for wrong in (" mm", "left", "radiological", "brain", "commissure"):
         assert wrong not in words.replace("top left", "")
     assert not {"R", "L", "A", "P"} & {str(word) for word in scene.cells[0].boxes.features["text"]}
