@@ -99,6 +99,9 @@ class Architecture(Extended):
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
+    matching: Literal["transport", "position", "average"] = Field(
+        "transport", description="patches by optimal transport (published), each with its own place, or their averages"
+    )
     marginals: Literal["uniform", "content"] = Field(
         "uniform", description="mass of each cell: equal (published), or its share of the brain's area"
     )
