@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from expert.errors import RecipeError
 from expert.recipe import Recipe
+from expert.schema import Document
 
 PLAIN = "plain"
 """Not a variant of the recipe: a regression head on the same backbone, folds and number of epochs."""
@@ -24,7 +25,7 @@ class Variant:
     question: str
     """What the comparison with the recipe itself answers."""
     changes: dict[str, Any]
-    """Dotted field to value; a string that begins with "×" multiplies the recipe's own number."""
+    """"part.field" to value; a string that begins with "×" multiplies the recipe's own number."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -36,15 +37,12 @@ class Variant:
         """
         document = recipe.model_dump()
         for field, value in self.changes.items():
-            *path, last = field.split(".")
-            part = document
-            for name in path:
-                part = part.get(name)
-                if not isinstance(part, dict):
-                    raise RecipeError(f"The variant '{self.name}' changes '{field}', which no recipe has.")
-            if last not in part:
+            part, name = field.split(".")
+            settings = getattr(recipe, part, None)
+            if not isinstance(settings, Document) or name not in type(settings).model_fields:
                 raise RecipeError(f"The variant '{self.name}' changes '{field}', which no recipe has.")
-            part[last] = part[last] * float(value[1:]) if isinstance(value, str) and value.startswith("×") else value
+            factor = isinstance(value, str) and value.startswith("×")
+            document[part][name] = getattr(settings, name) * float(value[1:]) if factor else value
         try:
             return Recipe.model_validate(document)
         except ValidationError as error:

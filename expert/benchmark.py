@@ -117,7 +117,7 @@ def run_benchmark(
 def _jobs(
     recipe: Recipe, table: Path, folder: Path, variants: list[str] | None, folds: int, budget: float, subjects: int, jobs: int
 ) -> list[Job]:
-    """All folds of all variants that change the recipe, fold by fold: a run that stops early has whole folds of many variants."""
+    """All folds of all variants that change the recipe."""
     import torch
 
     cards = torch.cuda.device_count()
@@ -133,11 +133,13 @@ def _jobs(
         for fold in range(folds):
             out.append(
                 Job(
-                    recipe=changed, variant=variant.name, table=table, folder=place, shared=folder / "shared", fold=fold, folds=folds,
-                    plain=variant.name == BASE, subjects=subjects, threads=threads, device=fold % cards if cards else None,
+                    recipe=changed, variant=variant.name, table=table, folder=place, shared=folder / "shared",
+                    fold=fold, folds=folds, plain=variant.name == BASE, subjects=subjects, threads=threads,
+                    device=fold % cards if cards else None,
                 )
             )  # fmt: skip
-    return out
+    # Fold by fold: what is stopped early compares all variants, on fewer subjects.
+    return sorted(out, key=lambda job: job.fold)
 
 
 def _finished(job: Job) -> bool:
@@ -176,7 +178,8 @@ def _warmup_key(job: Job) -> str:
     r = job.recipe
     parts = {
         "input": r.input.model_dump(mode="json"), "widths": r.architecture.widths, "pool": r.architecture.pool,
-        "dimensions": r.architecture.dimensions, "channels": r.architecture.channels, "augmentation": r.augmentation.model_dump(),
+        "dimensions": r.architecture.dimensions, "channels": r.architecture.channels,
+        "augmentation": r.augmentation.model_dump(),
         "warmup": r.warmup.model_dump(), "seed": r.schedule.seed, "batch": r.schedule.batch, "views": r.schedule.views,
         "mixed": r.schedule.mixed_precision, "validation": r.schedule.validation, "folds": job.folds, "fold": job.fold,
         "table": hashlib.sha256(job.table.read_bytes()).hexdigest(), "column": r.label_column,

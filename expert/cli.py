@@ -216,6 +216,32 @@ def evaluate(
 
 @app.command()
 @_one_sentence
+def benchmark(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="YAML, see recipes/.")],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs and results.md.")] = Path("benchmark"),
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Only this variant, beside the recipe itself and the plain head; may be repeated.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds, by subject.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
+    budget: Annotated[float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")] = 1.0,
+    subjects: Annotated[int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")] = 8,
+) -> None:
+    """Compare recipes, their variants and a plain head on the same folds; a run that was killed goes on."""
+    from expert.benchmark import run_benchmark
+    from expert.recipe import read_recipe
+
+    settings = [read_recipe(recipe) for recipe in recipes]
+    with _progress() as tell:
+        target = run_benchmark(
+            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, progress=tell
+        )
+    typer.echo(f"{target}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
 def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")]) -> None:
     """Show what a model says about itself."""
     from rich.console import Console

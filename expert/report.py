@@ -99,7 +99,8 @@ def _html(report: Report) -> bytes:
 def write_svg(drawing: Drawing, path: str | os.PathLike[str]) -> Path:
     """Write a drawing as an SVG file of its own."""
     target = Path(path)
-    target.write_text(str(_templates().get_template("drawing.svg").module.svg(drawing, alone=True)), encoding="utf-8")
+    template = _templates().from_string('{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}')
+    target.write_text(template.render(d=drawing), encoding="utf-8")
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,7 @@ def _by_label(labels: np.ndarray, prediction: np.ndarray, plain: np.ndarray | No
     edges = np.quantile(labels, np.linspace(0, 1, BINS + 1))
     for color, values in series:
         before = None
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             inside = (labels >= low) & (labels <= high) & np.isfinite(values)
             if inside.any():
                 here = (float(labels[inside].mean()), float((values - labels)[inside].mean()))

@@ -101,10 +101,10 @@ def _outcomes(jobs: Sequence[Job], labels: np.ndarray, parts: list[np.ndarray]) 
         beside = base / f"fold{number}" / "plain.json"
         if beside.exists():
             plain[rows] = json.loads(beside.read_text())["prediction"]
-    rows = tables[BASE]
-    out = [_outcome(name, table, labels, parts, rows["prediction"]) for name, table in tables.items()]
+    own = tables[BASE]
+    out = [_outcome(name, table, labels, parts, own["prediction"]) for name, table in tables.items()]
     if np.isfinite(plain).any():
-        out.insert(1, _outcome(PLAIN, {"prediction": plain, "mean": rows["mean"]}, labels, parts, rows["prediction"]))
+        out.insert(1, _outcome(PLAIN, {"prediction": plain, "mean": own["mean"]}, labels, parts, own["prediction"]))
     return [outcome for outcome in out if outcome.folds]
 
 
@@ -255,8 +255,8 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
         f"## {recipe.name}",
         "",
         f"{len(labels)} images of {recipe.dataset}, {jobs[0].folds} folds by subject, seed {recipe.schedule.seed}; "
-        f"{recipe.warmup.epochs} epochs of regression, then {recipe.schedule.epochs} with prototypes. Every figure is of held-out "
-        f"subjects, in {unit}; always answering the training mean would be wrong by {base.figures.mean_predictor_mae:.2f}. "
+        f"{recipe.warmup.epochs} epochs of regression, then {recipe.schedule.epochs} with prototypes. Every figure is of "
+        f"held-out subjects, in {unit}; the training mean alone would be wrong by {base.figures.mean_predictor_mae:.2f}. "
         "A negative difference is better than the recipe.",
         "",
     ]
@@ -265,9 +265,9 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
     text += _table(ERRORS, [_error_row(outcome) for outcome in outcomes])
     if base.corrected_mae is not None:
         text += [
-            f"The 90 % interval of each fold comes from the other folds' errors (± {base.half_width:.1f} {unit}). A line through "
-            f"the other folds' predictions, taken away, would leave an error of {base.corrected_mae:.2f} and a slope of "
-            f"{base.corrected_slope:+.2f}: predictions are never corrected unless asked for.",
+            f"The 90 % interval of each fold comes from the other folds' errors (± {base.half_width:.1f} {unit}). A line "
+            f"through the other folds' predictions, taken away, would leave an error of {base.corrected_mae:.2f} and a slope "
+            f"of {base.corrected_slope:+.2f}: predictions are never corrected unless asked for.",
             "",
         ]
     measured = [outcome for outcome in outcomes if outcome.measures]

@@ -90,7 +90,7 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored",)
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching")
 
     dimensions: Literal[2, 3] = 2
     widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each residual stage, two blocks each")
