@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.changes import known_changes
+from expert.changes import Change, known_changes
 from expert.matches import EMPTY
 
 if TYPE_CHECKING:
@@ -139,7 +139,34 @@ def self_match(
         cell matches *its own place* in the mirror image ("flip, same place"): a network that tells left from right by what
         it sees does so, at the price of "flip"
     """
-    changes = list(known_changes(image, content, network.grid))
+    found, chance = _found(network, image, content, list(known_changes(image, content, network.grid)))
+    return _with_means(found), _with_means(chance)
+
+
+def follows(
+    network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, other: np.ndarray, other_content: np.ndarray
+) -> tuple[float, float]:
+    """How often an image's cells find their place in *another* registered subject's image that was shifted by one cell.
+
+    What knows only its place fails here as in `self_match`, and so does what recognises nothing but the very same pixels.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on the CPU
+    image, content, other, other_content : (*shape) 0 to 255
+
+    Returns
+    -------
+    found, chance : mean over the axes shifted along, 0 to 1, counted as in `self_match`
+    """
+    shifts = [change for change in known_changes(other, other_content, network.grid) if change.name == "shift"]
+    found, chance = _found(network, image, content, shifts)
+    return mean_of(found["shift"]), mean_of(chance["shift"])
+
+
+def _found(
+    network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, changes: list[Change]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     own = encode(network, image[None], content[None])
     copies = encode(network, np.stack([c.image for c in changes]), np.stack([c.content for c in changes]))
     flows = plans(network, own, copies)
@@ -152,7 +179,7 @@ def self_match(
             valid = own.foreground[0] & (partner >= 0) & there[partner]
             found[name].append(hits(flows[n], partner, valid))
             chance[name].append(1 / there.sum() if valid.any() else np.nan)
-    return _with_means(found), _with_means(chance)
+    return found, chance
 
 
 def _with_means(values: dict[str, list[float]]) -> dict[str, float]:

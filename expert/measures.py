@@ -14,6 +14,7 @@ from expert.correspondence import (
     cell_centers,
     chance_of,
     encode,
+    follows,
     foreground_cells,
     mean_of,
     measure_plans,
@@ -49,7 +50,8 @@ class ExplanationMeasures:
     prototypes: dict[str, Figure | None]
     """By measure (see `expert.correspondence.Matched`): an image and its prototypes, weighted by their shares."""
     between_subjects: dict[str, Figure | None]
-    """The same between an image and that of another subject at the same height."""
+    """The same between an image and that of another subject at the same height; and "follows": share of cells that find their
+    place in the other's image when that is shifted by a cell, 0 to 1."""
     own_left_out: int
     """Pairs of subject and prototype left out of `prototypes` because the prototype shows the subject itself."""
     exactness: Exactness
@@ -83,6 +85,7 @@ class ExplanationMeasures:
                 (f"mass on background {what}", _percent(measured["background_mass"])),
                 (f"left–right confusion {what}", _percent(measured["side_confusion"])),
             ]
+        out.append(("place found in shifted other subjects", _percent(self.between_subjects["follows"])))
         if self.own_left_out:
             out.append(("prototypes left out: the subject itself", str(self.own_left_out)))
         out += [
@@ -208,7 +211,7 @@ def measure_explanations(
         views=len(planes),
         self_match=group("self"),
         prototypes={name: figure(f"prototype {name}") for name in matched},
-        between_subjects={name: figure(f"between {name}") for name in matched},
+        between_subjects={name: figure(f"between {name}") for name in ("follows", *matched)},
         own_left_out=left_out,
         exactness=Exactness(**{f.name: max(getattr(one, f.name) for one in exact) for f in fields(Exactness)}),
         effective_prototypes=figure("effective"),
@@ -276,6 +279,9 @@ class _Study:
             plan = {"prototype": self._to_prototypes(result, n, row)}
             if other is not None:
                 plan["between"] = self._to_subject(n, row, other)
+                place, blindly = follows(network, images[n], content[n], self.images[other, n], self.content[other, n])
+                found["between follows"].append(place)
+                blind["between follows"].append(blindly)
             for kind, (flow, own, partners, weights) in plan.items():
                 if not weights.any():
                     continue

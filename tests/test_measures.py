@@ -26,7 +26,8 @@ from hand_made import (
 from expert import occlusion
 from expert.backbone import Backbone
 from expert.changes import known_changes, rotated_cells, shifted
-from expert.correspondence import cell_centers, chance_of, measure_plans, self_match
+from expert.control import untrained
+from expert.correspondence import cell_centers, chance_of, follows, measure_plans, self_match
 from expert.errors import InputError
 from expert.inference import compare_images
 from expert.intervals import over_subjects
@@ -69,6 +70,22 @@ def test_what_knows_only_its_place_does_not(recipe):
         assert figures["displacement_mm"].chance > 50
         assert figures["best_share"].value > 0.99
         assert figures["side_confusion"].value < 0.01
+
+
+@both
+def test_places_are_followed_in_others_only_by_what_they_have_in_common(recipe):
+    common = pictures(recipe, 1, 7)[0].astype(float)
+    one, other = (np.clip(common + np.random.default_rng(n).normal(0, 10, common.shape), 0, 255) for n in range(2))
+    content = np.full(recipe.shape, 255)
+    found = {}
+    for backbone in (Pixels, Position, Restless):
+        found[backbone], chance = follows(
+            network(recipe, backbone(grid_of(recipe)), *prototypes(recipe)), one, content, other, content
+        )
+    assert found[Pixels] == 1
+    assert found[Position] == 0
+    assert found[Restless] < 0.2
+    assert 0.01 < chance < 0.06
 
 
 @both
@@ -291,6 +308,19 @@ def test_the_published_backbone_sees_435_pixels():
 
 
 # --- all together -------------------------------------------------------------------------------------------------------
+def test_the_control_is_of_the_same_kind_and_untrained():
+    images = pictures(FLAT, 8, 1)
+    architecture = Architecture(widths=(4,), pool=2, channels=8, prototypes=5, radius=6.0)
+    net = PrototypeRegressor(architecture, (6, 5))
+    (one, sources), (again, _) = (untrained(net, FLAT, cohort(FLAT, images), 3) for _ in range(2))
+    assert torch.equal(one.prototypes, again.prototypes)
+    assert not torch.equal(one.prototypes, untrained(net, FLAT, cohort(FLAT, images), 4)[0].prototypes)
+    assert len({*sources}) == 5
+    out = measure_explanations(one, FLAT, cohort(FLAT, images), subjects=3, source_subjects=sources)
+    assert out.own_left_out > 0
+    assert not np.isnan(compare_images(one, images[:1], np.full_like(images[:1], 255)).prediction)
+
+
 def test_intervals_are_over_subjects():
     figure = over_subjects([1.0, 3.0, np.nan], [0.5, 0.7, 9.0])
     assert (figure.value, figure.subjects, figure.chance) == (2.0, 2, 0.6)
