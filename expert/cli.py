@@ -188,6 +188,8 @@ def evaluate(
     label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
     arrays: Annotated[Path | None, typer.Option(help="Folder to keep prepared images in, for the next time.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
+    explanations: Annotated[bool, typer.Option("--explanations", help="Measure the explanations, too (minutes).")] = False,
+    subjects: Annotated[int, typer.Option(min=1, help="How many subjects --explanations measures.")] = 24,
 ) -> None:
     """Measure a model on labelled images; exit code 2 where it has collapsed."""
     from rich.console import Console
@@ -198,13 +200,20 @@ def evaluate(
 
     loaded = load_model(model)
     with _progress() as tell:
-        result = measure(loaded, data, label_column=label_column, arrays=arrays, jobs=jobs, progress=tell)
-    table = Table(title=f"{result.model} on {data.name}", caption=RESEARCH_USE)
-    table.add_column("figure")
-    table.add_column("value")
-    for name, value in result.lines():
-        table.add_row(name, value)
-    Console().print(table)
+        result = measure(
+            loaded, data, label_column=label_column, arrays=arrays, jobs=jobs,
+            explanations=subjects if explanations else None, progress=tell,
+        )  # fmt: skip
+    shown = {f"{result.model} on {data.name}": result.lines()}
+    if result.explanations is not None:
+        shown["its explanations"] = result.explanations.lines()
+    for title, lines in shown.items():
+        table = Table(title=title, caption=RESEARCH_USE)
+        table.add_column("figure")
+        table.add_column("value")
+        for name, value in lines:
+            table.add_row(name, value)
+        Console().print(table)
     try:
         result.save(out)
     except OSError as error:
