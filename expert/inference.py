@@ -178,7 +178,7 @@ def compare_images(
         flow=stacked[5],
         cost=stacked[6],
         marginal_error=stacked[7],
-        scale=float(network.scale),
+        scale=float(network.scale.detach()),
         radius=radius,
     )
 
