@@ -41,9 +41,11 @@ _HOME = {
     "write_volume": "volume",
 }
 _MODULES = (
-    "backbone", "board", "bundle", "checkpoint", "cohort", "conversion", "datasets", "errors", "evaluation", "explanation",
-    "figures", "inference", "layout", "losses", "matches", "model", "ownspace", "pdf", "phantom", "preparation", "projection",
-    "recipe", "registration", "report", "schema", "speaking", "tables", "template", "training", "transport", "volume",
+    "ablation", "backbone", "benchmark", "board", "bundle", "changes", "checkpoint", "cohort", "control", "conversion",
+    "correspondence", "datasets", "errors", "evaluation", "explanation", "figures", "inference", "intervals", "layout",
+    "losses", "matches", "measures", "model", "occlusion", "ownspace", "pdf", "phantom", "preparation", "projection", "recipe",
+    "registration", "report", "results", "schema", "speaking", "tables", "template", "training", "transport", "trust",
+    "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",

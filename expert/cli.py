@@ -188,6 +188,8 @@ def evaluate(
     label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
     arrays: Annotated[Path | None, typer.Option(help="Folder to keep prepared images in, for the next time.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
+    explanations: Annotated[bool, typer.Option("--explanations", help="Measure the explanations, too (minutes).")] = False,
+    subjects: Annotated[int, typer.Option(min=1, help="How many subjects --explanations measures.")] = 24,
 ) -> None:
     """Measure a model on labelled images; exit code 2 where it has collapsed."""
     from rich.console import Console
@@ -198,13 +200,20 @@ def evaluate(
 
     loaded = load_model(model)
     with _progress() as tell:
-        result = measure(loaded, data, label_column=label_column, arrays=arrays, jobs=jobs, progress=tell)
-    table = Table(title=f"{result.model} on {data.name}", caption=RESEARCH_USE)
-    table.add_column("figure")
-    table.add_column("value")
-    for name, value in result.lines():
-        table.add_row(name, value)
-    Console().print(table)
+        result = measure(
+            loaded, data, label_column=label_column, arrays=arrays, jobs=jobs,
+            explanations=subjects if explanations else None, progress=tell,
+        )  # fmt: skip
+    shown = {f"{result.model} on {data.name}": result.lines()}
+    if result.explanations is not None:
+        shown["its explanations"] = result.explanations.lines()
+    for title, lines in shown.items():
+        table = Table(title=title, caption=RESEARCH_USE)
+        table.add_column("figure")
+        table.add_column("value")
+        for name, value in lines:
+            table.add_row(name, value)
+        Console().print(table)
     try:
         result.save(out)
     except OSError as error:
@@ -212,6 +221,32 @@ def evaluate(
     if result.failed:
         typer.echo(f"Error: this model must not be used: {result.failed}.", err=True)
         raise typer.Exit(2)
+
+
+@app.command()
+@_one_sentence
+def benchmark(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="YAML, see recipes/.")],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs and results.md.")] = Path("benchmark"),
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Only this variant, beside the recipe itself and the plain head; may be repeated.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds, by subject.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
+    budget: Annotated[float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")] = 1.0,
+    subjects: Annotated[int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")] = 8,
+) -> None:
+    """Compare recipes, their variants and a plain head on the same folds; a run that was killed goes on."""
+    from expert.benchmark import run_benchmark
+    from expert.recipe import read_recipe
+
+    settings = [read_recipe(recipe) for recipe in recipes]
+    with _progress() as tell:
+        target = run_benchmark(
+            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, progress=tell
+        )
+    typer.echo(f"{target}. {RESEARCH_USE}")
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,9 @@ from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:
     from expert.bundle import Model
+    from expert.cohort_arrays import CohortArrays
+    from expert.datasets import Entry
+    from expert.measures import ExplanationMeasures
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ class Evaluation:
     failed: str
     unit: str
     statement: str = RESEARCH_USE
+    explanations: ExplanationMeasures | None = None
+    """What the explanations are worth; None where it was not asked for."""
     rows: list[dict[str, object]] = field(default_factory=list)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -153,6 +158,7 @@ def evaluate(
     label_column: str | None = None,
     arrays: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
+    explanations: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Evaluation:
     """Predict every image of a labelled table and hold the predictions against the labels.
@@ -164,6 +170,7 @@ def evaluate(
     label_column : the label's column; found by name if None
     arrays : folder for the prepared images, to be used again by the next call; a temporary one if None
     jobs : processes for the preparation
+    explanations : measure the explanations of so many subjects, too (`expert.measures`); None: of none
     progress : called with a stage and a fraction
 
     Raises
@@ -206,6 +213,7 @@ def evaluate(
         effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
         source_label_gap=_source_label_gap(model),
         unlike_training=0.0 if calibration is None else float((nearest > calibration.nearest_distance_limit).mean()),
+        explanations=None if explanations is None else _explanations(model, cohort, explanations, progress),
         failed=info.collapsed
         or collapse(prediction, cohort.labels, figures.mean_predictor_mae, distinct, len(info.prototypes)),
         unit=info.label.unit,
@@ -223,8 +231,38 @@ def _source_label_gap(model: Model) -> float | None:
 
 def distinct_prototypes(model: Model) -> int:
     """Number of different subjects (or, without references, different latents) among the prototypes."""
+    return len({*prototype_subjects(model)})
+
+
+def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]:
+    """(P,) what to call the subject each prototype shows; without references, equal latents are one.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    entries : rows of a table: a prototype whose image is one of them is called as it is there
+    """
     references = [p.reference for p in model.info.prototypes]
+    known = {entry.sha256: entry.subject for entry in entries}
     if all(reference is not None for reference in references):
-        return len({reference.subject for reference in references if reference is not None})
+        return [known.get(reference.sha256, reference.subject) for reference in references if reference is not None]
     latents = model.tensors["weights.prototypes"]
-    return len(np.unique(latents.reshape(len(latents), -1), axis=0))
+    same = np.unique(latents.reshape(len(latents), -1), axis=0, return_inverse=True)[1]
+    return [f"prototype {number}" for number in same.ravel()]
+
+
+def _explanations(
+    model: Model, cohort: CohortArrays, subjects: int, progress: Callable[[str, float], None] | None
+) -> ExplanationMeasures:
+    from expert.measures import measure_explanations
+
+    return measure_explanations(
+        model.network,
+        model.info.input,
+        cohort,
+        subjects=subjects,
+        source_subjects=prototype_subjects(model, cohort.entries),
+        source_labels=np.array([p.source_label for p in model.info.prototypes]),
+        unit=model.info.label.unit,
+        progress=progress,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from expert.explanation import (
 from expert.preparation import Prepared, prepare
 from expert.schema import ImageReference, InputRecipe
 from expert.volume import Volume
+
+if TYPE_CHECKING:
+    from expert.model import PrototypeRegressor
 
 Progress = Callable[[str, float], None]
 
@@ -113,13 +117,24 @@ def compare_views(
     progress: Callable[[float], None] | None = None,
     device: str = "cpu",
 ) -> ViewsResult:
-    """Hold prepared views against the model's prototypes.
+    """Hold prepared views against the model's prototypes: `compare_images` with the model's network."""
+    return compare_images(model.network, images, content, progress, device)
+
+
+def compare_images(
+    network: PrototypeRegressor,
+    images: np.ndarray,
+    content: np.ndarray,
+    progress: Callable[[float], None] | None = None,
+    device: str = "cpu",
+) -> ViewsResult:
+    """Hold prepared views against a network's prototypes.
 
     Parameters
     ----------
-    model : from `expert.load_model`
-    images : (V, *shape) uint8
-    content : (V, *shape) uint8
+    network : in evaluation mode, e.g. `Model.network` or that of a fold
+    images : (V, *shape) 0 to 255
+    content : (V, *shape) 0 to 255
     progress : called with 0 to 1 between the views; may raise
     device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double precision
 
@@ -133,8 +148,7 @@ def compare_views(
 
     from expert.model import weighted_prediction
 
-    network = model.network
-    radius = model.info.architecture.radius
+    radius = network.architecture.radius
     where = choose_device(device)
     backbone = network.backbone.to(where)
     collected = []
@@ -164,7 +178,7 @@ def compare_views(
         flow=stacked[5],
         cost=stacked[6],
         marginal_error=stacked[7],
-        scale=float(network.scale),
+        scale=float(network.scale.detach()),
         radius=radius,
     )
 

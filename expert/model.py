@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from expert.backbone import Backbone, cell_mass
 from expert.schema import Architecture
-from expert.transport import image_distance, patch_cost, transport_plan
+from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
 
 
 class WeightedPrediction(NamedTuple):
@@ -115,11 +115,16 @@ class PrototypeRegressor(nn.Module):
         In `training` the plans are iterated about as often as in the published code (25 steps) instead of until they converge.
         """
         dtype = features.dtype
+        source, target = mass.to(dtype), self.prototype_mass.to(dtype)
+        if self.architecture.matching == "average":
+            plan, cost = average_match(features, self.prototypes.to(dtype), source, target)
+            return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         cost = patch_cost(features, self.prototypes.to(dtype))
+        if self.architecture.matching == "position":
+            plan = position_plan(source, len(self.prototypes))
+            return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         bound = {"max_iterations": 15, "gradient_iterations": 10} if training else {}
-        plan = transport_plan(
-            cost, self.architecture.regularization, source=mass.to(dtype), target=self.prototype_mass.to(dtype), **bound
-        )
+        plan = transport_plan(cost, self.architecture.regularization, source=source, target=target, **bound)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
 
     def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:

@@ -32,6 +32,8 @@ from expert.matches import (
 )
 
 if TYPE_CHECKING:
+    import jinja2
+
     from expert.schema import ModelInfo
 
 LISTED = 4
@@ -80,15 +82,26 @@ def write_report(
     return target
 
 
-def _html(report: Report) -> bytes:
+def _templates() -> jinja2.Environment:
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("expert"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+
+
+def _html(report: Report) -> bytes:
     # A file name may hold what UTF-8 cannot (Linux names are bytes).
-    return environment.get_template("report.html").render(r=report).encode("utf-8", "replace")
+    return _templates().get_template("report.html").render(r=report).encode("utf-8", "replace")
+
+
+def write_svg(drawing: Drawing, path: str | os.PathLike[str]) -> Path:
+    """Write a drawing as an SVG file of its own."""
+    target = Path(path)
+    template = _templates().from_string('{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}')
+    target.write_text(template.render(d=drawing), encoding="utf-8")
+    return target
 
 
 def compose(explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None) -> Report:

@@ -35,8 +35,24 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
     shown = explanation.views[view]
     if shown.fallback:
         return np.zeros(len(shown.mass))
-    slope = -shown.distances / (explanation.radius / 3) ** 2 * shown.shares * (explanation.labels - shown.prediction)
-    return np.asarray(slope @ shown.contributions)
+    return pull(shown.distances, shown.shares, shown.contributions, explanation.labels, explanation.radius)
+
+
+def pull(distances: np.ndarray, shares: np.ndarray, contributions: np.ndarray, labels: np.ndarray, radius: float) -> np.ndarray:
+    """The equation of `for_answer`, where a prototype is in radius.
+
+    Parameters
+    ----------
+    distances, shares, labels : (P,) of all prototypes; the shares sum to 1
+    contributions : (P, M) what each patch adds to each distance
+    radius : label units
+
+    Returns
+    -------
+    (M,)  label units
+    """
+    slope = -distances / (radius / 3) ** 2 * shares * (labels - shares @ labels)
+    return np.asarray(slope @ contributions)
 
 
 def for_prototype(explanation: Explanation, view: int, prototype: int) -> np.ndarray:

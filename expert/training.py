@@ -47,6 +47,7 @@ def train(
     plain: bool = False,
     calibration: str | Path | None = None,
     run: str | Path | None = None,
+    prepared: str | Path | None = None,
     resume: bool = True,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -63,6 +64,7 @@ def train(
     plain : beside each fold, train a plain regression head on the same backbone, folds and number of epochs
     calibration : table of images kept out of the training, from which the interval and limits are taken instead of from folds
     run : folder for everything in between; `out` with the suffix .run if None
+    prepared : folder for the prepared images, which several trainings may share; in `run` if None
     resume : go on where an earlier run in that folder stopped; False starts anew
     jobs : processes for the preparation of images
     progress : called with a stage and a fraction
@@ -80,7 +82,7 @@ def train(
     folder = Path(run) if run is not None else target.with_suffix(".run")
     folder.mkdir(parents=True, exist_ok=True)
     entries = read_table(table, label_column=recipe.label_column)
-    cohort = load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
+    cohort = load_cohort(entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress)
     kept = _kept(recipe, entries, calibration, folds, folder, jobs, progress) if calibration is not None else None
     people = len(np.unique(cohort.subjects))
     needed = recipe.architecture.prototypes if recipe.projection.distinct or recipe.start == "subjects" else 2
@@ -136,12 +138,37 @@ def split(cohort: CohortArrays, folds: int, seed: int) -> list[np.ndarray]:
     folds : at least 2
     seed : which of the neighbours in label goes where
     """
-    people = np.unique(cohort.subjects)
-    label = np.array([cohort.labels[cohort.subjects == person].mean() for person in people])
+    return split_subjects(cohort.subjects, cohort.labels, folds, seed)
+
+
+def split_subjects(subjects: np.ndarray, labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """`split` by subjects (N,) and labels (N,) alone."""
+    people = np.unique(subjects)
+    label = np.array([labels[subjects == person].mean() for person in people])
     ordered = people[np.argsort(label, kind="stable")]
     generator = np.random.default_rng(seed)
     fold = np.concatenate([generator.permutation(folds) for _ in range(-(-len(ordered) // folds))])[: len(ordered)]
-    return [np.flatnonzero(np.isin(cohort.subjects, ordered[fold == number])) for number in range(folds)]
+    return [np.flatnonzero(np.isin(subjects, ordered[fold == number])) for number in range(folds)]
+
+
+def fold_rows(recipe: Recipe, table: str | Path, folds: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels (N,) of a table, and the rows that each fold holds out; no image is looked at."""
+    entries = read_table(table, label_column=recipe.label_column)
+    labels = np.array([entry.label for entry in entries], dtype=float)
+    subjects = np.unique([entry.subject for entry in entries], return_inverse=True)[1]
+    return labels, split_subjects(subjects, labels, folds, recipe.schedule.seed)
+
+
+def trained_fold(
+    recipe: Recipe, table: str | Path, run: Path, fold: int, folds: int, *, prepared: str | Path | None = None
+) -> tuple[PrototypeTask, CohortArrays, CohortArrays]:
+    """A fold that `train` has finished, with the subjects it was trained on and those it held out."""
+    entries = read_table(table, label_column=recipe.label_column)
+    cohort = load_cohort(entries, recipe.input, Path(prepared or run / "prepared"))
+    test = split(cohort, folds, recipe.schedule.seed)[fold]
+    training = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), test))
+    task = _fit_prototypes(recipe, training, run / f"fold{fold}", recipe.schedule.seed + fold)
+    return task, task.cohort, cohort.select(test)
 
 
 def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> None:

@@ -160,3 +160,44 @@ def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
     Source: Hesse et al., WACV 2024, image-level distance.
     """
     return scale * (flow * cost).sum(dim=(-2, -1))
+
+
+# --- what the transport is measured against -----------------------------------------------------------------------------
+def position_plan(source: Tensor, prototypes: int) -> TransportPlan:
+    """Every patch matched to the patch at its own place, in each prototype.
+
+    Parameters
+    ----------
+    source : (B, M)  mass of the images' patches, rows sum to 1
+    prototypes : P
+
+    Returns
+    -------
+    TransportPlan  diagonal plans with the images' mass; the prototypes' own mass is not asked for, and no error told of it
+    """
+    flow = torch.diag_embed(source)[:, None].expand(-1, prototypes, -1, -1)
+    none = source.new_zeros((len(source), prototypes))
+    return TransportPlan(flow, none, none.long())
+
+
+def average_match(features: Tensor, prototypes: Tensor, source: Tensor, target: Tensor) -> tuple[TransportPlan, Tensor]:
+    """No matching at all: the distance of the patches' averages, told as a plan and costs that give exactly that distance.
+
+    Parameters
+    ----------
+    features : (B, C, *grid)
+    prototypes : (P, C, *grid)
+    source, target : (B, M) and (P, M)  mass of the patches, rows sum to 1
+
+    Returns
+    -------
+    plan, cost : every patch spread over all others by their mass; (B, P, M, M) costs, signed: the difference of two patches
+        along the line between the averages, so that ``sum(flow * cost) = ||average of the image - average of the prototype||``
+    """
+    f, p = features.flatten(2), prototypes.flatten(2)
+    away = torch.einsum("bcm,bm->bc", f, source)[:, None] - torch.einsum("pcm,pm->pc", p, target)[None]
+    along = away / away.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
+    cost = torch.einsum("bcm,bpc->bpm", f, along)[..., :, None] - torch.einsum("pcm,bpc->bpm", p, along)[..., None, :]
+    flow = source[:, None, :, None] * target[None, :, None, :]
+    none = source.new_zeros(flow.shape[:2])
+    return TransportPlan(flow, none, none.long()), cost

@@ -1,0 +1,117 @@
+"""One change at a time: variants of a recipe that answer what each part of the method is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from expert.errors import RecipeError
+from expert.recipe import Recipe
+from expert.schema import Document
+
+PLAIN = "plain"
+"""Not a variant of the recipe: a regression head on the same backbone, folds and number of epochs."""
+BASE = "as given"
+"""The recipe itself."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change to a recipe."""
+
+    name: str
+    question: str
+    """What the comparison with the recipe itself answers."""
+    changes: dict[str, Any]
+    """"part.field" to value; a string that begins with "×" multiplies the recipe's own number."""
+
+    def of(self, recipe: Recipe) -> Recipe:
+        """The changed recipe.
+
+        Raises
+        ------
+        RecipeError
+            A field does not exist, or the recipe does not hold together with the change.
+        """
+        document = recipe.model_dump()
+        for field, value in self.changes.items():
+            part, name = field.split(".")
+            settings = getattr(recipe, part, None)
+            if not isinstance(settings, Document) or name not in type(settings).model_fields:
+                raise RecipeError(f"The variant '{self.name}' changes '{field}', which no recipe has.")
+            factor = isinstance(value, str) and value.startswith("×")
+            document[part][name] = getattr(settings, name) * float(value[1:]) if factor else value
+        try:
+            return Recipe.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {where}: {first['msg']}.") from error
+
+
+VARIANTS = (
+    Variant(BASE, "", {}),
+    Variant("average", "Does it matter which patch is matched to which?", {"architecture.matching": "average"}),
+    Variant("position", "Does transport find more than the same place?", {"architecture.matching": "position"}),
+    Variant("no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}),
+    Variant("no consistency", "What does the published flip consistency do?", {"losses.consistency": 0.0}),
+    Variant("consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}),
+    Variant("no prediction loss", "What does the direct loss on the answer do?", {"losses.prediction": 0.0}),
+    Variant("uniform marginals", "What does it do that empty cells carry no mass?", {"architecture.marginals": "uniform"}),
+    Variant(
+        "published projection",
+        "What do distinct, label-aware, relabelled prototypes cost?",
+        {"projection.window": None, "projection.distinct": False, "projection.relabel": False},
+    ),
+    Variant(
+        "published, relabelled",
+        "Is it the label or the choice of the image?",
+        {"projection.window": None, "projection.distinct": False, "projection.relabel": True},
+    ),
+    Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
+    Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
+    Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
+    Variant("stride 16", "Are finer patches better?", {"architecture.pool": 1}),
+    Variant("stride 32", "Are coarser patches better?", {"architecture.pool": 2}),
+    Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
+    Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
+    Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
+    Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),
+)
+"""What `expert benchmark` can run; one that does not change a recipe is left out there."""
+
+
+def chosen(names: list[str] | None) -> list[Variant]:
+    """Variants by name, the recipe itself first; all if None.
+
+    Raises
+    ------
+    RecipeError
+        There is no variant of that name; the message lists them.
+    """
+    known = {variant.name: variant for variant in VARIANTS}
+    for name in names or []:
+        if name not in known:
+            raise RecipeError(f"There is no variant '{name}': choose among {', '.join(repr(v) for v in known)}.")
+    return [variant for variant in VARIANTS if names is None or variant.name in names or variant.name == BASE]
+
+
+def shortened(recipe: Recipe, budget: float) -> Recipe:
+    """The recipe with so many times its epochs, the epochs of its projections moved with them."""
+    if budget == 1:
+        return recipe
+
+    def scaled(epochs: int) -> int:
+        return max(1, round(epochs * budget))
+
+    projection = recipe.projection.model_copy(update={
+        "epochs": tuple(sorted({round(epoch * budget) for epoch in recipe.projection.epochs})),
+        "every": scaled(recipe.projection.every),
+    })  # fmt: skip
+    return recipe.model_copy(update={
+        "warmup": recipe.warmup.model_copy(update={"epochs": scaled(recipe.warmup.epochs) if recipe.warmup.epochs else 0}),
+        "schedule": recipe.schedule.model_copy(update={"epochs": scaled(recipe.schedule.epochs)}),
+        "projection": projection,
+    })  # fmt: skip

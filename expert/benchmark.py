@@ -1,0 +1,207 @@
+"""The experiment runner: the same folds, seeds and budget for a recipe, its variants, and a plain regression head.
+
+Every fold of every variant is a job that leaves its result in a folder of its own: a run that was killed goes on where it
+stopped, and jobs run side by side where there are cores or graphics cards for them. What `expert.results` writes is made of
+those folders alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expert.ablation import BASE, chosen, shortened
+from expert.errors import InputError
+from expert.recipe import Recipe
+
+if TYPE_CHECKING:
+    from expert.measures import ExplanationMeasures
+
+SUBJECTS = 8
+"""Held-out subjects of each fold whose explanations are measured."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fold of one variant."""
+
+    recipe: Recipe
+    variant: str
+    table: Path
+    folder: Path
+    """Of the variant: `fold0`, `fold1` … lie in it."""
+    shared: Path
+    """Prepared images and warm-ups that variants have in common."""
+    fold: int
+    folds: int
+    plain: bool
+    subjects: int
+    threads: int
+    device: int | None
+    """Index of the graphics card; None for the processor."""
+
+
+def run_benchmark(
+    recipes: Sequence[Recipe],
+    table: str | Path,
+    out: str | Path,
+    *,
+    variants: list[str] | None = None,
+    folds: int = 5,
+    jobs: int = 1,
+    budget: float = 1.0,
+    subjects: int = SUBJECTS,
+    progress: Callable[[str, float], None] | None = None,
+) -> Path:
+    """Cross-validate recipes and their variants, measure their explanations, and write the results.
+
+    Parameters
+    ----------
+    recipes : from `expert.recipe.read_recipe`, with different names
+    table : CSV with `file` and the label; split by subject, the same way for all variants of a recipe
+    out : folder for everything; `results.md`, `results.json` and the plots lie at its top
+    variants : names from `expert.ablation.VARIANTS`; all if None. The recipe itself and the plain head always run
+    folds : at least 2
+    jobs : folds that run side by side; with graphics cards, they are dealt out to them
+    budget : times the recipes' epochs: 0.2 is a quick look, and is told in the results
+    subjects : held-out subjects of each fold whose explanations are measured; 0 for none
+    progress : called with the stage and a fraction
+
+    Returns
+    -------
+    Path of `results.md`
+
+    Raises
+    ------
+    RecipeError, InputError
+        Recipes, variants or table cannot be used.
+    """
+    from expert.results import write_results
+
+    if len({recipe.name for recipe in recipes}) < len(recipes):
+        raise InputError("Two recipes have the same name: their results would lie in one folder. Rename one of them.")
+    if folds < 2:
+        raise InputError(f"At least 2 folds are needed, not {folds}.")
+    folder, source = Path(out), Path(table)
+    planned = [job for recipe in recipes for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)]
+    todo = [job for job in planned if not _finished(job)]
+    # The first job alone: it prepares the images and the warm-up that the others take.
+    for number, job in enumerate(todo[:1]):
+        _run(job)
+        if progress is not None:
+            progress("folds", (number + 1) / len(todo))
+    rest = todo[1:]
+    if jobs == 1:
+        for number, job in enumerate(rest, 2):
+            _run(job)
+            if progress is not None:
+                progress("folds", number / len(todo))
+    elif rest:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            running = [pool.submit(_run, job) for job in rest]
+            for number, future in enumerate(as_completed(running), 2):
+                future.result()
+                if progress is not None:
+                    progress("folds", number / len(todo))
+    return write_results(folder, [[job for job in planned if job.recipe.name == recipe.name] for recipe in recipes])
+
+
+def _jobs(
+    recipe: Recipe, table: Path, folder: Path, variants: list[str] | None, folds: int, budget: float, subjects: int, jobs: int
+) -> list[Job]:
+    """All folds of all variants that change the recipe."""
+    import torch
+
+    cards = torch.cuda.device_count()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    base = shortened(recipe, budget)
+    out, seen = [], []
+    for variant in chosen(variants):
+        changed = variant.of(base)
+        if changed in seen:
+            continue
+        seen.append(changed)
+        place = folder / recipe.name / variant.name.replace(", ", "-").replace(" ", "-")
+        for fold in range(folds):
+            out.append(
+                Job(
+                    recipe=changed, variant=variant.name, table=table, folder=place, shared=folder / "shared",
+                    fold=fold, folds=folds, plain=variant.name == BASE, subjects=subjects, threads=threads,
+                    device=fold % cards if cards else None,
+                )
+            )  # fmt: skip
+    # Fold by fold: what is stopped early compares all variants, on fewer subjects.
+    return sorted(out, key=lambda job: job.fold)
+
+
+def _finished(job: Job) -> bool:
+    done = job.folder / f"fold{job.fold}"
+    wanted = ["result.json", *(["plain.json"] if job.plain else []), *(["measures.json"] if job.subjects else [])]
+    return all((done / name).exists() for name in wanted)
+
+
+def _run(job: Job) -> None:
+    """Train and measure; in a process of its own where several run."""
+    import torch
+
+    from expert.training import train
+
+    torch.set_num_threads(job.threads)
+    if job.device is not None:
+        torch.cuda.set_device(job.device)
+    warm = job.shared / f"warmup-{_warmup_key(job)}.safetensors"
+    place = job.folder / f"fold{job.fold}"
+    place.mkdir(parents=True, exist_ok=True)
+    own = place / "warmup.safetensors"
+    if warm.exists() and not own.exists():
+        shutil.copy(warm, own)
+    train(
+        job.recipe, job.table, job.folder / "none.safetensors", folds=job.folds, only_fold=job.fold, plain=job.plain,
+        run=job.folder, prepared=job.shared / "prepared",
+    )  # fmt: skip
+    if own.exists() and not warm.exists():
+        shutil.copy(own, warm)
+    if job.subjects and not (place / "measures.json").exists():
+        (place / "measures.json").write_text(json.dumps(asdict(_measured(job))))
+
+
+def _warmup_key(job: Job) -> str:
+    """Variants that do not differ in what the warm-up depends on share it."""
+    r = job.recipe
+    parts = {
+        "input": r.input.model_dump(mode="json"), "widths": r.architecture.widths, "pool": r.architecture.pool,
+        "dimensions": r.architecture.dimensions, "channels": r.architecture.channels,
+        "augmentation": r.augmentation.model_dump(),
+        "warmup": r.warmup.model_dump(), "seed": r.schedule.seed, "batch": r.schedule.batch, "views": r.schedule.views,
+        "mixed": r.schedule.mixed_precision, "validation": r.schedule.validation, "folds": job.folds, "fold": job.fold,
+        "table": hashlib.sha256(job.table.read_bytes()).hexdigest(), "column": r.label_column,
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _measured(job: Job) -> ExplanationMeasures:
+    """The fold's explanations of subjects it was not trained on."""
+    from expert.measures import measure_explanations
+    from expert.training import trained_fold
+
+    task, training, held_out = trained_fold(
+        job.recipe, job.table, job.folder, job.fold, job.folds, prepared=job.shared / "prepared"
+    )
+    shown = task.sources[:, 0].numpy()
+    return measure_explanations(
+        task.network,
+        job.recipe.input,
+        held_out,
+        subjects=job.subjects,
+        source_subjects=[training.entries[row].subject for row in shown],
+        source_labels=training.labels[shown],
+        unit=job.recipe.label_unit,
+    )

@@ -1,0 +1,150 @@
+"""The experiment runner: every variant on the same folds, resumed where it stopped, and told as it was measured."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from expert.ablation import BASE, VARIANTS, Variant, chosen, shortened
+from expert.benchmark import run_benchmark
+from expert.errors import InputError, RecipeError
+from expert.recipe import read_recipe
+from expert.schema import RESEARCH_USE
+from expert.training import fold_rows
+from expert.transport import average_match, image_distance, patch_cost, position_plan
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe):
+    return read_recipe(tiny_recipe)
+
+
+@pytest.fixture(scope="module")
+def benched(recipe, squares, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    variants = ["average", "position", "published projection"]
+    return run_benchmark([recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3), variants
+
+
+# --- variants -----------------------------------------------------------------------------------------------------------
+def test_every_variant_changes_what_it_says_or_nothing(recipe):
+    for variant in VARIANTS:
+        changed = variant.of(recipe).model_dump()
+        for field, value in variant.changes.items():
+            part, name = field.split(".")
+            now = getattr(getattr(variant.of(recipe), part), name)
+            before = getattr(getattr(recipe, part), name)
+            assert now == (pytest.approx(before * float(value[1:])) if isinstance(value, str) and value[0] == "×" else value)
+            changed[part][name] = before
+        assert type(recipe).model_validate(changed) == recipe
+    with pytest.raises(RecipeError, match="which no recipe has"):
+        Variant("odd", "", {"architecture.colour": 1}).of(recipe)
+    with pytest.raises(RecipeError, match="stride"):
+        Variant("odd", "", {"architecture.pool": 3}).of(recipe)
+    with pytest.raises(RecipeError, match="There is no variant 'none'"):
+        chosen(["none"])
+    assert [variant.name for variant in chosen(["position"])] == [BASE, "position"]
+
+
+def test_a_smaller_budget_moves_the_projections_with_the_epochs(recipe):
+    short = shortened(recipe, 0.5)
+    assert (short.warmup.epochs, short.schedule.epochs, short.projection.every) == (2, 2, 1)
+    assert shortened(recipe, 1.0) is recipe
+
+
+# --- what transport is measured against ---------------------------------------------------------------------------------
+def test_the_distance_of_averages_splits_over_the_patches():
+    generator = torch.Generator().manual_seed(1)
+    features, prototypes = torch.rand(3, 8, 4, 3, generator=generator), torch.rand(5, 8, 4, 3, generator=generator)
+    source = torch.rand(3, 12, generator=generator).softmax(-1)
+    target = torch.rand(5, 12, generator=generator).softmax(-1)
+    plan, cost = average_match(features, prototypes, source, target)
+    distance = image_distance(plan.flow, cost, 1.0)
+    means = [(grid.flatten(2) * mass[:, None]).sum(-1) for grid, mass in ((features, source), (prototypes, target))]
+    torch.testing.assert_close(distance, torch.cdist(*means))
+    torch.testing.assert_close(plan.flow.sum(-1), source[:, None].expand(-1, 5, -1))
+
+
+def test_the_distance_by_position_looks_at_the_same_place_only():
+    generator = torch.Generator().manual_seed(1)
+    features, prototypes = torch.rand(3, 8, 4, 3, generator=generator), torch.rand(5, 8, 4, 3, generator=generator)
+    source = torch.rand(3, 12, generator=generator).softmax(-1)
+    distance = image_distance(position_plan(source, 5).flow, patch_cost(features, prototypes), 1.0)
+    same = (features[:, None] - prototypes[None]).norm(dim=2).flatten(2)
+    torch.testing.assert_close(distance, (same * source[:, None]).sum(-1))
+
+
+# --- the runner ---------------------------------------------------------------------------------------------------------
+def test_all_variants_answer_for_the_same_held_out_subjects(benched, recipe, squares):
+    target, variants = benched
+    document = json.loads((target.parent / "results.json").read_text())["recipes"]["tiny"]
+    assert [entry["variant"] for entry in document["variants"]] == [BASE, "plain", *variants]
+    labels = np.array(document["labels"])
+    _, parts = fold_rows(recipe, squares, 2)
+    for entry in document["variants"]:
+        prediction = np.array(entry["prediction"])
+        assert np.isfinite(prediction).all()
+        assert entry["figures"]["mae"] == pytest.approx(np.abs(prediction - labels).mean())
+        if entry["variant"] != "plain":
+            place = target.parent / "tiny" / entry["variant"].replace(" ", "-")
+            for number, rows in enumerate(parts):
+                assert (
+                    json.loads((place / f"fold{number}" / "result.json").read_text())["prediction"] == prediction[rows].tolist()
+                )
+    base, plain = (np.array(entry["prediction"]) for entry in document["variants"][:2])
+    difference = np.abs(plain - labels) - np.abs(base - labels)
+    assert document["variants"][1]["minus_base"]["value"] == pytest.approx(difference.mean())
+
+
+def test_the_results_tell_errors_matches_and_trust(benched):
+    target, variants = benched
+    text = target.read_text()
+    assert RESEARCH_USE in text
+    for words in (
+        "MAE (95 %)",
+        "self-match",
+        "on background",
+        "deletion gain",
+        "24 images of drawn squares, 2 folds",
+        *variants,
+    ):
+        assert words in text
+    for plot in ("predicted-against-true", "error-by-label", "learning-curves"):
+        root = ElementTree.fromstring((target.parent / f"tiny-{plot}.svg").read_text())
+        assert len(root) > 20
+        assert f"tiny-{plot}.svg" in text
+
+
+def test_a_finished_run_is_told_again_and_trains_nothing(benched, recipe, squares, monkeypatch):
+    import expert.training
+
+    target, variants = benched
+    before = target.read_text()
+    monkeypatch.setattr(expert.training, "_fit", lambda *arguments: pytest.fail("trained again"))
+    target.unlink()
+    again = run_benchmark([recipe], squares, target.parent, variants=variants, folds=2, budget=0.5, subjects=3)
+    assert again.read_text() == before
+
+
+def test_variants_share_a_warm_up_where_it_is_the_same(benched):
+    folder = benched[0].parent
+    assert len(list((folder / "shared").glob("warmup-*.safetensors"))) == 2  # one for each fold
+    assert len(list((folder / "shared" / "prepared").glob("*.npz"))) == 24
+
+
+def test_what_cannot_be_run_is_one_sentence(recipe, squares, tmp_path):
+    with pytest.raises(InputError, match="same name"):
+        run_benchmark([recipe, recipe], squares, tmp_path)
+    with pytest.raises(InputError, match="2 folds"):
+        run_benchmark([recipe], squares, tmp_path, folds=1)
+    from expert.cli import app
+
+    (tmp_path / "r.yaml").write_text("name: [")
+    said = CliRunner().invoke(app, ["benchmark", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")])
+    assert said.exit_code == 1
+    assert "not valid YAML" in said.output
