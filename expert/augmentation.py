@@ -12,6 +12,11 @@ from expert.recipe import Augmentation
 
 
 def augment(images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Rotate, scale, shift, mirror and re-grade a batch; see `moved`, which says where everything went."""
+    return moved(images, content, settings, flip)[:2]
+
+
+def moved(images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
     """Rotate, scale, shift, mirror and re-grade a batch.
 
     Parameters
@@ -23,7 +28,8 @@ def augment(images: Tensor, content: Tensor, settings: Augmentation, flip: float
 
     Returns
     -------
-    images, content of the same shapes
+    images, content : of the same shapes
+    theta : (B, axes, axes + 1)  what `torch.nn.functional.affine_grid` was given: from new places to old ones
     """
     batch, axes = images.shape[0], images.dim() - 2
 
@@ -62,4 +68,25 @@ def augment(images: Tensor, content: Tensor, settings: Augmentation, flip: float
         images = images * torch.exp(settings.bias * field)
     if settings.noise:
         images = images + settings.noise * torch.rand(one, device=images.device) * torch.randn_like(images) * content[:, None]
-    return images.clamp(0, 1), content
+    return images.clamp(0, 1), content, theta
+
+
+def new_places(theta: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Where the cells of a feature grid went.
+
+    Parameters
+    ----------
+    theta : (B, axes, axes + 1)  of `moved`
+    grid : cells per axis
+
+    Returns
+    -------
+    (B, M, axes)  in cells of the new grid, the first cell's centre being 0
+    """
+    sizes = torch.tensor(grid, dtype=theta.dtype, device=theta.device)
+    axes = [torch.arange(n, dtype=theta.dtype, device=theta.device) for n in grid]
+    cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
+    # torch counts the last axis first, from -1 to 1.
+    old = (2 * (cells + 0.5) / sizes - 1).flip(-1)
+    new: Tensor = torch.linalg.solve(theta[:, :, :-1], (old[None] - theta[:, None, :, -1]).transpose(1, 2)).transpose(1, 2)
+    return (new.flip(-1) + 1) / 2 * sizes - 0.5

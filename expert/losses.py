@@ -71,11 +71,42 @@ def alignment_loss(features: Tensor, other: Tensor, mass: Tensor, temperature: f
     -------
     ()  mean over cells by mass, then images; nats
     """
-    grid = features.shape[2:]
-    cells = torch.stack(
-        torch.meshgrid(*[torch.arange(n, dtype=features.dtype, device=features.device) for n in grid], indexing="ij"), -1
-    ).reshape(-1, len(grid))
-    target = torch.softmax(-0.5 * (torch.cdist(cells, cells) / width) ** 2, dim=-1)
+    cells = _cells(features)
+    return _found(features, other, cells.expand(len(features), -1, -1), mass, temperature, width)
+
+
+def equivariance_loss(
+    features: Tensor, moved: Tensor, places: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
+) -> Tensor:
+    """Cells of an image shall find themselves where they went in its own turned, shifted, mirrored, re-graded copy.
+
+    Not part of the published method, whose consistency loss knows the mirror image alone. The same cross-entropy as
+    `alignment_loss`, with the cell's new place in the place of its own.
+
+    Parameters
+    ----------
+    features, moved : (B, C, *grid)  of the images and of their copies
+    places : (B, M, axes)  where each cell went, see `expert.augmentation.new_places`
+    mass : (B, M)  mass of the cells of `features`; cells that left the picture do not count
+
+    Returns
+    -------
+    ()  mean over cells by mass, then images; nats
+    """
+    last = torch.tensor(features.shape[2:], dtype=places.dtype, device=places.device) - 1
+    inside = ((places >= -0.5) & (places <= last + 0.5)).all(-1)
+    return _found(features, moved, places, (mass * inside).clamp_min(1e-9), temperature, width)
+
+
+def _cells(features: Tensor) -> Tensor:
+    """(M, axes) indices of the cells of (B, C, *grid)."""
+    axes = [torch.arange(n, dtype=features.dtype, device=features.device) for n in features.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+
+
+def _found(features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float) -> Tensor:
+    """Cross-entropy between the match of each cell in the other grid and a Gaussian around a place (B, M, axes) in it."""
+    target = torch.softmax(-0.5 * (torch.cdist(places, _cells(other)[None]) / width) ** 2, dim=-1)
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
     squared = f.square().sum(-1)[:, :, None] + g.square().sum(-1)[:, None] - 2 * f @ g.transpose(1, 2)
     logits = -squared.clamp_min(1e-12).sqrt() / temperature

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from expert.errors import RecipeError
-from expert.schema import Architecture, Document, InputRecipe
+from expert.schema import Architecture, Document, Extended, InputRecipe
 
 
 class Warmup(Document):
@@ -21,8 +21,10 @@ class Warmup(Document):
     flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirrored image")
 
 
-class Losses(Document):
+class Losses(Extended):
     """Weights and settings of the losses (see `expert.losses`); a weight of 0 leaves a loss out."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("equivariance", "copies", "mirrored")
 
     metric: float = Field(1.0, ge=0)
     sigma: float = Field(1.0, gt=0, description="label units")
@@ -31,7 +33,10 @@ class Losses(Document):
     margin: float = Field(0.1, ge=0)
     prediction: float = Field(0.0, ge=0, description="not in the published method")
     alignment: float = Field(0.0, ge=0, description="not in the published method; registered images only")
-    temperature: float = Field(0.1, gt=0, description="of the alignment, feature distance")
+    temperature: float = Field(0.1, gt=0, description="of alignment and equivariance, feature distance")
+    equivariance: float = Field(0.0, ge=0, description="not in the published method: cells find themselves in a moved copy")
+    copies: int = Field(10, ge=2, description="images of a batch that are copied and moved for it")
+    mirrored: float = Field(0.5, ge=0, le=1, description="share of the copies that are mirrored")
 
 
 class Projection(Document):

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from expert.augmentation import augment
+from expert.augmentation import augment, moved, new_places
 from expert.backbone import Backbone
 from expert.cohort_arrays import CohortArrays
-from expert.losses import alignment_loss, consistency_loss, metric_loss, prediction_loss
+from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
-from expert.recipe import Recipe
+from expert.recipe import Augmentation, Recipe
+
+MOVES = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.1, gamma=0.3, bias=0.2, noise=0.03)
+"""How the copies of the equivariance loss are made."""
 
 
 class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -221,6 +224,12 @@ class PrototypeTask(lightning.LightningModule):
         if losses.consistency:
             parts["consistency"] = losses.consistency * consistency_loss(
                 features, network.backbone(images.flip(-1)), losses.margin
+            )
+        if losses.equivariance:
+            few = slice(losses.copies)
+            copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
+            parts["equivariance"] = losses.equivariance * equivariance_loss(
+                features[few], network.backbone(copies), new_places(theta, network.grid), mass[few], losses.temperature
             )
         if losses.alignment:
             parts["alignment"] = losses.alignment * alignment_loss(features, features.roll(1, 0), mass, losses.temperature)

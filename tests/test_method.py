@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from expert.augmentation import moved, new_places
 from expert.evaluation import collapse, effective_prototypes, errors
-from expert.losses import alignment_loss, consistency_loss, metric_loss, prediction_loss
+from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
+from expert.recipe import Augmentation
 from expert.schema import Architecture
 from expert.transport import image_distance, patch_cost, transport_plan
 
@@ -124,3 +126,35 @@ def test_figures():
     assert collapse(truth, truth, 15.0, 40, 40) == ""
     assert "mean" in collapse(np.full(61, 50.0), truth, 15.1, 40, 40)
     assert collapse(truth, truth, 15.0, 3, 40) != ""
+
+
+@pytest.mark.parametrize("grid", [(6, 5), (3, 4, 5)])
+def test_cells_are_found_where_they_went(grid):
+    torch.manual_seed(2)
+    shape = tuple(8 * n for n in grid)
+    # A picture that tells, in each of its pixels, where that is: what is read at a cell's new place must be its old one.
+    where = torch.stack(torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in shape], indexing="ij"))
+    settings = Augmentation(rotation_deg=20.0, scale=0.2, shift=0.2)
+    for axis, plane in enumerate(where):
+        images = plane.expand(7, 1, *shape)
+        new, _, theta = moved(images, torch.ones(7, *shape), settings, flip=0.5)
+        places = new_places(theta, grid)
+        pixels = ((places + 0.5) * 8 - 0.5).round().long()
+        cells = torch.stack(torch.meshgrid(*[torch.arange(n) for n in grid], indexing="ij"), -1).reshape(-1, len(grid))
+        inside = ((pixels > 1) & (pixels < torch.tensor(shape) - 2)).all(-1)
+        assert inside.any()
+        for image, patch in inside.nonzero().tolist():
+            read = new[(image, 0, *pixels[image, patch].tolist())].item()
+            assert read == pytest.approx((cells[patch, axis].item() + 0.5) / grid[axis], abs=0.03)
+
+
+def test_equivariance_rewards_features_that_go_with_the_content():
+    torch.manual_seed(0)
+    features = torch.rand(2, 32, 4, 4)
+    theta = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]], [[-1.0, 0, 0], [0, 1, 0]]])  # one cell to the left; mirrored
+    places = new_places(theta, (4, 4))
+    mass = torch.full((2, 16), 1 / 16)
+    gone = torch.stack([features[0].roll(-1, -1), features[1].flip(-1)])
+    stayed = features
+    good, bad = (equivariance_loss(features, other, places, mass, 0.5).item() for other in (gone, stayed))
+    assert good < 0.6 * bad
