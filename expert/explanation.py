@@ -176,6 +176,7 @@ class Explanation(_Frozen):
     grid: tuple[int, ...] = Field(description="cells per axis of the feature grid; M is their product, C order")
     registration: RegistrationSummary | None
     warnings: tuple[Notice, ...]
+    prior: float = Field(0.0, description="cost per cell of distance that helped the matching; no part of the distances")
     input_sha256: str = Field("", description="`Volume.fingerprint`: whoever has the image recognises it; nobody else can")
     model_name: str
     model_version: str

@@ -281,6 +281,7 @@ def explain(
             acceptable=registration.acceptable,
         ),
         warnings=_warnings(model, volume, prepared, result, prototypes),
+        prior=info.architecture.prior,
         input_sha256=volume.fingerprint(),
         model_name=info.name,
         model_version=info.version,

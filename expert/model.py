@@ -124,8 +124,21 @@ class PrototypeRegressor(nn.Module):
             plan = position_plan(source, len(self.prototypes))
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         bound = {"max_iterations": 15, "gradient_iterations": 10} if training else {}
-        plan = transport_plan(cost, self.architecture.regularization, source=source, target=target, **bound)
+        guided = self.with_prior(cost)
+        plan = transport_plan(guided, self.architecture.regularization, source=source, target=target, **bound)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+
+    def with_prior(self, cost: Tensor) -> Tensor:
+        """(…, M, M) what patches are matched by: their cost and, where the architecture has one, the spatial prior.
+
+        A plan that a prior helped to find says less: it is told wherever such a plan is shown. Distances are sums of the costs
+        alone, so that they still split exactly over what the patches look like.
+        """
+        if not self.architecture.prior:
+            return cost
+        axes = [torch.arange(n, dtype=cost.dtype, device=cost.device) for n in self.grid]
+        cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(self.grid))
+        return cost + self.architecture.prior * torch.cdist(cells, cells)
 
     def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:
         """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1]."""

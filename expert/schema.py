@@ -90,7 +90,7 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching")
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior")
 
     dimensions: Literal[2, 3] = 2
     widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each residual stage, two blocks each")
@@ -101,6 +101,9 @@ class Architecture(Extended):
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     matching: Literal["transport", "position", "average"] = Field(
         "transport", description="patches by optimal transport (published), each with its own place, or their averages"
+    )
+    prior: float = Field(
+        0.0, ge=0, description="added per cell of distance to the cost by which patches are matched, not to the distances"
     )
     marginals: Literal["uniform", "content"] = Field(
         "uniform", description="mass of each cell: equal (published), or its share of the brain's area"

@@ -339,7 +339,10 @@ class AnswerPanel(QWidget):
         table.sortItems(0)
         table.clearSelection()
         blocked.unblock()
-        self.matching.setText(f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.")
+        guided = " Patches are matched by their place as well (spatial prior)." if e.prior else ""
+        self.matching.setText(
+            f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.{guided}"
+        )
         self.show_focus(scene.focus)
 
     def _row_chosen(self) -> None:

@@ -158,3 +158,22 @@ def test_equivariance_rewards_features_that_go_with_the_content():
     stayed = features
     good, bad = (equivariance_loss(features, other, places, mass, 0.5).item() for other in (gone, stayed))
     assert good < 0.6 * bad
+
+
+def test_a_spatial_prior_guides_the_plan_and_is_no_part_of_the_distance():
+    torch.manual_seed(1)
+    plain = Architecture(widths=(8, 16), channels=16, prototypes=3, radius=5.0)
+    guided = plain.model_copy(update={"prior": 1.0})
+    network = PrototypeRegressor(plain, (4, 4)).eval()
+    features, mass = torch.rand(2, 16, 4, 4), torch.full((2, 16), 1 / 16)
+    with torch.inference_mode():
+        free = network.compare(features, mass)
+        network.architecture = guided
+        held = network.compare(features, mass)
+    torch.testing.assert_close(held.cost, free.cost)
+    torch.testing.assert_close(held.distance, network.scale * (held.flow * held.cost).sum((-2, -1)))
+    assert (held.distance >= free.distance - 1e-4).all()
+    same_place = [comparison.flow.diagonal(dim1=-2, dim2=-1).sum(-1).mean() for comparison in (free, held)]
+    assert same_place[1] > 0.9 > 0.5 > same_place[0]
+    assert "prior" not in plain.model_dump()
+    assert guided.model_dump()["prior"] == 1.0
