@@ -6,6 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from expert.schema import Architecture
+from expert.tissue import HistogramBackbone
+
+
+def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
+    """The network from image to feature grid that an architecture asks for."""
+    return HistogramBackbone(architecture) if architecture.backbone == "histogram" else Backbone(architecture)
 
 
 class Backbone(nn.Module):
@@ -75,6 +81,10 @@ class Backbone(nn.Module):
         else:
             out = self.features(images)
         return out.flip(self.mirrored) if self.mirrored else out
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """(B, widths[-1]) mean over the cells: what a plain regression head sees."""
+        return self.trunk(images).flatten(2).mean(2)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""

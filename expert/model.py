@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from expert.backbone import Backbone, cell_mass
+from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
 from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
 
@@ -96,7 +96,7 @@ class PrototypeRegressor(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.grid = grid
-        self.backbone = Backbone(architecture)
+        self.backbone = make_backbone(architecture)
         count = architecture.prototypes
         cells = int(torch.tensor(grid).prod())
         self.prototypes = nn.Parameter(torch.rand(count, architecture.channels, *grid))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.errors import InputError
+from expert.intensity import grade
 from expert.registration import Registration, brain_mask, intensity_range, register, resample_to_template
 from expert.schema import InputRecipe
 from expert.volume import Volume
 
 Progress = Callable[[str, float], None]
+WHITE = 0.7
+"""What white matter becomes: room above it for vessels and fat, which are brighter."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def prepare(
     if registration is None:
         registration = register(volume, progress=None if progress is None else lambda f: progress("register", f))
     low, high = intensity_range(volume, registration)
+    white = grade(volume, registration) if recipe.intensity == "white matter" else None
     brain = Volume(
         data=brain_mask(volume, registration).astype(np.float32), affine=volume.affine, space=volume.space,
         spacing_known=volume.spacing_known, history=(),
@@ -85,8 +89,12 @@ def prepare(
         if position is not None:
             affine, shape = view[:, [2, 0, 1, 3]], (1, *recipe.shape)
         content = np.clip(resample_to_template(brain, registration, affine, shape), 0, 1)
-        image = np.clip((resample_to_template(volume, registration, affine, shape) - low) / (high - low), 0, 1)
-        images.append(np.rint(255 * image * content).astype(np.uint8).reshape(recipe.shape))
+        image = resample_to_template(volume, registration, affine, shape)
+        if white is None:
+            image = np.clip((image - low) / (high - low), 0, 1) * content
+        else:  # a voxel that is half brain would have another tissue's grey
+            image = np.clip(WHITE * white.apply(image, affine), 1 / 255, 1) * (content >= 0.5)
+        images.append(np.rint(255 * image).astype(np.uint8).reshape(recipe.shape))
         contents.append(np.rint(255 * content).astype(np.uint8).reshape(recipe.shape))
         affines.append(view)
     if not any(content.any() for content in contents):

@@ -67,8 +67,10 @@ class Schedule(Document):
     seed: int = 1
 
 
-class Augmentation(Document):
+class Augmentation(Extended):
     """Random changes of the training images."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("copies",)
 
     rotation_deg: float = Field(5.0, ge=0)
     scale: float = Field(0.05, ge=0, lt=1)
@@ -76,6 +78,7 @@ class Augmentation(Document):
     gamma: float = Field(0.0, ge=0, description="intensities to the power of exp(+-gamma)")
     bias: float = Field(0.0, ge=0, description="smooth gain of exp(+-bias) across the image")
     noise: float = Field(0.0, ge=0, description="standard deviation, of full scale")
+    copies: int = Field(8, ge=0, description="changed copies of each image, where they are made once for all epochs")
 
 
 class Recipe(Document):
@@ -109,6 +112,10 @@ class Recipe(Document):
             raise ValueError(f"input.shape {self.input.shape} must be a multiple of the stride {stride}")
         if self.architecture.dimensions != len(self.input.shape):
             raise ValueError("architecture.dimensions and input.shape differ in their number of axes")
+        if self.architecture.backbone == "histogram" and (self.losses.equivariance or self.losses.consistency):
+            raise ValueError(
+                "losses.equivariance and losses.consistency need images in training: a histogram is counted before"
+            )
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
         return self

@@ -57,7 +57,8 @@ class InputRecipe(Extended):
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm above the anterior
     commissure) that are each explained and whose predictions are averaged. `space` "image": a plain 2D image, resampled to
     `spacing_mm` where its pixel size is known and fitted into `shape`. `intensity` "robust": the darkest and (nearly) the
-    brightest grey value become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit file.
+    brightest grey value become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit file;
+    "white matter" (heads only): white matter has one and the same grey value everywhere in every head (`expert.intensity`).
     """
 
     LATER: ClassVar[tuple[str, ...]] = ("intensity",)
@@ -72,7 +73,7 @@ class InputRecipe(Extended):
     training_positions_mm: tuple[float, ...] = Field(
         (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0), description="planes the network is trained on, mm S"
     )
-    intensity: Literal["robust", "full"] = Field("robust", description="grey values that become 0 and 1")
+    intensity: Literal["robust", "full", "white matter"] = Field("robust", description="grey values that become 0 and 1")
 
     @model_validator(mode="after")
     def _sized(self) -> InputRecipe:
@@ -84,17 +85,25 @@ class InputRecipe(Extended):
             raise ValueError("plain images are 2D: shape must have 2 axes")
         if self.intensity == "full" and self.space != "image":
             raise ValueError("intensity full is for plain images: the grey values of a scan have no fixed range")
+        if self.intensity == "white matter" and self.space != "mni":
+            raise ValueError("intensity white matter is for heads: a plain image has none")
         return self
 
 
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior")
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins")
 
     dimensions: Literal[2, 3] = 2
-    widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each residual stage, two blocks each")
-    pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis")
+    backbone: Literal["residual", "histogram"] = Field(
+        "residual", description="a residual network (published), or each cell's grey values (`expert.tissue`)"
+    )
+    bins: int = Field(20, ge=2, description="of a cell's histogram")
+    widths: tuple[int, ...] = Field(
+        (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
+    )
+    pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
@@ -115,6 +124,8 @@ class Architecture(Extended):
     @property
     def stride(self) -> int:
         """Input cells per feature cell and axis: stem 4, then 2 for each stage after the first, then the pooling."""
+        if self.backbone == "histogram":
+            return self.pool
         return 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from expert.augmentation import augment, moved, new_places
-from expert.backbone import Backbone
+from expert.backbone import make_backbone
 from expert.cohort_arrays import CohortArrays
+from expert.counted import CountedCopies
 from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
@@ -43,8 +44,20 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 def batches(cohort: CohortArrays, recipe: Recipe) -> DataLoader[Any]:
     """Shuffled training batches; a last single image would break batch normalisation and is left out."""
-    data = Planes(cohort, recipe.schedule.views)
+    data: Planes | CountedCopies = Planes(cohort, recipe.schedule.views)
+    if recipe.architecture.backbone == "histogram":
+        data = CountedCopies(cohort, recipe, recipe.schedule.views)
     return DataLoader(data, recipe.schedule.batch, shuffle=True, drop_last=len(data) > recipe.schedule.batch)
+
+
+def _changed(images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0) -> tuple[Tensor, Tensor]:
+    """A batch changed at random; of copies that were changed and counted before, some are mirrored."""
+    if recipe.architecture.backbone != "histogram":
+        return augment(images, content, recipe.augmentation, flip)
+    mirrored = torch.rand(len(images), device=images.device) < flip
+    one = [-1, *[1] * (content.dim() - 1)]
+    content = torch.where(mirrored.view(one), content.flip(-1), content)
+    return torch.where(mirrored.view(-1, 1, *one[1:]), images.flip(-1), images), content
 
 
 @torch.no_grad()
@@ -66,7 +79,7 @@ class RegressionTask(lightning.LightningModule):
     def __init__(self, recipe: Recipe, labels: np.ndarray, epochs: int) -> None:
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
-        self.backbone = Backbone(recipe.architecture)
+        self.backbone = make_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
         self.head = nn.Linear(recipe.architecture.widths[-1], 1)
         self.register_buffer("center", torch.tensor(float(labels.mean())))
@@ -74,13 +87,12 @@ class RegressionTask(lightning.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) to (B,) label units."""
-        pooled = self.backbone.trunk(images).flatten(2).mean(2)
-        out: Tensor = self.head(pooled)[:, 0] * self.spread + self.center
+        out: Tensor = self.head(self.backbone.pooled(images))[:, 0] * self.spread + self.center
         return out
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         images, content, labels = batch
-        images, content = augment(images, content, self.recipe.augmentation, self.recipe.warmup.flip)
+        images, content = _changed(images, content, self.recipe, self.recipe.warmup.flip)
         loss: Tensor = (self(images) - labels).abs().mean()
         self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         scaled: Tensor = loss / self.spread
@@ -210,7 +222,7 @@ class PrototypeTask(lightning.LightningModule):
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         images, content, labels = batch
         recipe, losses, network = self.recipe, self.recipe.losses, self.network
-        images, content = augment(images, content, recipe.augmentation)
+        images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
         distance = network.compare(features, mass, training=True).distance

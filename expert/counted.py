@@ -1,0 +1,82 @@
+"""Training batches for a backbone whose first step has no weights: it is taken once for some changed copies of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from expert.augmentation import moved
+from expert.cohort_arrays import CohortArrays
+from expert.recipe import Augmentation, Recipe
+from expert.tissue import HistogramBackbone
+
+_KNOWN: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+"""Copies that are counted already: the folds of a cross-validation share most of their subjects."""
+
+
+class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):
+    """`views` random copies of each subject per epoch, as (front, content of the cells, label).
+
+    Parameters
+    ----------
+    cohort : training subjects
+    recipe : how to change the copies, and how many to make of each image
+    views : copies drawn per subject and epoch
+    """
+
+    def __init__(self, cohort: CohortArrays, recipe: Recipe, views: int) -> None:
+        self.views, self.labels = views, cohort.labels
+        backbone = HistogramBackbone(recipe.architecture)
+        made = [
+            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256)
+            for row in range(len(cohort.labels))
+        ]
+        self.fronts = torch.stack([fronts for fronts, _ in made])
+        self.content = torch.stack([content for _, content in made])
+
+    def __len__(self) -> int:
+        return len(self.labels) * self.views
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+        subject = item % len(self.labels)
+        copy = int(torch.randint(self.fronts.shape[1], ()))
+        label = torch.tensor(self.labels[subject], dtype=torch.float32)
+        return self.fronts[subject, copy].float(), self.content[subject, copy], label
+
+
+def _copies(
+    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, sha256: str
+) -> tuple[Tensor, Tensor]:
+    """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one subject's K planes."""
+    settings = recipe.augmentation
+    key = (sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell)
+    if key not in _KNOWN:
+        # A subject's copies are the same in every fold.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(sha256[:12], 16))
+            made = [pair for image, inside in zip(images, content, strict=True) for pair in _changed(image, inside, settings)]
+        fronts = torch.cat([backbone.front(image) for image, _ in made]).half()
+        pool = functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
+        grid = tuple(fronts.shape[2:])
+        _KNOWN[key] = (fronts, torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made]))  # type: ignore[arg-type]
+    return _KNOWN[key]
+
+
+def _changed(image: np.ndarray, inside: np.ndarray, settings: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
+    """The image as it is, then changed copies of it, with their content."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None].float() / 255
+    content = torch.from_numpy(np.ascontiguousarray(inside))[None].float() / 255
+    yield pixels, content
+    mask = (pixels > 0).float()
+    for _ in range(settings.copies):
+        copy, moved_content, theta = moved(pixels, content, settings)
+        grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
+        covered = functional.grid_sample(mask, grid, align_corners=False)
+        # Where inside and outside meet, the mean of the two would be another tissue's grey.
+        copy = (copy / covered.clamp_min(0.5)).clamp(1 / 255, 1) * (covered >= 0.5)
+        yield copy, moved_content

@@ -1,0 +1,74 @@
+"""White matter is one grey value, whatever the scanner's gain, its zero and its slow change over the head."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from expert.errors import InputError
+from expert.intensity import grade
+from expert.phantom import phantom_with_truth
+from expert.preparation import WHITE, prepare
+from expert.registration import Registration, resample_to_template
+from expert.schema import InputRecipe
+from expert.template import load_template
+from expert.volume import Volume
+
+RECIPE = InputRecipe(intensity="white matter")
+
+
+@pytest.fixture(scope="module")
+def known():
+    head, truth = phantom_with_truth(40, 3)
+    return head, Registration.known(truth.template_to_subject)
+
+
+def graded(head: Volume, registration: Registration) -> np.ndarray:
+    template = load_template("wm")
+    image = resample_to_template(head, registration, template.affine, template.data.shape)
+    return grade(head, registration).apply(image, template.affine)[template.data > 240]
+
+
+def changed(head: Volume, data: np.ndarray) -> Volume:
+    return Volume(data.astype(np.float32), head.affine)
+
+
+def test_white_matter_is_one(known):
+    white = graded(*known)
+    assert np.median(white) == pytest.approx(1, abs=0.02)
+
+
+def test_a_gain_changes_nothing(known):
+    head, registration = known
+    louder = changed(head, np.asarray(head.data, dtype=float) * 37)
+    np.testing.assert_allclose(graded(louder, registration), graded(head, registration), rtol=1e-4, atol=1e-4)
+
+
+def test_a_bias_field_is_taken_out(known):
+    head, registration = known
+    index = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in head.shape], indexing="ij"))
+    field = np.exp(0.25 * index[0] - 0.2 * index[1] ** 2 + 0.15 * index[2])
+    shaded = changed(head, np.asarray(head.data, dtype=float) * field)
+    before, after = graded(head, registration), graded(shaded, registration)
+    assert np.abs(after - before).mean() < 0.02
+    assert after.std() == pytest.approx(before.std(), abs=0.01)
+
+
+def test_prepared_white_matter(known):
+    head, registration = known
+    prepared = prepare(head, RECIPE, registration=registration)
+    view = prepared.affines[2]
+    template = load_template("wm")
+    grid = view[:, [2, 0, 1, 3]]
+    wm = resample_to_template(template, Registration.known(np.eye(4)), grid, (1, *RECIPE.shape))[0] > 250
+    assert np.median(prepared.images[2][wm]) == pytest.approx(255 * WHITE, abs=8)
+
+
+def test_what_is_no_head_is_refused(known):
+    head, registration = known
+    flat = changed(head, np.full(head.shape, 3.0))
+    with pytest.raises(InputError, match="one single grey value"):
+        grade(flat, registration)
+    far = Registration.known(np.array([[1.0, 0, 0, 900], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    with pytest.raises(InputError, match="No brain"):
+        grade(head, far)
