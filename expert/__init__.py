@@ -38,9 +38,9 @@ _HOME = {
 }
 _MODULES = (
     "backbone", "board", "bundle", "changes", "cohort", "control", "correspondence", "datasets", "errors", "evaluation",
-    "explanation", "figures", "inference", "intervals", "layout", "losses", "matches", "measures", "model", "occlusion",
-    "ownspace", "pdf", "phantom", "preparation", "projection", "recipe", "registration", "report", "schema", "speaking",
-    "tables", "template", "training", "transport", "trust", "volume",
+    "explanation", "familiarity", "figures", "inference", "intervals", "layout", "losses", "matches", "measures", "model",
+    "occlusion", "ownspace", "pdf", "phantom", "preparation", "projection", "recipe", "registration", "report", "schema",
+    "speaking", "tables", "template", "training", "transport", "trust", "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",

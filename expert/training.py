@@ -20,9 +20,10 @@ from expert.cohort_arrays import CohortArrays, load_cohort
 from expert.datasets import Entry, read_table
 from expert.errors import ExpertError, InputError
 from expert.evaluation import collapse, effective_prototypes, errors
+from expert.familiarity import Reference, calibrate, cohort_signs, fit
 from expert.inference import versions
 from expert.recipe import Recipe
-from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
+from expert.schema import Calibration, Familiarity, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -273,7 +274,9 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
     if not result.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         task = _fit_prototypes(recipe, training, folder, seed)
-        out = {name: value.tolist() for name, value in _predict(task, held_out).items()}
+        out: dict[str, Any] = {name: value.tolist() for name, value in _predict(task, held_out).items()}
+        usual = Reference.of(training, task.views, task.network.grid)
+        out["signs"] = cohort_signs(task.network.eval(), recipe.input, usual, held_out)
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(task.sources[:, 0].numpy()))
         result.write_text(json.dumps(out))
@@ -296,13 +299,14 @@ def _gather(
     table = {
         name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")
     }
-    distinct = []
+    distinct, signs = [], []
     for number, test in enumerate(parts):
         out = json.loads((folder / f"fold{number}" / "result.json").read_text())
         for name in ("prediction", "fallback", "nearest", "effective"):
             table[name][test] = out[name]
         table["fold"][test], table["mean"][test] = number, out["training_mean"]
         distinct.append(out["distinct"])
+        signs += out.get("signs", [])  # a run of an earlier version has none
         beside = folder / f"fold{number}" / "plain.json"
         if plain:
             table["plain"][test] = json.loads(beside.read_text())["prediction"]
@@ -328,13 +332,16 @@ def _gather(
             "minus_plain_low": float(low),
             "minus_plain_high": float(high),
         }
-    calibration = _limits(residual, table["nearest"])
+    planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
+    grid = tuple(n // recipe.architecture.stride for n in recipe.input.shape)
+    familiarity = calibrate(Reference.of(cohort, planes, grid), signs) if len(signs) == count else None
+    calibration = _limits(residual, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
     (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
     return validation, calibration
 
 
-def _limits(residual: np.ndarray, nearest: np.ndarray) -> Calibration:
+def _limits(residual: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None) -> Calibration:
     """Split-conformal half width (absolute errors (N,)) and the 95th percentile of the nearest distances (N,)."""
     count = len(residual)
     rank = min(int(np.ceil((count + 1) * LEVEL)), count)
@@ -343,6 +350,7 @@ def _limits(residual: np.ndarray, nearest: np.ndarray) -> Calibration:
         half_width=float(np.sort(residual)[rank - 1]),
         nearest_distance_limit=float(np.percentile(nearest, 95)),
         images=count,
+        familiarity=familiarity,
     )
 
 
@@ -358,7 +366,8 @@ def _held_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, floa
         "effective_prototypes": float(out["effective"].mean()),
         "training_mean": mean,
     }
-    return validation, _limits(np.abs(out["prediction"] - cohort.labels), out["nearest"])
+    familiarity = fit(task.network.eval(), task.recipe.input, task.cohort, cohort)
+    return validation, _limits(np.abs(out["prediction"] - cohort.labels), out["nearest"], familiarity)
 
 
 def _write(
