@@ -7,9 +7,9 @@ a typo in a recipe is an error and not a silent default.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SCHEMA_VERSION = 1
 RESEARCH_USE = "Research use only. Not for clinical decisions."
@@ -127,6 +127,14 @@ class Calibration(Document):
     nearest_distance_limit: float = Field(gt=0, description="above it an image is unlike the training data, label units")
     images: int = Field(gt=0, description="validation subjects these figures come from")
     familiarity: Familiarity | None = Field(None, description="None in models that know the nearest distance only")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a word of what a model does not have: its document, and with it its checksum, stays what it was."""
+        out: dict[str, Any] = handler(self)
+        if self.familiarity is None:
+            del out["familiarity"]
+        return out
 
 
 class TrainingInfo(Document):
