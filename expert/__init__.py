@@ -41,11 +41,11 @@ _HOME = {
     "write_volume": "volume",
 }
 _MODULES = (
-    "ablation", "backbone", "benchmark", "board", "bundle", "changes", "checkpoint", "cohort", "control", "conversion",
-    "correspondence", "datasets", "errors", "evaluation", "explanation", "figures", "inference", "intervals", "layout",
-    "losses", "matches", "measures", "model", "occlusion", "ownspace", "pdf", "phantom", "preparation", "projection", "recipe",
-    "registration", "report", "results", "schema", "speaking", "tables", "template", "training", "transport", "trust",
-    "volume",
+    "ablation", "augmentation", "backbone", "benchmark", "board", "bundle", "changes", "checkpoint", "cohort", "control",
+    "conversion", "correspondence", "counted", "datasets", "errors", "evaluation", "explanation", "familiarity", "figures",
+    "inference", "intensity", "intervals", "layout", "losses", "matches", "measures", "model", "occlusion", "ownspace", "pdf",
+    "phantom", "preparation", "projection", "recipe", "registration", "report", "results", "schema", "speaking", "tables",
+    "template", "tissue", "training", "transport", "trust", "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",

@@ -182,6 +182,7 @@ def evaluate(
 
     from expert.cohort_arrays import load_cohort
     from expert.datasets import read_table
+    from expert.familiarity import unlike_training
     from expert.inference import compare_views
 
     entries = read_table(table, label_column=label_column)
@@ -189,9 +190,11 @@ def evaluate(
         cohort = load_cohort(entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress)
     positions = model.info.input.positions_mm
     planes = cohort.planes(positions) if len(cohort.positions_mm) > 1 else [0]
-    results = []
+    results, unlike = [], []
     for row in range(len(cohort.labels)):
-        results.append(compare_views(model, cohort.images[row, planes], cohort.content[row, planes]))
+        views, content = cohort.images[row, planes], cohort.content[row, planes]
+        results.append(compare_views(model, views, content))
+        unlike.append(bool(unlike_training(model.info, views, content, float(cohort.quality[row]), results[-1])))
         if progress is not None:
             progress("predict", (row + 1) / len(cohort.labels))
     prediction = np.array([result.prediction for result in results])
@@ -212,7 +215,7 @@ def evaluate(
         prototypes=len(info.prototypes),
         effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
         source_label_gap=_source_label_gap(model),
-        unlike_training=0.0 if calibration is None else float((nearest > calibration.nearest_distance_limit).mean()),
+        unlike_training=float(np.mean(unlike)),
         explanations=None if explanations is None else _explanations(model, cohort, explanations, progress),
         failed=info.collapsed
         or collapse(prediction, cohort.labels, figures.mean_predictor_mae, distinct, len(info.prototypes)),

@@ -22,6 +22,7 @@ from expert.explanation import (
     View,
     ViewMatch,
 )
+from expert.familiarity import unlike_training
 from expert.preparation import Prepared, prepare
 from expert.schema import ImageReference, InputRecipe
 from expert.volume import Volume
@@ -378,13 +379,10 @@ def _warnings(
         out.append(Notice(code="collapsed_model", message=f"This model has collapsed: {info.collapsed}."))
     if prepared.registration is not None and not prepared.registration.acceptable:
         out.append(Notice(code="poor_registration", message=prepared.registration.message))
-    limit = info.calibration.nearest_distance_limit if info.calibration else None
-    if limit is not None and result.nearest_distance > limit:
-        out.append(Notice(
-            code="unlike_training",
-            message=f"Unlike the training data: the nearest prototype is {result.nearest_distance:.1f} {unit} away, "
-            f"95 % of validation images have one within {limit:.1f}.",
-        ))  # fmt: skip
+    quality = float("nan") if prepared.registration is None else prepared.registration.quality
+    strange = unlike_training(info, prepared.images, prepared.content, quality, result)
+    if strange:
+        out.append(Notice(code="unlike_training", message=strange))
     if result.fallback:
         views = int(result.fallbacks.sum())
         out.append(Notice(

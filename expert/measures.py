@@ -305,7 +305,9 @@ class _Study:
         if weights.sum() < 1e-9 and not own.all():
             # All the weight lay on the subject itself: the nearest of the others would answer.
             weights[np.where(own, np.inf, result.distances[view]).argmin()] = 1.0
-        return result.flow[view], foreground_cells(self.content[row, view][None], self.network.grid)[0], self.shown, weights
+        there = foreground_cells(self.content[row, view][None], self.network.grid)[0]
+        used = weights > 0
+        return result.flow[view][used], there, self.shown[used], weights[used]
 
     def _to_subject(self, view: int, row: int, other: int) -> tuple[np.ndarray, ...]:
         """The same for the plan to another subject's image of the same height."""

@@ -15,11 +15,12 @@ from expert.ablation import BASE, PLAIN, VARIANTS
 from expert.evaluation import Errors, errors
 from expert.intervals import Figure, over_subjects
 from expert.schema import RESEARCH_USE
+from expert.validation import LEVEL
 
 if TYPE_CHECKING:
     from expert.benchmark import Job
 
-LEVEL = 0.9
+
 QUESTIONS = {variant.name: variant.question for variant in VARIANTS}
 
 

@@ -150,13 +150,30 @@ class PrototypeInfo(Document):
     reference: ImageReference | None = None
 
 
-class Calibration(Document):
+class Familiarity(Document):
+    """What training images look like on average, and from which score on an image is unlike them (`expert.familiarity`)."""
+
+    histogram: tuple[float, ...] = Field(description="cumulated shares of the grey values inside the content, 0 to 1")
+    brightness: tuple[tuple[float, ...], ...] = Field(description="(V, M) mean grey of each cell, 0 to 1")
+    brightness_spread: tuple[tuple[float, ...], ...] = Field(description="(V, M) standard deviation over subjects")
+    detail: tuple[tuple[float, ...], ...] = Field(description="(V, M) log of the mean gradient of each cell")
+    detail_spread: tuple[tuple[float, ...], ...] = Field(description="(V, M) standard deviation over subjects")
+    center: dict[str, float] = Field(description="median of each sign in images kept out of the training")
+    spread: dict[str, float] = Field(description="from there to the 95th percentile")
+    limit: float = Field(description="of the score: above it an image is unlike the training data")
+    images: int = Field(gt=0, description="kept-out images these figures come from")
+
+
+class Calibration(Extended):
     """What validation images, never the training images, taught about the model's own error."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("familiarity",)
 
     level: float = Field(0.9, gt=0, lt=1)
     half_width: float = Field(gt=0, description="split-conformal half width of the interval, label units")
     nearest_distance_limit: float = Field(gt=0, description="above it an image is unlike the training data, label units")
     images: int = Field(gt=0, description="validation subjects these figures come from")
+    familiarity: Familiarity | None = Field(None, description="None in models that know the nearest distance only")
 
 
 class TrainingInfo(Document):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +18,12 @@ from expert.bundle import save_model
 from expert.cohort_arrays import CohortArrays, load_cohort
 from expert.datasets import Entry, read_table
 from expert.errors import ExpertError, InputError
-from expert.evaluation import collapse, effective_prototypes, errors
+from expert.evaluation import collapse
+from expert.familiarity import Reference, cohort_signs
 from expert.inference import versions
 from expert.recipe import Recipe
 from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
+from expert.validation import gather, kept_out, predict
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from expert.tasks import PrototypeTask
 
 Progress = Callable[[str, float], None]
-LEVEL = 0.9
 
 
 class CollapseWarning(UserWarning):
@@ -102,10 +102,10 @@ def train(
     if only_fold is not None:
         return folder
     if kept is None:
-        validation, limits = _gather(recipe, cohort, parts, folder, plain)
+        validation, limits = gather(recipe, cohort, parts, folder, plain)
     task = _fit_prototypes(recipe, cohort, folder / "final", recipe.schedule.seed)
     if kept is not None:
-        validation, limits = _held_out(task, kept)
+        validation, limits = kept_out(task, kept)
     return _write(recipe, cohort, task, target, validation, limits)
 
 
@@ -277,30 +277,14 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
     return task
 
 
-def _predict(task: PrototypeTask, cohort: CohortArrays) -> dict[str, np.ndarray]:
-    import torch
-
-    from expert.model import weighted_prediction
-
-    distance = task.distances(cohort)
-    labels = task.network.prototype_labels.double()
-    radius = task.recipe.architecture.radius
-    views = [weighted_prediction(torch.from_numpy(distance[:, v]), labels, radius) for v in range(distance.shape[1])]
-    shares = np.mean([(v.weights / v.weights.sum(1, keepdim=True)).numpy() for v in views], axis=0)
-    return {
-        "prediction": np.mean([v.prediction.numpy() for v in views], axis=0),
-        "fallback": np.any([v.fallback.numpy() for v in views], axis=0),
-        "nearest": distance.mean(axis=1).min(axis=1),
-        "effective": np.array([effective_prototypes(row[None]) for row in shares]),
-    }
-
-
 def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Path, plain: bool, seed: int) -> None:
     result, rows = folder / "result.json", np.arange(len(cohort.labels))
     if not result.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         task = _fit_prototypes(recipe, training, folder, seed)
-        out = {name: value.tolist() for name, value in _predict(task, held_out).items()}
+        out: dict[str, Any] = {name: value.tolist() for name, value in predict(task, held_out).items()}
+        usual = Reference.of(training, task.views, task.network.grid)
+        out["signs"] = cohort_signs(task.network.eval(), recipe.input, usual, held_out)
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(task.sources[:, 0].numpy()))
         result.write_text(json.dumps(out))
@@ -311,81 +295,6 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
         head = _fit_regression(recipe, training, folder, "plain", epochs, seed)
         planes = held_out.planes(recipe.input.positions_mm) if len(held_out.positions_mm) > 1 else [0]
         beside.write_text(json.dumps({"prediction": head.predict_cohort(held_out, planes).tolist()}))
-
-
-def _gather(
-    recipe: Recipe, cohort: CohortArrays, parts: list[np.ndarray], folder: Path, plain: bool
-) -> tuple[dict[str, float], Calibration | None]:
-    """Held-out predictions of all folds: figures for the card, interval and limit for the model."""
-    if not parts:
-        return {"training_mean": float(cohort.labels.mean())}, None
-    count = len(cohort.labels)
-    table = {
-        name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")
-    }
-    distinct = []
-    for number, test in enumerate(parts):
-        out = json.loads((folder / f"fold{number}" / "result.json").read_text())
-        for name in ("prediction", "fallback", "nearest", "effective"):
-            table[name][test] = out[name]
-        table["fold"][test], table["mean"][test] = number, out["training_mean"]
-        distinct.append(out["distinct"])
-        beside = folder / f"fold{number}" / "plain.json"
-        if plain:
-            table["plain"][test] = json.loads(beside.read_text())["prediction"]
-    residual = np.abs(table["prediction"] - cohort.labels)
-    figures = errors(table["prediction"], cohort.labels, 0.0)
-    validation = {
-        **{k: float(v) for k, v in asdict(figures).items()},
-        "mean_predictor_mae": float(np.abs(table["mean"] - cohort.labels).mean()),
-        "folds": float(len(parts)),
-        "coverage": float(1 - table["fallback"].mean()),
-        "distinct_prototypes": float(np.mean(distinct)),
-        "effective_prototypes": float(table["effective"].mean()),
-        "training_mean": float(cohort.labels.mean()),
-    }
-    if plain:
-        beside_figures = errors(table["plain"], cohort.labels, 0.0)
-        validation |= {"plain_mae": beside_figures.mae, "plain_r": beside_figures.r}
-        difference = residual - np.abs(table["plain"] - cohort.labels)
-        resamples = np.random.default_rng(0).integers(0, count, (2000, count))
-        low, high = np.percentile(difference[resamples].mean(axis=1), [2.5, 97.5])
-        validation |= {
-            "minus_plain_mae": float(difference.mean()),
-            "minus_plain_low": float(low),
-            "minus_plain_high": float(high),
-        }
-    calibration = _limits(residual, table["nearest"])
-    rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
-    (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
-    return validation, calibration
-
-
-def _limits(residual: np.ndarray, nearest: np.ndarray) -> Calibration:
-    """Split-conformal half width (absolute errors (N,)) and the 95th percentile of the nearest distances (N,)."""
-    count = len(residual)
-    rank = min(int(np.ceil((count + 1) * LEVEL)), count)
-    return Calibration(
-        level=LEVEL,
-        half_width=float(np.sort(residual)[rank - 1]),
-        nearest_distance_limit=float(np.percentile(nearest, 95)),
-        images=count,
-    )
-
-
-def _held_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float], Calibration]:
-    """Figures and limits of the final model on images kept out of its training."""
-    out = _predict(task, cohort)
-    mean = float(task.cohort.labels.mean())
-    figures = errors(out["prediction"], cohort.labels, mean)
-    validation = {
-        **{k: float(v) for k, v in asdict(figures).items()},
-        "coverage": float(1 - out["fallback"].mean()),
-        "distinct_prototypes": float(len(np.unique(task.sources[:, 0].numpy()))),
-        "effective_prototypes": float(out["effective"].mean()),
-        "training_mean": mean,
-    }
-    return validation, _limits(np.abs(out["prediction"] - cohort.labels), out["nearest"])
 
 
 def _write(
@@ -414,7 +323,7 @@ def _write(
                 template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
             )
         prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))
-    fitted = _predict(task, training)["prediction"]
+    fitted = predict(task, training)["prediction"]
     mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
     distinct = len(np.unique(sources[:, 0]))
     reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))

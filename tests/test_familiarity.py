@@ -1,0 +1,146 @@
+"""Is an image like the training data: heads like those known are left alone, strange ones are told of, and in what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from expert.bundle import Model, load_model
+from expert.cohort_arrays import CohortArrays
+from expert.datasets import Entry
+from expert.errors import InputError
+from expert.familiarity import SIGNS, calibrate, fit, signs, strangeness, unlike_training
+from expert.inference import compare_views
+from expert.phantom import phantom_with_truth
+from expert.preparation import prepare
+from expert.registration import Registration
+
+
+def prepared(model: Model, age: float, seed: int, change=lambda data: data):
+    """A synthetic head with its true registration; `change` acts on the volume's voxels."""
+    volume, truth = phantom_with_truth(age, seed)
+    volume = replace(volume, data=change(volume.data.astype(np.float32)))
+    return prepare(volume, model.info.input, registration=Registration.known(truth.template_to_subject))
+
+
+def cohort(model: Model, ages: np.ndarray, first_seed: int) -> CohortArrays:
+    heads = [prepared(model, float(age), first_seed + n) for n, age in enumerate(ages)]
+    count = len(heads)
+    return CohortArrays(
+        images=np.stack([head.images for head in heads]),
+        content=np.stack([head.content for head in heads]),
+        labels=np.asarray(ages, dtype=float),
+        transforms=np.full((count, 4, 4), np.nan),
+        quality=np.ones(count),
+        positions_mm=model.info.input.positions_mm,
+        entries=tuple(Entry(f"s{n}", "", Path(), 0.0, None, "") for n in range(count)),
+    )
+
+
+@pytest.fixture(scope="module")
+def one_plane(model) -> Model:
+    """The embedded model, looking at one plane only: a fifth of the time."""
+    recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
+    return replace(model, info=model.info.model_copy(update={"input": recipe}))
+
+
+@pytest.fixture(scope="module")
+def knowing(one_plane) -> Model:
+    """It, told what 12 heads look like and calibrated on 24 others."""
+    looked_at, kept = cohort(one_plane, np.linspace(22, 83, 12), 500), cohort(one_plane, np.linspace(21, 84, 24), 600)
+    familiarity = fit(one_plane.network, one_plane.info.input, looked_at, kept)
+    calibration = one_plane.info.calibration.model_copy(update={"familiarity": familiarity})
+    return replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
+
+
+def told(model: Model, head) -> str:
+    result = compare_views(model, head.images, head.content)
+    return unlike_training(model.info, head.images, head.content, 1.0, result)
+
+
+def test_heads_like_those_known_are_left_alone(knowing):
+    flagged = [bool(told(knowing, prepared(knowing, age, 700 + n))) for n, age in enumerate(np.linspace(23, 82, 16))]
+    assert sum(flagged) <= 2
+
+
+def half(data: np.ndarray) -> np.ndarray:
+    out = data.copy()
+    out[: len(out) // 2] = 0
+    return out
+
+
+def noise(data: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 1000, data.shape).astype(np.float32)
+
+
+STRANGE = {
+    "noise": noise,
+    "blurred": lambda data: ndimage.gaussian_filter(data, 3),
+    "front to back": lambda data: data[:, ::-1],
+    "upside down": lambda data: data[:, :, ::-1],
+    "turned by 90 degrees": lambda data: ndimage.rotate(data, 90, (0, 1), reshape=False, order=1),
+    "half cropped": half,
+    "inverted": lambda data: data.max() - data,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_strange_heads_are_told_of(knowing, name):
+    message = told(knowing, prepared(knowing, 50, 800, STRANGE[name]))
+    assert message.startswith("Unlike the training data: ")
+    assert any(words in message for words in SIGNS.values())
+
+
+def test_an_empty_volume_is_refused_before(model):
+    with pytest.raises(InputError, match="one single grey value"):
+        prepared(model, 50, 800, np.zeros_like)
+
+
+def test_a_failed_registration_is_a_sign_of_its_own(knowing):
+    head = prepared(knowing, 50, 800)
+    result = compare_views(knowing, head.images, head.content)
+    assert not unlike_training(knowing.info, head.images, head.content, 1.0, result)
+    assert not unlike_training(knowing.info, head.images, head.content, float("nan"), result)
+    assert SIGNS["registration"] in unlike_training(knowing.info, head.images, head.content, 0.0, result)
+
+
+def test_the_limit_is_the_conformal_quantile(model):
+    from expert.familiarity import Reference
+
+    reference = Reference(np.zeros(32), *[np.zeros((1, 4)) for _ in range(4)])
+    kept = [dict.fromkeys(SIGNS, 0.0) | {"nearest_distance": float(n)} for n in range(100)]
+    familiarity = calibrate(reference, kept)
+    scores = [strangeness(familiarity, one) for one in kept]
+    assert sum(score > familiarity.limit for score, _ in scores) == 4  # the 96th of 100
+    assert {name for score, name in scores if score > familiarity.limit} == {"nearest_distance"}
+    with pytest.raises(InputError, match="kept out"):
+        calibrate(reference, [])
+
+
+def test_models_of_before_know_the_nearest_distance_only(model):
+    head = prepared(model, 50, 800, noise)
+    result = compare_views(model, head.images, head.content)
+    assert model.info.calibration.familiarity is None
+    assert not unlike_training(model.info, head.images, head.content, 0.0, replace(result, distances=result.distances * 0))
+    assert "nearest prototype" in unlike_training(
+        model.info, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
+    )
+
+
+def test_without_a_registration_its_sign_is_silent(knowing):
+    head = prepared(knowing, 50, 800)
+    result = compare_views(knowing, head.images, head.content)
+    found = signs(knowing.info.calibration.familiarity, knowing.info.grid, head.images, head.content, float("nan"), result)
+    assert found["registration"] == 0
+    assert set(found) == set(SIGNS)
+
+
+def test_trained_models_carry_it(tiny_model_file):
+    familiarity = load_model(tiny_model_file).info.calibration.familiarity
+    assert familiarity.images == 24
+    assert len(familiarity.histogram) == 32
+    assert set(familiarity.center) == set(SIGNS)
