@@ -11,6 +11,9 @@ from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
 from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
 
+NEGLIGIBLE = 0.05
+"""Times the average cell's mass: a cell that never holds more is left out of the plans in training."""
+
 
 class WeightedPrediction(NamedTuple):
     """A weighted mean of prototype labels, and where it was none."""
@@ -109,11 +112,24 @@ class PrototypeRegressor(nn.Module):
         mass = cell_mass(content, self.grid)
         return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
 
-    def compare(self, features: Tensor, mass: Tensor, *, training: bool = False) -> Comparison:
-        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`.
+    def rough_distance(self, features: Tensor, mass: Tensor) -> Tensor:
+        """(B, P) distances for training: plans of about as many steps as in the published code (25) instead of converged ones.
 
-        In `training` the plans are iterated about as often as in the published code (25 steps) instead of until they converge.
+        Cells that hold next to nothing in all of the images and prototypes are left out: of a whole head, a quarter.
         """
+        if self.architecture.matching != "transport":
+            return self.compare(features, mass).distance
+        held = torch.maximum(mass.amax(0), self.prototype_mass.amax(0)) > NEGLIGIBLE / mass.shape[1]
+        source, target = mass[:, held], self.prototype_mass[:, held]
+        cost = patch_cost(features.flatten(2)[:, :, held], self.prototypes.flatten(2)[:, :, held])
+        plan = transport_plan(
+            self.with_prior(cost, held), self.architecture.regularization, max_iterations=15, gradient_iterations=10,
+            source=source / source.sum(1, keepdim=True), target=target / target.sum(1, keepdim=True),
+        )  # fmt: skip
+        return image_distance(plan.flow, cost, self.scale)
+
+    def compare(self, features: Tensor, mass: Tensor) -> Comparison:
+        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`."""
         dtype = features.dtype
         source, target = mass.to(dtype), self.prototype_mass.to(dtype)
         if self.architecture.matching == "average":
@@ -123,13 +139,13 @@ class PrototypeRegressor(nn.Module):
         if self.architecture.matching == "position":
             plan = position_plan(source, len(self.prototypes))
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
-        bound = {"max_iterations": 15, "gradient_iterations": 10} if training else {}
-        guided = self.with_prior(cost)
-        plan = transport_plan(guided, self.architecture.regularization, source=source, target=target, **bound)
+        plan = transport_plan(self.with_prior(cost), self.architecture.regularization, source=source, target=target)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
 
-    def with_prior(self, cost: Tensor) -> Tensor:
+    def with_prior(self, cost: Tensor, held: Tensor | None = None) -> Tensor:
         """(…, M, M) what patches are matched by: their cost and, where the architecture has one, the spatial prior.
+
+        `held` (M,) bool says which cells of the grid the cost is of; all if None.
 
         A plan that a prior helped to find says less: it is told wherever such a plan is shown. Distances are sums of the costs
         alone, so that they still split exactly over what the patches look like.
@@ -138,6 +154,7 @@ class PrototypeRegressor(nn.Module):
             return cost
         axes = [torch.arange(n, dtype=cost.dtype, device=cost.device) for n in self.grid]
         cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(self.grid))
+        cells = cells if held is None else cells[held]
         return cost + self.architecture.prior * torch.cdist(cells, cells)
 
     def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:

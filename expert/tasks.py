@@ -168,7 +168,9 @@ class PrototypeTask(lightning.LightningModule):
         out = []
         for n in range(0, len(flat), 30):
             mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
-            out.append(self.network.compare(flat[n : n + 30].to(self.device), mass, training=not exact).distance.cpu())
+            grids = flat[n : n + 30].to(self.device)
+            found = self.network.compare(grids, mass).distance if exact else self.network.rough_distance(grids, mass)
+            out.append(found.cpu())
         stacked = torch.cat(out)
         return stacked.reshape(*features.shape[:2], *stacked.shape[1:])
 
@@ -225,7 +227,7 @@ class PrototypeTask(lightning.LightningModule):
         images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
-        distance = network.compare(features, mass, training=True).distance
+        distance = network.rough_distance(features, mass)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, network.prototype_labels, losses.sigma, losses.leak
         )}  # fmt: skip
