@@ -86,6 +86,9 @@ def predict(
     table: Annotated[Path | None, typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images).")] = None,
     model: ModelOption = "phantom",
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path("predictions.csv"),
+    bias_corrected: Annotated[
+        bool, typer.Option("--bias-corrected", help="A further column: predictions with the regression to the mean taken out.")
+    ] = False,
 ) -> None:
     """Predict many images into one table; an image that cannot be used is a row that says why."""
     from expert import cohort
@@ -94,7 +97,7 @@ def predict(
     todo = cohort.items(inputs or [], table)
     loaded = load_model(model)
     with _progress() as tell:
-        target, failed = cohort.predict(loaded, todo, out, lambda fraction: tell("predict", fraction))
+        target, failed = cohort.predict(loaded, todo, out, lambda fraction: tell("predict", fraction), corrected=bias_corrected)
     typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
     if failed:
         typer.echo(f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {target}.", err=True)

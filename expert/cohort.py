@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from expert.bundle import Model
 from expert.datasets import read_table
 from expert.errors import ExpertError, InputError
+from expert.evaluation import bias_corrected
 
 COLUMNS = (
     "input", "prediction", "unit", "lower", "upper", "nearest_distance", "prototypes_in_radius", "fallback",
@@ -44,8 +47,8 @@ def items(inputs: Sequence[str | os.PathLike[str]], table: str | os.PathLike[str
     return out
 
 
-def predict_one(model: Model, item: Item) -> dict[str, object]:
-    """One row of the output; never raises for an input that cannot be used."""
+def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, object]:
+    """One row of the output; never raises for an input that cannot be used. `corrected`: see `predict`."""
     from expert.inference import explain
     from expert.volume import read_volume
 
@@ -65,6 +68,8 @@ def predict_one(model: Model, item: Item) -> dict[str, object]:
         "fallback": str(result.fallback).lower(),
         "warnings": "; ".join(notice.code for notice in result.warnings),
     }
+    if corrected and model.info.calibration is not None:
+        row["bias_corrected"] = f"{float(bias_corrected(np.array(result.prediction), model.info.calibration.bias)):.4f}"
     if result.interval is not None:
         row |= {"lower": f"{result.interval.lower:.4f}", "upper": f"{result.interval.upper:.4f}"}
     if result.registration is not None:
@@ -73,7 +78,12 @@ def predict_one(model: Model, item: Item) -> dict[str, object]:
 
 
 def predict(
-    model: Model, inputs: Iterable[Item], out: str | os.PathLike[str], progress: Callable[[float], None] | None = None
+    model: Model,
+    inputs: Iterable[Item],
+    out: str | os.PathLike[str],
+    progress: Callable[[float], None] | None = None,
+    *,
+    corrected: bool = False,
 ) -> tuple[Path, int]:
     """Predict all inputs into a CSV file, row by row: what is done stays if the run is ended.
 
@@ -83,6 +93,7 @@ def predict(
     inputs : from `items`
     out : CSV to write, with the columns `COLUMNS`
     progress : called with 0 to 1
+    corrected : write the column `bias_corrected` beside the prediction, see `expert.evaluation.bias_corrected`
 
     Returns
     -------
@@ -91,15 +102,18 @@ def predict(
     Raises
     ------
     InputError
-        The output cannot be written.
+        The output cannot be written, or a correction is asked for and the model knows none.
     """
+    if corrected and (model.info.calibration is None or model.info.calibration.bias is None):
+        raise InputError(f"The model {model.info.name} knows no bias correction: its training measured none.")
+    columns = [*COLUMNS[:2], "bias_corrected", *COLUMNS[2:]] if corrected else list(COLUMNS)
     todo, failed, target = list(inputs), 0, Path(out)
     try:
         with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             for done, item in enumerate(todo, 1):
-                row = predict_one(model, item)
+                row = predict_one(model, item, corrected)
                 failed += bool(row["error"])
                 writer.writerow(row)
                 file.flush()

@@ -87,15 +87,19 @@ def foreground_cells(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     return np.asarray((share >= EMPTY / share.shape[1]).numpy())
 
 
-def plans(network: PrototypeRegressor, one: Encoded, others: Encoded) -> np.ndarray:
-    """(B, M, M) the model's transport plans from one image (B = 1) to each of the others, converged, in double precision."""
+def plans(network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided: bool = False) -> np.ndarray:
+    """(B, M, M) transport plans from one image (B = 1) to each of the others, converged, in double precision.
+
+    They are found by what the patches look like alone; where `guided`, the model's spatial prior helps, if it has one.
+    """
     import torch
 
     from expert.transport import patch_cost, transport_plan
 
     with torch.inference_mode():
         cost = patch_cost(one.features, others.features)
-        plan = transport_plan(cost, network.architecture.regularization, source=one.mass, target=others.mass)
+        by = network.with_prior(cost) if guided else cost
+        plan = transport_plan(by, network.architecture.regularization, source=one.mass, target=others.mass)
     return np.asarray(plan.flow[0].numpy())
 
 

@@ -66,6 +66,27 @@ def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float) -> 
     )
 
 
+def bias_line(prediction: np.ndarray, labels: np.ndarray) -> tuple[float, float] | None:
+    """Start and slope of the line of predictions (N,) over labels (N,), of images kept out of the training.
+
+    Returns
+    -------
+    start in label units, slope : 0 and 1 without a bias; None where the line is too flat to be turned around
+    """
+    if len(labels) < 3 or labels.std() == 0:
+        return None
+    slope, start = np.polyfit(labels, prediction, 1)
+    return (float(start), float(slope)) if slope > 0.1 else None
+
+
+def bias_corrected(prediction: np.ndarray, line: tuple[float, float] | None) -> np.ndarray:
+    """The labels whose average prediction these are: on average right at every label, and farther off for each image.
+
+    Source: de Lange and Cole, "Commentary: Correction procedures in brain-age prediction", NeuroImage: Clinical 2020.
+    """
+    return prediction if line is None else (prediction - line[0]) / line[1]
+
+
 def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
     """Mean over images of how many prototypes it takes to hold `mass` of the weight.
 

@@ -313,7 +313,7 @@ class _Study:
         """The same for the plan to another subject's image of the same height."""
         one = encode(self.network, self.images[row, view][None], self.content[row, view][None])
         two = encode(self.network, self.images[other, view][None], self.content[other, view][None])
-        return plans(self.network, one, two), one.foreground[0], two.foreground, np.ones(1)
+        return plans(self.network, one, two, guided=True), one.foreground[0], two.foreground, np.ones(1)
 
     def _occluded(self, result: ViewsResult, row: int, seed: int) -> dict[str, float]:
         """Deletion and the response from outside, in the view nearest the middle (the deletion: in which prototypes pull)."""

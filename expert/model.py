@@ -11,7 +11,7 @@ from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
 from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
 
-NEGLIGIBLE = 0.05
+NEGLIGIBLE = 0.1
 """Times the average cell's mass: a cell that never holds more is left out of the plans in training."""
 
 
@@ -112,8 +112,8 @@ class PrototypeRegressor(nn.Module):
         mass = cell_mass(content, self.grid)
         return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
 
-    def rough_distance(self, features: Tensor, mass: Tensor) -> Tensor:
-        """(B, P) distances for training: plans of about as many steps as in the published code (25) instead of converged ones.
+    def rough_distance(self, features: Tensor, mass: Tensor, steps: tuple[int, int] = (15, 10)) -> Tensor:
+        """(B, P) distances for training: plans of so many steps (25 as in the published code) instead of converged ones.
 
         Cells that hold next to nothing in all of the images and prototypes are left out: of a whole head, a quarter.
         """
@@ -123,8 +123,9 @@ class PrototypeRegressor(nn.Module):
         source, target = mass[:, held], self.prototype_mass[:, held]
         cost = patch_cost(features.flatten(2)[:, :, held], self.prototypes.flatten(2)[:, :, held])
         plan = transport_plan(
-            self.with_prior(cost, held), self.architecture.regularization, max_iterations=15, gradient_iterations=10,
+            self.with_prior(cost, held), self.architecture.regularization,
             source=source / source.sum(1, keepdim=True), target=target / target.sum(1, keepdim=True),
+            max_iterations=steps[0], gradient_iterations=steps[1],
         )  # fmt: skip
         return image_distance(plan.flow, cost, self.scale)
 

@@ -49,8 +49,10 @@ class Projection(Document):
     relabel: bool = Field(False, description="the prototype votes with the label of the image it shows")
 
 
-class Schedule(Document):
+class Schedule(Extended):
     """Optimisation of the prototype stage."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("steps",)
 
     epochs: int = Field(300, ge=1)
     batch: int = Field(30, ge=2)
@@ -63,6 +65,7 @@ class Schedule(Document):
     weight_decay: float = Field(0.0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1, description="share of subjects kept aside to choose the epoch; 0: the last")
     patience: int = Field(6, ge=1, description="projections without a better validation error before stopping early")
+    steps: tuple[int, int] = Field((15, 10), description="of a plan in training: without, and with its gradient")
     mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expert.ablation import BASE, PLAIN, VARIANTS
-from expert.evaluation import Errors, errors
+from expert.evaluation import Errors, bias_corrected, bias_line, errors
 from expert.intervals import Figure, over_subjects
 from expert.schema import RESEARCH_USE
 from expert.validation import LEVEL
@@ -175,9 +175,7 @@ def _crossed(
         half = residual[min(int(np.ceil((len(others) + 1) * LEVEL)), len(others)) - 1]
         inside += (np.abs(prediction[rows] - labels[rows]) <= half).tolist()
         halves.append(half)
-        # Prediction as a line of the label, turned around: the label a prediction stands for.
-        slope, start = np.polyfit(labels[others], prediction[others], 1)
-        corrected[rows] = (prediction[rows] - start) / slope if abs(slope) > 1e-3 else prediction[rows]
+        corrected[rows] = bias_corrected(prediction[rows], bias_line(prediction[others], labels[others]))
     return float(np.mean(inside)), float(np.mean(halves)), corrected[np.isfinite(prediction)]
 
 

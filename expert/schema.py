@@ -167,12 +167,15 @@ class Familiarity(Document):
 class Calibration(Extended):
     """What validation images, never the training images, taught about the model's own error."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("familiarity",)
+    LATER: ClassVar[tuple[str, ...]] = ("familiarity", "bias")
 
     level: float = Field(0.9, gt=0, lt=1)
     half_width: float = Field(gt=0, description="split-conformal half width of the interval, label units")
     nearest_distance_limit: float = Field(gt=0, description="above it an image is unlike the training data, label units")
     images: int = Field(gt=0, description="validation subjects these figures come from")
+    bias: tuple[float, float] | None = Field(
+        None, description="start (label units) and slope of the prediction as a line of the label: regression to the mean"
+    )
     familiarity: Familiarity | None = Field(None, description="None in models that know the nearest distance only")
 
 

@@ -168,8 +168,9 @@ class PrototypeTask(lightning.LightningModule):
         out = []
         for n in range(0, len(flat), 30):
             mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
-            grids = flat[n : n + 30].to(self.device)
-            found = self.network.compare(grids, mass).distance if exact else self.network.rough_distance(grids, mass)
+            grids, steps = flat[n : n + 30].to(self.device), self.recipe.schedule.steps
+            network = self.network
+            found = network.compare(grids, mass).distance if exact else network.rough_distance(grids, mass, steps)
             out.append(found.cpu())
         stacked = torch.cat(out)
         return stacked.reshape(*features.shape[:2], *stacked.shape[1:])
@@ -227,7 +228,7 @@ class PrototypeTask(lightning.LightningModule):
         images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
-        distance = network.rough_distance(features, mass)
+        distance = network.rough_distance(features, mass, recipe.schedule.steps)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, network.prototype_labels, losses.sigma, losses.leak
         )}  # fmt: skip

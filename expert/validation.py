@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.cohort_arrays import CohortArrays
-from expert.evaluation import effective_prototypes, errors
+from expert.evaluation import bias_line, effective_prototypes, errors
 from expert.familiarity import Reference, calibrate, fit
 from expert.recipe import Recipe
 from expert.schema import Calibration, Familiarity
@@ -86,14 +86,15 @@ def gather(
     planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
     grid = tuple(n // recipe.architecture.stride for n in recipe.input.shape)
     familiarity = calibrate(Reference.of(cohort, planes, grid), signs) if len(signs) == count else None
-    calibration = _limits(residual, table["nearest"], familiarity)
+    calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
     (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
     return validation, calibration
 
 
-def _limits(residual: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None) -> Calibration:
-    """Split-conformal half width (absolute errors (N,)) and the 95th percentile of the nearest distances (N,)."""
+def _limits(prediction: np.ndarray, labels: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None) -> Calibration:
+    """Split-conformal half width, 95th percentile of the nearest distances, and bias of kept-out images, all (N,)."""
+    residual = np.abs(prediction - labels)
     count = len(residual)
     rank = min(int(np.ceil((count + 1) * LEVEL)), count)
     return Calibration(
@@ -102,6 +103,7 @@ def _limits(residual: np.ndarray, nearest: np.ndarray, familiarity: Familiarity 
         nearest_distance_limit=float(np.percentile(nearest, 95)),
         images=count,
         familiarity=familiarity,
+        bias=bias_line(prediction, labels),
     )
 
 
@@ -118,4 +120,4 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
         "training_mean": mean,
     }
     familiarity = fit(task.network.eval(), task.recipe.input, task.cohort, cohort)
-    return validation, _limits(np.abs(out["prediction"] - cohort.labels), out["nearest"], familiarity)
+    return validation, _limits(out["prediction"], cohort.labels, out["nearest"], familiarity)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from expert.ablation import BASE, VARIANTS, Variant, chosen, shortened
 from expert.benchmark import run_benchmark
 from expert.errors import InputError, RecipeError
+from expert.evaluation import bias_corrected, bias_line
 from expert.recipe import read_recipe
 from expert.schema import RESEARCH_USE
 from expert.training import fold_rows
@@ -148,3 +149,35 @@ def test_what_cannot_be_run_is_one_sentence(recipe, squares, tmp_path):
     said = CliRunner().invoke(app, ["benchmark", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")])
     assert said.exit_code == 1
     assert "not valid YAML" in said.output
+
+
+def test_a_bias_is_taken_out_on_average_and_told_to_be():
+    generator = np.random.default_rng(0)
+    labels = generator.uniform(20, 80, 400)
+    prediction = 25 + 0.5 * labels + generator.normal(0, 2, 400)
+    line = bias_line(prediction, labels)
+    assert line == (pytest.approx(25, abs=1), pytest.approx(0.5, abs=0.02))
+    corrected = bias_corrected(prediction, line)
+    assert np.polyfit(labels, corrected - labels, 1)[0] == pytest.approx(0, abs=0.02)
+    assert np.polyfit(labels, prediction - labels, 1)[0] == pytest.approx(-0.5, abs=0.02)
+    assert bias_line(np.full(400, 50.0) + generator.normal(0, 1, 400), labels) is None
+    np.testing.assert_array_equal(bias_corrected(prediction, None), prediction)
+
+
+def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, squares, tmp_path):
+    from expert.bundle import load_model
+    from expert.cohort import items, predict
+
+    model = load_model(tiny_model_file)
+    assert model.info.calibration.bias is not None
+    target, failed = predict(model, items([], squares)[:3], tmp_path / "p.csv", corrected=True)
+    rows = [line.split(",") for line in target.read_text().splitlines()]
+    assert failed == 0
+    assert rows[0][1:3] == ["prediction", "bias_corrected"]
+    start, slope = model.info.calibration.bias
+    for row in rows[1:]:
+        assert float(row[2]) == pytest.approx((float(row[1]) - start) / slope, abs=1e-3)
+    plain, _ = predict(model, items([], squares)[:1], tmp_path / "q.csv")
+    assert "bias_corrected" not in plain.read_text()
+    with pytest.raises(InputError, match="no bias correction"):
+        predict(load_model("phantom"), [], tmp_path / "r.csv", corrected=True)
