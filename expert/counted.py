@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
@@ -17,6 +18,31 @@ from expert.tissue import HistogramBackbone
 
 _KNOWN: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 """Copies that are counted already: the folds of a cross-validation share most of their subjects."""
+
+
+_UNCHANGED: dict[tuple[object, ...], Tensor] = {}
+
+
+def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
+    """What a backbone is given of un-augmented images; of a counting one, the counts, which are taken once.
+
+    Parameters
+    ----------
+    images : (N, *shape) uint8
+
+    Returns
+    -------
+    (N, 1, *shape) 0 to 1, or (N, bins + 1, *grid)
+    """
+    if not isinstance(backbone, HistogramBackbone):
+        return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
+    fronts = []
+    for image in images:
+        key = (backbone.bins, backbone.cell, tuple(backbone.mirrored), image.shape, hashlib.sha256(image.tobytes()).digest())
+        if key not in _UNCHANGED:
+            _UNCHANGED[key] = backbone.front(torch.from_numpy(image.copy())[None, None].float() / 255)
+        fronts.append(_UNCHANGED[key])
+    return torch.cat(fronts)
 
 
 class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):

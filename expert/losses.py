@@ -131,5 +131,5 @@ def prediction_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, 
     -------
     ()  label units
     """
-    weights = torch.softmax(-(distance**2) / (2 * (radius / 3) ** 2), dim=1)
+    weights = torch.softmax(-(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2), dim=1)
     return (weights @ prototype_labels - labels).abs().mean()

@@ -49,11 +49,11 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
 
     Returns
     -------
-    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0
+    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0 (`Architecture.floor`) counts as 0
 
     Source: Hesse et al., WACV 2024, prototype weights.
     """
-    weight = torch.exp(-(distance**2) / (2 * (radius / 3) ** 2))
+    weight = torch.exp(-(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2))
     return torch.where(distance <= radius, weight, torch.zeros_like(weight))
 
 
@@ -104,6 +104,8 @@ class PrototypeRegressor(nn.Module):
         cells = int(torch.tensor(grid).prod())
         self.prototypes = nn.Parameter(torch.rand(count, architecture.channels, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
+        if architecture.floor:
+            self.floor = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
         self.register_buffer("prototype_mass", torch.full((count, cells), 1.0 / cells))
 
@@ -112,12 +114,21 @@ class PrototypeRegressor(nn.Module):
         mass = cell_mass(content, self.grid)
         return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
 
-    def rough_distance(self, features: Tensor, mass: Tensor, steps: tuple[int, int] = (15, 10)) -> Tensor:
+    def rough_distance(
+        self, features: Tensor, mass: Tensor, steps: tuple[int, int] = (15, 10), *, by_position: bool = False
+    ) -> Tensor:
         """(B, P) distances for training: plans of so many steps (25 as in the published code) instead of converged ones.
+
+        With `by_position` there is no plan: every patch is matched to its own place.
 
         Cells that hold next to nothing in all of the images and prototypes are left out: of a whole head, a quarter.
         """
-        if self.architecture.matching != "transport":
+        if (
+            by_position or self.architecture.matching == "position"
+        ):  # the same as by a plan, without all the pairs that it leaves out
+            apart = (features.flatten(2)[:, None] - self.prototypes.flatten(2)[None]).square().sum(2).clamp_min(1e-12).sqrt()
+            return self.scale * self.above_floor((apart * mass[:, None]).sum(-1))
+        if self.architecture.matching == "average":
             return self.compare(features, mass).distance
         held = torch.maximum(mass.amax(0), self.prototype_mass.amax(0)) > NEGLIGIBLE / mass.shape[1]
         source, target = mass[:, held], self.prototype_mass[:, held]
@@ -127,7 +138,7 @@ class PrototypeRegressor(nn.Module):
             source=source / source.sum(1, keepdim=True), target=target / target.sum(1, keepdim=True),
             max_iterations=steps[0], gradient_iterations=steps[1],
         )  # fmt: skip
-        return image_distance(plan.flow, cost, self.scale)
+        return image_distance(plan.flow, self.above_floor(cost), self.scale)
 
     def compare(self, features: Tensor, mass: Tensor) -> Comparison:
         """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`."""
@@ -139,9 +150,18 @@ class PrototypeRegressor(nn.Module):
         cost = patch_cost(features, self.prototypes.to(dtype))
         if self.architecture.matching == "position":
             plan = position_plan(source, len(self.prototypes))
+            cost = self.above_floor(cost)
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         plan = transport_plan(self.with_prior(cost), self.architecture.regularization, source=source, target=target)
+        cost = self.above_floor(cost)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+
+    def above_floor(self, cost: Tensor) -> Tensor:
+        """The cost with what two patches of one place cost anyway taken off, where the architecture has such a floor.
+
+        A plan's mass is 1: the distance becomes smaller by the floor times the scale, and splits over the patches as before.
+        """
+        return cost - self.floor if self.architecture.floor else cost
 
     def with_prior(self, cost: Tensor, held: Tensor | None = None) -> Tensor:
         """(…, M, M) what patches are matched by: their cost and, where the architecture has one, the spatial prior.

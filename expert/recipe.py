@@ -52,7 +52,7 @@ class Projection(Document):
 class Schedule(Extended):
     """Optimisation of the prototype stage."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("steps",)
+    LATER: ClassVar[tuple[str, ...]] = ("by_position", "steps")
 
     epochs: int = Field(300, ge=1)
     batch: int = Field(30, ge=2)
@@ -65,6 +65,10 @@ class Schedule(Extended):
     weight_decay: float = Field(0.0, ge=0)
     validation: float = Field(0.0, ge=0, lt=1, description="share of subjects kept aside to choose the epoch; 0: the last")
     patience: int = Field(6, ge=1, description="projections without a better validation error before stopping early")
+    by_position: bool = Field(
+        False,
+        description="train with each patch matched to its own place: the limit of a strong prior, much faster",
+    )
     steps: tuple[int, int] = Field((15, 10), description="of a plan in training: without, and with its gradient")
     mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
@@ -119,6 +123,8 @@ class Recipe(Document):
             raise ValueError(
                 "losses.equivariance and losses.consistency need images in training: a histogram is counted before"
             )
+        if self.schedule.by_position and self.architecture.matching == "transport" and not self.architecture.prior:
+            raise ValueError("schedule.by_position stands in for a spatial prior: set architecture.prior")
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
         return self

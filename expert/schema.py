@@ -93,7 +93,7 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins")
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor")
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = Field(
@@ -113,6 +113,9 @@ class Architecture(Extended):
     )
     prior: float = Field(
         0.0, ge=0, description="added per cell of distance to the cost by which patches are matched, not to the distances"
+    )
+    floor: bool = Field(
+        False, description="a learned cost that any two patches of one place have is taken off: no two people are alike"
     )
     marginals: Literal["uniform", "content"] = Field(
         "uniform", description="mass of each cell: equal (published), or its share of the brain's area"

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from expert.augmentation import augment, moved, new_places
 from expert.backbone import make_backbone
 from expert.cohort_arrays import CohortArrays
-from expert.counted import CountedCopies
+from expert.counted import CountedCopies, as_input
 from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
@@ -21,6 +21,10 @@ from expert.recipe import Augmentation, Recipe
 
 MOVES = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.1, gamma=0.3, bias=0.2, noise=0.03)
 """How the copies of the equivariance loss are made."""
+
+
+FLOOR_RATE = 0.002
+"""Learning rate of the costs' floor, whose unit is theirs."""
 
 
 class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -63,11 +67,11 @@ def _changed(images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0)
 @torch.no_grad()
 def feature_grids(backbone: nn.Module, cohort: CohortArrays, planes: list[int], batch: int = 60) -> Tensor:
     """(N, K, C, *grid) features of the given planes, un-augmented, in evaluation mode."""
-    images = torch.from_numpy(cohort.images[:, planes]).flatten(0, 1)
+    images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
     device = next(backbone.parameters()).device
     was_training = backbone.training
     backbone.eval()
-    grids = [backbone(images[n : n + batch, None].to(device).float() / 255).cpu() for n in range(0, len(images), batch)]
+    grids = [backbone(as_input(backbone, images[n : n + batch]).to(device)).cpu() for n in range(0, len(images), batch)]
     backbone.train(was_training)
     stacked = torch.cat(grids)
     return stacked.reshape(len(cohort.labels), len(planes), *stacked.shape[1:])
@@ -109,8 +113,8 @@ class RegressionTask(lightning.LightningModule):
     def predict_cohort(self, cohort: CohortArrays, planes: list[int]) -> np.ndarray:
         """(N,) mean prediction over the planes, label units."""
         self.eval()
-        images = torch.from_numpy(cohort.images[:, planes]).flatten(0, 1)
-        out = torch.cat([self(images[n : n + 60, None].float() / 255) for n in range(0, len(images), 60)])
+        images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
+        out = torch.cat([self(as_input(self.backbone, images[n : n + 60])) for n in range(0, len(images), 60)])
         return np.asarray(out.reshape(-1, len(planes)).mean(1).double())
 
 
@@ -155,6 +159,11 @@ class PrototypeTask(lightning.LightningModule):
             middle = [self.views[len(self.views) // 2]]
             distance = self._distances(feature_grids(network.backbone, self.cohort, middle), middle, exact=False)[:, 0]
             gap = (torch.from_numpy(labels).float()[:, None] - network.prototype_labels[None]).abs()
+            if recipe.architecture.floor:
+                # What images of (nearly) one label are apart, in the unit of the costs.
+                floor = distance[gap <= gap.median() / 8].median()
+                network.floor.data.copy_(floor / network.scale.detach())
+                distance = (distance - floor).abs()
             network.scale.data.mul_(gap.median() / distance.median())
 
     @torch.no_grad()
@@ -168,9 +177,11 @@ class PrototypeTask(lightning.LightningModule):
         out = []
         for n in range(0, len(flat), 30):
             mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
-            grids, steps = flat[n : n + 30].to(self.device), self.recipe.schedule.steps
-            network = self.network
-            found = network.compare(grids, mass).distance if exact else network.rough_distance(grids, mass, steps)
+            grids, network, schedule = flat[n : n + 30].to(self.device), self.network, self.recipe.schedule
+            if exact:
+                out.append(network.compare(grids, mass).distance.cpu())
+                continue
+            found = network.rough_distance(grids, mass, schedule.steps, by_position=schedule.by_position)
             out.append(found.cpu())
         stacked = torch.cat(out)
         return stacked.reshape(*features.shape[:2], *stacked.shape[1:])
@@ -200,7 +211,7 @@ class PrototypeTask(lightning.LightningModule):
         network = self.network
         rows, planes = sources.T.cpu().numpy()
         shown = self.cohort.select(rows)
-        images = torch.from_numpy(shown.images[np.arange(len(rows)), planes])[:, None].to(self.device).float() / 255
+        images = as_input(network.backbone, shown.images[np.arange(len(rows)), planes]).to(self.device)
         content = torch.from_numpy(shown.content[np.arange(len(rows)), planes]).to(self.device).float() / 255
         was_training = network.training
         network.eval()
@@ -228,7 +239,7 @@ class PrototypeTask(lightning.LightningModule):
         images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
-        distance = network.rough_distance(features, mass, recipe.schedule.steps)
+        distance = network.rough_distance(features, mass, recipe.schedule.steps, by_position=recipe.schedule.by_position)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, network.prototype_labels, losses.sigma, losses.leak
         )}  # fmt: skip
@@ -255,13 +266,16 @@ class PrototypeTask(lightning.LightningModule):
         return torch.stack(list(parts.values())).sum()
 
     def configure_optimizers(self) -> Any:
-        schedule, network = self.recipe.schedule, self.network
+        recipe, network = self.recipe, self.network
+        schedule = recipe.schedule
         head = [*network.backbone.add_on_layers.parameters(), network.prototypes]
         groups = [
             {"params": network.backbone.features.parameters(), "lr": schedule.backbone_rate},
             {"params": head, "lr": schedule.head_rate},
             {"params": [network.scale], "lr": schedule.scale_rate, "weight_decay": 0.0},
         ]
+        if recipe.architecture.floor:
+            groups.append({"params": [network.floor], "lr": FLOOR_RATE, "weight_decay": 0.0})
         kind = torch.optim.AdamW if schedule.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(groups, weight_decay=schedule.weight_decay)
         if schedule.decay == "cosine":

@@ -45,8 +45,6 @@ class HistogramBackbone(nn.Module):
             convolution(inputs, architecture.channels, 1),
             nn.ReLU(),
             convolution(architecture.channels, architecture.channels, 1),
-            # Features that differ little are matched by nothing but the entropy: they are spread before they are squashed.
-            (nn.BatchNorm2d if architecture.dimensions == 2 else nn.BatchNorm3d)(architecture.channels),
             nn.Sigmoid(),
         )
 
