@@ -81,6 +81,8 @@ VARIANTS = (
     Variant("stride 32", "Are coarser patches better?", {"architecture.pool": 2}),
     Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
     Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
+    Variant("weights cut at the radius", "What if far prototypes have no weight?", {"architecture.weights": "cut"}),
+    Variant("relative weights", "What if the nearest prototypes always have weight?", {"architecture.weights": "relative"}),
     Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
     Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),
 )

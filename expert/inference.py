@@ -160,7 +160,7 @@ def compare_images(
             pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
             mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255)
             comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass)
-            outcome = weighted_prediction(comparison.distance, labels, radius)
+            outcome = weighted_prediction(comparison.distance, labels, radius, network.architecture.weights)
             shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
             parts = (
                 outcome.prediction, outcome.fallback, shares, comparison.distance, mass, comparison.flow, comparison.cost,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
 from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
 
+FINE = 64
+"""Cells up to which plans are iterated until they are exact to single precision; of more, until no margin is off by 2e-5 (a
+thousandth of a year in the distances): the last digits of a plan in three dimensions take ten times as long."""
 NEGLIGIBLE = 0.1
 """Times the average cell's mass: a cell that never holds more is left out of the plans in training."""
 
@@ -57,7 +60,9 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
     return torch.where(distance <= radius, weight, torch.zeros_like(weight))
 
 
-def weighted_prediction(distance: Tensor, labels: Tensor, radius: float) -> WeightedPrediction:
+def weighted_prediction(
+    distance: Tensor, labels: Tensor, radius: float, weights: Literal["cut", "relative"] = "cut"
+) -> WeightedPrediction:
     """Weighted mean of the prototypes' labels; the nearest prototype's label where none is in radius.
 
     Parameters
@@ -65,6 +70,8 @@ def weighted_prediction(distance: Tensor, labels: Tensor, radius: float) -> Weig
     distance : (B, P)  label units
     labels : (P,)  of the prototypes
     radius : label units
+    weights : "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the nearest prototype's weight
+        being 1. Within the radius both give the same prediction; beyond, the second goes over into the nearest one's label
 
     Returns
     -------
@@ -72,13 +79,18 @@ def weighted_prediction(distance: Tensor, labels: Tensor, radius: float) -> Weig
 
     Source: Hesse et al., WACV 2024, prediction.
     """
-    weights = prototype_weights(distance, radius)
-    fallback = weights.sum(dim=1) == 0
-    nearest = nn.functional.one_hot(distance.argmin(dim=1), distance.shape[1]).to(weights.dtype)
-    weights = torch.where(fallback[:, None], nearest, weights)
+    if weights == "relative":
+        squared = distance.clamp_min(0) ** 2
+        weight = torch.exp(-(squared - squared.amin(dim=1, keepdim=True)) / (2 * (radius / 3) ** 2))
+        fallback = torch.zeros(len(distance), dtype=torch.bool, device=distance.device)
+    else:
+        weight = prototype_weights(distance, radius)
+        fallback = weight.sum(dim=1) == 0
+        nearest = nn.functional.one_hot(distance.argmin(dim=1), distance.shape[1]).to(weight.dtype)
+        weight = torch.where(fallback[:, None], nearest, weight)
     # Dividing by the sum first keeps tiny weights (all near the radius) exact.
-    prediction = (weights / weights.sum(dim=1, keepdim=True)) @ labels.to(weights.dtype)
-    return WeightedPrediction(prediction, fallback, weights)
+    prediction = (weight / weight.sum(dim=1, keepdim=True)) @ labels.to(weight.dtype)
+    return WeightedPrediction(prediction, fallback, weight)
 
 
 class PrototypeRegressor(nn.Module):
@@ -152,7 +164,10 @@ class PrototypeRegressor(nn.Module):
             plan = position_plan(source, len(self.prototypes))
             cost = self.above_floor(cost)
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
-        plan = transport_plan(self.with_prior(cost), self.architecture.regularization, source=source, target=target)
+        tolerance = 1e-6 if cost.shape[-1] <= FINE else 2e-5
+        plan = transport_plan(
+            self.with_prior(cost), self.architecture.regularization, source=source, target=target, tolerance=tolerance
+        )
         cost = self.above_floor(cost)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
 
@@ -181,4 +196,5 @@ class PrototypeRegressor(nn.Module):
     def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:
         """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1]."""
         comparison = self.compare(self.backbone(images), self.image_mass(content))
-        return weighted_prediction(comparison.distance, self.prototype_labels, self.architecture.radius), comparison
+        settings = self.architecture
+        return weighted_prediction(comparison.distance, self.prototype_labels, settings.radius, settings.weights), comparison

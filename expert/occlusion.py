@@ -88,12 +88,12 @@ def predictions(network: PrototypeRegressor, images: np.ndarray, content: np.nda
     from expert.model import weighted_prediction
 
     out = []
-    labels = network.prototype_labels.double()
+    labels, settings = network.prototype_labels.double(), network.architecture
     with torch.inference_mode():
         mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255)
         for features in _features(network, images):
             distance = network.compare(features[None].double(), mass).distance
-            out.append(float(weighted_prediction(distance, labels, network.architecture.radius).prediction))
+            out.append(float(weighted_prediction(distance, labels, settings.radius, settings.weights).prediction))
     return np.array(out)
 
 

@@ -341,7 +341,7 @@ def _settings(e: Explanation, model: ModelInfo | None) -> Section:
     cells = "×".join(map(str, e.grid))
     rows: list[tuple[str | Cell, ...]] = [
         ("prototypes", f"{len(e.prototypes)} explained in full of {len(e.labels)}; all of them make the answer"),
-        ("radius", f"{e.radius:g} {e.unit}: a prototype farther away has no weight"),
+        ("radius", f"{e.radius:g} {e.unit}: three standard deviations of the Gaussian that makes distances weights"),
         ("views", f"{len(e.views)}: {', '.join(view.name for view in e.views)}"),
         ("patches", f"{cells} = {int(np.prod(e.grid))} in each view of {'×'.join(map(str, e.view_shape))}"),
     ]

@@ -93,7 +93,7 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor")
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor", "weights")
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = Field(
@@ -107,6 +107,9 @@ class Architecture(Extended):
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
+    weights: Literal["cut", "relative"] = Field(
+        "cut", description="0 beyond the radius (published), or never: relative to the nearest prototype's"
+    )
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     matching: Literal["transport", "position", "average"] = Field(
         "transport", description="patches by optimal transport (published), each with its own place, or their averages"

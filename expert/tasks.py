@@ -260,8 +260,9 @@ class PrototypeTask(lightning.LightningModule):
         if losses.alignment:
             parts["alignment"] = losses.alignment * alignment_loss(features, features.roll(1, 0), mass, losses.temperature)
         with torch.no_grad():
-            prediction = weighted_prediction(distance, network.prototype_labels, recipe.architecture.radius).prediction
-            parts_for_log = {**parts, "mae": (prediction - labels).abs().mean()}
+            settings = recipe.architecture
+            found = weighted_prediction(distance, network.prototype_labels, settings.radius, settings.weights)
+            parts_for_log = {**parts, "mae": (found.prediction - labels).abs().mean()}
         self.log_dict(parts_for_log, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return torch.stack(list(parts.values())).sum()
 

@@ -30,7 +30,8 @@ def predict(task: PrototypeTask, cohort: CohortArrays) -> dict[str, np.ndarray]:
     distance = task.distances(cohort)
     labels = task.network.prototype_labels.double()
     radius = task.recipe.architecture.radius
-    views = [weighted_prediction(torch.from_numpy(distance[:, v]), labels, radius) for v in range(distance.shape[1])]
+    by = task.recipe.architecture.weights
+    views = [weighted_prediction(torch.from_numpy(distance[:, v]), labels, radius, by) for v in range(distance.shape[1])]
     shares = np.mean([(v.weights / v.weights.sum(1, keepdim=True)).numpy() for v in views], axis=0)
     return {
         "prediction": np.mean([v.prediction.numpy() for v in views], axis=0),
