@@ -70,6 +70,7 @@ class Notice(_Frozen):
 
     code: Literal[
         "unlike_training",
+        "training_image",
         "no_prototype_in_radius",
         "poor_registration",
         "orientation_unknown",

@@ -370,6 +370,11 @@ def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.nd
     return np.asarray(prepared.images[0])
 
 
+def _shows(image: np.ndarray, prepared: Prepared) -> bool:
+    """Whether a prototype's image is one of the prepared views, but for a grey value or two."""
+    return any(np.abs(view.astype(int) - image.astype(int)).mean() < 1 for view in prepared.images)
+
+
 def _warnings(
     model: Model, volume: Volume, prepared: Prepared, result: ViewsResult, prototypes: list[PrototypeMatch]
 ) -> tuple[Notice, ...]:
@@ -383,6 +388,12 @@ def _warnings(
     strange = unlike_training(info, prepared.images, prepared.content, quality, result)
     if strange:
         out.append(Notice(code="unlike_training", message=strange))
+    same = [p.rank for p in prototypes if p.image is not None and _shows(p.image, prepared)]
+    if same:
+        out.append(Notice(
+            code="training_image",
+            message=f"This image is itself prototype #{same[0]}: the model was trained on it, and is farther off for others.",
+        ))  # fmt: skip
     if result.fallback:
         views = int(result.fallbacks.sum())
         out.append(Notice(

@@ -141,3 +141,16 @@ def test_the_patches_that_speak_add_up(explanation):
         weights = np.exp(-(distances**2) / (2 * (e.radius / 3) ** 2)) * (view.shares > 0)
         moved = float(weights @ e.labels / weights.sum()) - view.prediction
         assert moved == pytest.approx(1e-3 * for_answer(e, number)[patch], rel=0.02)
+
+
+def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squares):
+    model = expert.load_model(tiny_model_file)
+    told = {
+        path.name: [
+            notice for notice in expert.explain(model, expert.read_volume(path)).warnings if notice.code == "training_image"
+        ]
+        for path in sorted(squares.parent.glob("*.png"))
+    }
+    # Six prototypes show six of the twenty-four images.
+    assert sum(bool(notices) for notices in told.values()) == 6
+    assert all("is itself prototype #1" in notices[0].message for notices in told.values() if notices)

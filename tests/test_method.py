@@ -177,3 +177,45 @@ def test_a_spatial_prior_guides_the_plan_and_is_no_part_of_the_distance():
     assert same_place[1] > 0.9 > 0.5 > same_place[0]
     assert "prior" not in plain.model_dump()
     assert guided.model_dump()["prior"] == 1.0
+
+
+def test_relative_weights_are_the_cut_ones_within_the_radius_and_go_on_beyond_it():
+    labels = torch.tensor([20.0, 40.0, 60.0]).double()
+    near = torch.tensor([[1.0, 2.0, 2.5]]).double()
+    cut, relative = (weighted_prediction(near, labels, 3.0, weights) for weights in ("cut", "relative"))
+    torch.testing.assert_close(cut.prediction, relative.prediction)
+    far = torch.tensor([[300.0, 301.0, 390.0], [-2.0, -1.0, 50.0]]).double()
+    out = weighted_prediction(far, labels, 3.0, "relative")
+    assert not out.fallback.any()
+    assert out.weights.max(1).values.tolist() == [1.0, 1.0]
+    assert out.prediction[0].item() == pytest.approx(20, abs=1e-9)
+    assert out.prediction[1].item() == pytest.approx(30)  # below 0 counts as 0: both are as near as can be
+
+
+def test_a_floor_is_taken_off_every_distance_which_still_splits():
+    torch.manual_seed(1)
+    settings = Architecture(widths=(8, 16), channels=16, prototypes=3, radius=5.0, floor=True)
+    network = PrototypeRegressor(settings, (4, 4)).eval()
+    features, mass = torch.rand(2, 16, 4, 4).double(), torch.full((2, 16), 1 / 16).double()
+    with torch.inference_mode():
+        before = network.compare(features, mass)
+        network.floor.fill_(0.2)
+        after = network.compare(features, mass)
+    torch.testing.assert_close(after.distance, before.distance - 0.2 * network.scale.double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(after.flow, before.flow)
+    torch.testing.assert_close(after.distance, network.scale * (after.flow * after.cost).sum((-2, -1)))
+
+
+def test_training_by_position_is_the_plan_that_stays_in_place():
+    torch.manual_seed(1)
+    settings = Architecture(widths=(8, 16), channels=16, prototypes=3, matching="position")
+    network = PrototypeRegressor(settings, (4, 4)).eval()
+    features, mass = torch.rand(2, 16, 4, 4), torch.rand(2, 16).softmax(-1)
+    with torch.inference_mode():
+        exact = network.compare(features, mass).distance
+        torch.testing.assert_close(network.rough_distance(features, mass), exact)
+        network.architecture = settings.model_copy(update={"matching": "transport", "prior": 1.0})
+        torch.testing.assert_close(network.rough_distance(features, mass, by_position=True), exact)
+        network.prototype_mass.copy_(mass[0].expand(3, -1))
+        held = network.compare(features[:1].double(), mass[:1].double()).distance
+        torch.testing.assert_close(held, exact[:1].double(), atol=0.02, rtol=0.02)
