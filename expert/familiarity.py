@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 BINS = 32
+PARTS = 5
+"""Of the kept-out images, each scored by the scales of the others, see `calibrate`."""
 SIGNS = {
     "nearest_distance": "it is far from every prototype",
     "few_in_radius": "few prototypes are within the radius",
@@ -181,10 +183,15 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
     """
     if not kept:
         raise InputError("Images kept out of the training are needed to say what is unlike it.")
-    values = {name: np.array([one[name] for one in kept]) for name in SIGNS}
-    center = {name: float(np.median(every)) for name, every in values.items()}
-    spread = {name: max(float(np.percentile(every, 95)) - center[name], FLOORS[name]) for name, every in values.items()}
-    scores = np.max([(every - center[name]) / spread[name] for name, every in values.items()], axis=0)
+    table = np.array([[one[name] for name in SIGNS] for one in kept])
+    center, spread = _scales(table)
+    # Scored by scales that each part took no share in: by its own, the images would look more alike than further ones do.
+    scores = np.empty(len(table))
+    parts = min(PARTS, len(table))
+    for part in range(parts):
+        own = np.arange(len(table)) % parts == part
+        middle, width = _scales(table[~own]) if parts > 1 else (center, spread)
+        scores[own] = ((table[own] - middle) / width).max(axis=1)
     rank = min(int(np.ceil((len(kept) + 1) * LEVEL)), len(kept))
 
     def rounded(array: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -196,11 +203,18 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
         brightness_spread=rounded(reference.brightness_spread),
         detail=rounded(reference.detail),
         detail_spread=rounded(reference.detail_spread),
-        center=center,
-        spread=spread,
+        center=dict(zip(SIGNS, center.tolist(), strict=True)),
+        spread=dict(zip(SIGNS, spread.tolist(), strict=True)),
         limit=float(np.sort(scores)[rank - 1]),
         images=len(kept),
     )
+
+
+def _scales(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median of each sign (N, 7), and how far above it the 95th percentile lies: (7,), (7,)."""
+    center = np.median(table, axis=0)
+    floors = np.array([FLOORS[name] for name in SIGNS])
+    return center, np.maximum(np.percentile(table, 95, axis=0) - center, floors)
 
 
 def fit(network: PrototypeRegressor, recipe: InputRecipe, training: CohortArrays, kept: CohortArrays) -> Familiarity:
