@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import draw_squares
 
-from expert.bundle import load_model
+from expert.bundle import load_model, shipped_models
 from expert.errors import ExpertError, InputError, RecipeError
 from expert.evaluation import evaluate
 from expert.recipe import Recipe, read_recipe
@@ -152,9 +152,9 @@ def test_too_few_subjects(tiny_recipe, tmp_path):
 def test_shipped_recipes_are_valid_and_made_the_shipped_models():
     from pathlib import Path
 
-    folder = Path(__file__).parents[1] / "recipes"
-    for path in sorted(folder.glob("*.yaml")):
-        recipe = read_recipe(path)
-        model = load_model(recipe.name)
+    recipes = {path.stem: read_recipe(path) for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")}
+    assert all(recipe.name == name for name, recipe in recipes.items())
+    for name in shipped_models():
+        recipe, model = recipes[name], load_model(name)
         made = json.loads(json.dumps(model.info.training.recipe))
-        assert made == recipe.model_dump(mode="json", exclude={"card"}), path.name
+        assert made == recipe.model_dump(mode="json", exclude={"card"}), name
