@@ -17,7 +17,7 @@ from expert.report import write_svg
 if TYPE_CHECKING:
     from expert.results import Outcome
 
-SIDE, LEFT, BELOW, ABOVE = 420.0, 54.0, 46.0, 26.0
+SIDE, LEFT, BELOW, ABOVE = 420.0, 54.0, 46.0, 44.0
 STAGES = {"warmup": (STEM, "regression, before the prototypes"), "prototypes": (PREDICTION, "with prototypes"),
           PLAIN: ("#777777", "plain head")}  # fmt: skip
 BINS = 6
