@@ -38,7 +38,7 @@ SIGNS = {
 }
 """Name of each sign and what it says."""
 FLOORS = {
-    "nearest_distance": 1e-3, "few_in_radius": 0.02, "transport_cost": 1e-3, "registration": 0.1, "histogram": 0.005,
+    "nearest_distance": 1e-3, "few_in_radius": 0.1, "transport_cost": 1e-3, "registration": 0.1, "histogram": 0.005,
     "brightness": 0.1, "detail": 0.1,
 }  # fmt: skip
 """Least distance from median to 95th percentile: a sign that is the same for all kept-out images is not infinitely sharp."""

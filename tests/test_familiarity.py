@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import FLAT, Pixels, network
+from hand_made import cohort as arrays
 from scipy import ndimage
 
 from expert.bundle import Model, load_model
 from expert.cohort_arrays import CohortArrays
 from expert.datasets import Entry
 from expert.errors import InputError
-from expert.familiarity import SIGNS, calibrate, fit, signs, strangeness, unlike_training
+from expert.familiarity import SIGNS, calibrate, cohort_signs, fit, signs, strangeness, unlike_training
 from expert.inference import compare_views
 from expert.phantom import phantom_with_truth
 from expert.preparation import prepare
@@ -80,9 +82,6 @@ def noise(data: np.ndarray) -> np.ndarray:
 STRANGE = {
     "noise": noise,
     "blurred": lambda data: ndimage.gaussian_filter(data, 3),
-    "front to back": lambda data: data[:, ::-1],
-    "upside down": lambda data: data[:, :, ::-1],
-    "turned by 90 degrees": lambda data: ndimage.rotate(data, 90, (0, 1), reshape=False, order=1),
     "half cropped": half,
     "inverted": lambda data: data.max() - data,
 }
@@ -93,6 +92,41 @@ def test_strange_heads_are_told_of(knowing, name):
     message = told(knowing, prepared(knowing, 50, 800, STRANGE[name]))
     assert message.startswith("Unlike the training data: ")
     assert any(words in message for words in SIGNS.values())
+
+
+# --- on small drawings, of which there can be many ----------------------------------------------------------------------
+def drawings(number: int, seed: int) -> np.ndarray:
+    """(number, 48, 40) uint8: the same shading, each with its own brightness and noise."""
+    common = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, FLAT.shape), 5)
+    common = 60 + 140 * (common - common.min()) / np.ptp(common)
+    generator = np.random.default_rng(seed)
+    gain = generator.normal(1, 0.03, (number, 1, 1))
+    return np.clip(common * gain + generator.normal(0, 4, (number, *FLAT.shape)), 0, 255).astype(np.uint8)
+
+
+MISPLACED = {
+    "front to back": lambda image: image[::-1],
+    "side to side": lambda image: image[:, ::-1],
+    "turned by 90 degrees": lambda image: ndimage.rotate(image, 90, reshape=False, order=1),
+    "cropped to a half": lambda image: image * (np.arange(len(image)) < 24)[:, None],
+    "blurred": lambda image: ndimage.gaussian_filter(image.astype(float), 4),
+    "noise": lambda image: np.random.default_rng(3).uniform(0, 255, image.shape),
+    "black": np.zeros_like,
+}
+
+
+def test_drawings_in_the_wrong_place_are_told_of_and_others_hardly_ever():
+    first = drawings(20, 1)
+    net = network(FLAT, Pixels((6, 5)), first[:5], np.linspace(20, 80, 5), radius=100.0)
+    familiarity = fit(net, FLAT, arrays(FLAT, first), arrays(FLAT, drawings(60, 2)))
+    ordinary = cohort_signs(net, FLAT, familiarity, arrays(FLAT, drawings(60, 4)))
+    assert np.mean([strangeness(familiarity, one)[0] > familiarity.limit for one in ordinary]) <= 0.1
+    image = drawings(1, 5)[0]
+    for name, change in MISPLACED.items():
+        changed = np.ascontiguousarray(change(image)).astype(np.uint8)
+        score, sign = strangeness(familiarity, cohort_signs(net, FLAT, familiarity, arrays(FLAT, changed[None]))[0])
+        assert score > familiarity.limit, name
+        assert sign in SIGNS
 
 
 def test_an_empty_volume_is_refused_before(model):
