@@ -196,10 +196,12 @@ def receptive_field(architecture: Architecture) -> int:
 
     Parameters
     ----------
-    architecture : of `expert.backbone.Backbone`
+    architecture : of `expert.backbone.Backbone`, or of a histogram, which sees its box
 
     Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
     """
+    if architecture.backbone == "histogram":
+        return architecture.pool
     # (kernel, stride) from the input on: the stem, then two blocks of two convolutions per stage, then the pooling.
     layers = [(7, 2), (3, 2)]
     for stage in range(len(architecture.widths)):

@@ -11,6 +11,7 @@ from expert.cohort_arrays import load_cohort
 from expert.counted import CountedCopies
 from expert.datasets import read_table
 from expert.inference import explain
+from expert.occlusion import receptive_field
 from expert.recipe import Recipe, read_recipe
 from expert.schema import Architecture
 from expert.tissue import HistogramBackbone
@@ -79,6 +80,7 @@ def test_nothing_outside_a_box_matters_to_its_cell(dimensions):
     last = (0, slice(None), *[1] * dimensions)
     torch.testing.assert_close(here[last], there[last])
     assert not torch.allclose(here, there)
+    assert receptive_field(Architecture(backbone="histogram", pool=4)) == 4
 
 
 def test_counting_once_is_counting_anew():
