@@ -221,8 +221,7 @@ def phantom_with_truth(
             raise InputError(f"The age of a phantom must be 0 to 110 years, not {years:g}.")
     if seed < 0:
         raise InputError(f"The seed of a phantom must be 0 or larger, not {seed}.")
-    # One stream per cause: no draw depends on the age or on another cause.
-    pose, shape, look, shade, grain = (np.random.default_rng([7, cause, seed]) for cause in range(5))
+    pose, look, grain = (_stream(cause, seed) for cause in ("pose", "look", "grain"))
     drawn = age + VARIABILITY * look.standard_normal(2)
     ventricles = float(drawn[0] if ventricle_age is None else ventricle_age)
     cortex = float(drawn[1] if cortex_age is None else cortex_age)
@@ -238,16 +237,38 @@ def phantom_with_truth(
     back = np.linalg.inv(effect_affine()) @ np.linalg.inv(matrix) @ out
     index = np.indices(OUT_SHAPE, dtype=np.float32).reshape(3, -1)
     place = (back[:3, :3] @ index + back[:3, 3:]).reshape(3, *OUT_SHAPE).astype(np.float32)
-    place += _smooth(shape, 3, (5, 6, 6)) * (3.0 / SPACING)
+    place += _deformation(seed)
     head = ndimage.map_coordinates(image.astype(np.float32), place, order=1)
     if not clean:
-        head = head * np.exp(0.06 * _smooth(shade, 1, (4, 4, 4))[0])
+        head = head * _shading(seed)
         sigma = 0.018
         noise = sigma * grain.standard_normal((2, *OUT_SHAPE), dtype=np.float32)
         head = np.hypot(head + noise[0], noise[1])  # magnitude images have Rician noise
     data = np.clip(np.rint(1000 * head), 0, 2000).astype(np.int16)
     volume = Volume(data, out, "ras", history=("synthetic ageing head",))
     return volume, PhantomTruth(float(age), matrix, ventricles, cortex, left)
+
+
+def _stream(cause: str, seed: int) -> np.random.Generator:
+    """One stream of random numbers per cause: no draw depends on the age or on another cause."""
+    return np.random.default_rng([7, ("pose", "shape", "look", "shade", "grain").index(cause), seed])
+
+
+# Nearly all of the time that a head takes goes into these two: the same person at another age has them already.
+@functools.lru_cache(maxsize=1)
+def _deformation(seed: int) -> np.ndarray:
+    """(3, *OUT_SHAPE) smooth displacement, voxels."""
+    out = _smooth(_stream("shape", seed), 3, (5, 6, 6)) * (3.0 / SPACING)
+    out.setflags(write=False)
+    return out
+
+
+@functools.lru_cache(maxsize=1)
+def _shading(seed: int) -> np.ndarray:
+    """(*OUT_SHAPE) gain of the coil."""
+    out = np.exp(0.06 * _smooth(_stream("shade", seed), 1, (4, 4, 4))[0])
+    out.setflags(write=False)
+    return np.asarray(out)
 
 
 def _pose(generator: np.random.Generator) -> np.ndarray:
