@@ -137,7 +137,7 @@ def prepare_people(
     people : who
     kinds : what varies among them
     recipes : how to prepare them, each for "mni" space; a head is made once for all of them
-    folder : where the arrays are kept, a file per person
+    folder : where the arrays are kept, a file per head and recipe
     progress : called with 0 to 1
 
     Returns
@@ -154,50 +154,47 @@ def prepare_people(
             raise InputError("Planted effects lie in heads: the recipe's input.space must be mni.")
     rows = []
     for number, (seed, ages) in enumerate(zip(people.seeds, people.ages, strict=True)):
-        rows.append(_person(seed, ages, kinds, recipes, folder))
+        # All heads of a person one after the other: what they have in common is made once (`expert.phantom`).
+        rows.append({kind: _prepared(seed, ages, kind, recipes, folder) for kind in kinds})
         if progress is not None:
             progress((number + 1) / len(people.seeds))
     out: dict[Kind, list[CohortArrays]] = {}
     for kind in kinds:
-        out[kind] = [
-            CohortArrays(
-                images=np.stack([row[f"{kind} images {n}"] for row in rows]),
-                content=np.stack([row[f"{kind} content {n}"] for row in rows]),
-                labels=np.full(len(rows), np.nan),
-                transforms=np.stack([row["transform"] for row in rows]),
-                quality=np.ones(len(rows)),
-                positions_mm=_heights(recipe) or (None,),
-                entries=tuple(
-                    _entry(kind, seed, row[f"{kind} images {n}"]) for seed, row in zip(people.seeds, rows, strict=True)
-                ),
+        out[kind] = []
+        for n, recipe in enumerate(recipes):
+            made = [row[kind][n] for row in rows]
+            entries = [_entry(kind, seed, one["images"]) for seed, one in zip(people.seeds, made, strict=True)]
+            out[kind].append(
+                CohortArrays(
+                    images=np.stack([one["images"] for one in made]),
+                    content=np.stack([one["content"] for one in made]),
+                    labels=np.full(len(rows), np.nan),
+                    transforms=np.stack([one["transform"] for one in made]),
+                    quality=np.ones(len(rows)),
+                    positions_mm=_heights(recipe) or (None,),
+                    entries=tuple(entries),
+                )
             )
-            for n, recipe in enumerate(recipes)
-        ]
     return out
 
 
-def _person(
-    seed: int, ages: np.ndarray, kinds: Sequence[Kind], recipes: Sequence[InputRecipe], folder: Path
-) -> dict[str, np.ndarray]:
-    """All heads of one person, prepared: "<kind> images <recipe>", "<kind> content <recipe>" and "transform"."""
+def _prepared(
+    seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputRecipe], folder: Path
+) -> list[dict[str, np.ndarray]]:
+    """One head by each recipe: images, content, transform; made once for all recipes that have not kept it."""
     from expert.phantom import phantom_with_truth
     from expert.preparation import prepare
     from expert.registration import Registration
 
-    identity = [FORMAT, seed, ages.tolist(), list(kinds), [recipe.model_dump(mode="json") for recipe in recipes]]
-    kept = folder / f"{seed}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}.npz"
-    if not kept.exists():
-        made: dict[str, np.ndarray] = {}
-        for kind in kinds:
-            volume, truth = phantom_with_truth(seed=seed, **looks(kind, ages))  # type: ignore[arg-type]
-            made["transform"] = truth.template_to_subject
-            known = Registration.known(truth.template_to_subject)
-            for n, recipe in enumerate(recipes):
-                prepared = prepare(volume, recipe, positions_mm=_heights(recipe), registration=known)
-                made[f"{kind} images {n}"], made[f"{kind} content {n}"] = prepared.images, prepared.content
-        _keep(kept, made)
-    with np.load(kept) as loaded:
-        return {name: np.asarray(loaded[name]) for name in loaded.files}
+    places = [folder / f"{seed}-{_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes]
+    missing = [n for n, place in enumerate(places) if not place.exists()]
+    if missing:
+        volume, truth = phantom_with_truth(seed=seed, **looks(kind, ages))  # type: ignore[arg-type]
+        known = Registration.known(truth.template_to_subject)
+        for n in missing:
+            made = prepare(volume, recipes[n], positions_mm=_heights(recipes[n]), registration=known)
+            _keep(places[n], {"images": made.images, "content": made.content, "transform": truth.template_to_subject})
+    return [_kept(place) for place in places]
 
 
 def labelled(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
@@ -277,7 +274,7 @@ def region_cells(change: np.ndarray, grid: tuple[int, ...], most: float = MOST) 
     order = np.argsort(-boxes, axis=1, kind="stable")
     held = np.take_along_axis(boxes, order, axis=1)
     before = np.cumsum(held, axis=1) - held  # what the larger cells hold already
-    needed = (before < most * held.sum(axis=1, keepdims=True) * (1 - 1e-9)) & (held > 0)
+    needed = np.asarray((before < most * held.sum(axis=1, keepdims=True) * (1 - 1e-9)) & (held > 0))
     out = np.zeros_like(needed)
     np.put_along_axis(out, order, needed, axis=1)
     return out
@@ -298,17 +295,28 @@ def regions_of(
     -------
     By recipe, then by place of `PLACES`: (N, V, M) bool
     """
-    identity = [FORMAT, people.seeds, [recipe.model_dump(mode="json") for recipe in recipes], list(grids), MOST]
-    kept = folder / f"regions-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]}.npz"
-    if not kept.exists():
-        found: dict[str, list[np.ndarray]] = {f"{place}{n}": [] for place in PLACES for n in range(len(recipes))}
-        for seed in people.seeds:
-            for place in PLACES:
-                for n, change in enumerate(planted_change(seed, place, recipes)):
-                    found[f"{place}{n}"].append(region_cells(change, grids[n]))
-        _keep(kept, {name: np.stack(cells) for name, cells in found.items()})
-    loaded = np.load(kept)
-    return [{place: loaded[f"{place}{n}"] for place in PLACES} for n in range(len(recipes))]
+    places = [
+        folder / f"regions-{_key(people.seeds, grid, MOST, recipe)}.npz" for recipe, grid in zip(recipes, grids, strict=True)
+    ]
+    missing = [n for n, place in enumerate(places) if not place.exists()]
+    found: dict[int, dict[str, list[np.ndarray]]] = {n: {place: [] for place in PLACES} for n in missing}
+    for seed in people.seeds if missing else ():
+        for place in PLACES:
+            for n, change in zip(missing, planted_change(seed, place, [recipes[n] for n in missing]), strict=True):
+                found[n][place].append(region_cells(change, grids[n]))
+    for n, cells in found.items():
+        _keep(places[n], {place: np.stack(each) for place, each in cells.items()})
+    return [_kept(place) for place in places]
+
+
+def _key(*parts: object) -> str:
+    text = json.dumps([FORMAT, *(part.model_dump(mode="json") if isinstance(part, InputRecipe) else part for part in parts)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _kept(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as loaded:
+        return {name: np.asarray(loaded[name]) for name in loaded.files}
 
 
 def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:

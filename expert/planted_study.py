@@ -46,13 +46,13 @@ def study_recipes() -> list[Recipe]:
             "intensity": "white matter",
         },
         "architecture": {
-            "dimensions": 3, "backbone": "histogram", "bins": 20, "widths": [32], "pool": 8, "channels": 16,
-            "prototypes": 10, "radius": 30.0, "marginals": "content",
+            "dimensions": 3, "backbone": "histogram", "bins": 20, "widths": [32, 32], "pool": 8, "channels": 16,
+            "prototypes": 10, "radius": 30.0, "marginals": "content", "prior": 0.15,
         },
         "augmentation": {"rotation_deg": 2.0, "scale": 0.02, "shift": 0.0, "bias": 0.02, "copies": 4},
-        "warmup": {"epochs": 150, "learning_rate": 0.01, "flip": 0.0},
+        "warmup": {"epochs": 40, "learning_rate": 0.01, "flip": 0.0},
         "schedule": {
-            "epochs": 20, "batch": 16, "views": 1, "optimizer": "adamw", "decay": "cosine", "backbone_rate": 0.002,
+            "epochs": 20, "batch": 16, "views": 8, "optimizer": "adamw", "decay": "cosine", "backbone_rate": 0.002,
             "head_rate": 0.005, "steps": [6, 4],
         },
         "losses": {"sigma": 10.0, "consistency": 0.0, "prediction": 1.0, "alignment": 1.0},
@@ -247,8 +247,9 @@ def measure_pointing(
 
     Returns
     -------
-    (N,) arrays, means over the views, NaN where there was nothing to measure: "error" (label units); "own place"; for "answer"
-    and "pair" and each place "strongest" and "share", such as "pair ventricles share"; with " chance" appended, what chance gives
+    (N,) arrays, means over the views, NaN where there was nothing to measure: "error" (label units); "own place";
+    for "answer" and "pair" and each place "strongest" and "share", such as "pair ventricles share"; with " chance" appended,
+    what chance gives
     """
     from expert.correspondence import foreground_cells, mean_of
     from expert.inference import compare_images
