@@ -365,11 +365,11 @@ def phantom(
 def planted(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the heads, the trainings and planted.md.")],
     recipe: Annotated[
-        list[Path] | None, typer.Option(help="YAML of a model for heads, instead of two small ones; may be repeated.")
+        list[Path] | None, typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated.")
     ] = None,
     heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
     held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
-    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
 ) -> None:
     """Train on effects planted in known places of synthetic heads: are they found, and nothing where there is none?"""

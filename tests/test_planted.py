@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from expert.cli import app
@@ -25,7 +26,7 @@ from expert.planted import (
     region_cells,
     regions_of,
 )
-from expert.planted_study import measure_pointing, run_study, study_recipes
+from expert.planted_study import measure_pointing, run_study, study_recipe
 from expert.recipe import Recipe
 from expert.registration import Registration, resample_to_subject
 from expert.schema import InputRecipe
@@ -35,7 +36,7 @@ VENTRICLES, SHUFFLED = COHORTS[0], dataclasses.replace(COHORTS[0], name="shuffle
 
 
 def tiny() -> Recipe:
-    recipe = study_recipes()[0].model_dump()
+    recipe = study_recipe().model_dump()
     recipe["architecture"] |= {"prototypes": 6}
     recipe["warmup"] |= {"epochs": 60}
     recipe["schedule"] |= {"epochs": 6, "batch": 7}
@@ -68,17 +69,19 @@ def test_heads_differ_in_the_planted_place_and_nowhere_else(place):
     region = effect_regions()[place.removeprefix("left ")].copy()
     if place == "left cortex":
         region[effect_affine()[0, 3] + effect_affine()[0, 0] * np.arange(len(region)) >= 0] = False
+    # People are deformed by some mm beyond the affine transform that brings the region to them.
+    region = ndimage.binary_dilation(region, iterations=4)
     known = Registration.known(truth.template_to_subject)
     there = resample_to_subject(region.astype(np.float32), effect_affine(), known, young)
     changed = young.data != old.data
     assert changed.sum() > 500
-    # People are deformed by a few mm beyond the affine transform that brings the region to them.
-    assert (there[changed] > 0).mean() > 0.9
-    assert changed[there == 0].mean() < 0.005
+    assert (there[changed] > 0).mean() > 0.995
+    assert changed[there == 0].mean() < 0.0005
 
 
 def test_a_region_is_where_the_content_changed():
-    volume, planes = (recipe.input for recipe in study_recipes())
+    volume = study_recipe().input
+    planes = InputRecipe(shape=(96, 96), spacing_mm=2.0, positions_mm=(3.0, 7.0, 11.0))
     ventricles, sections = planted_change(7, "ventricles", [volume, planes])
     (cortex,) = planted_change(7, "left cortex", [volume])
     assert sections.shape == (3, *planes.shape)
