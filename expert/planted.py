@@ -69,11 +69,9 @@ class People:
 
     def labels(self, label: str | None, deal: int = 0) -> np.ndarray:
         """(N,) labels of a cohort, years; `deal` counts the ways to deal them out at random."""
-        from numpy.random import default_rng
-
         if label is None:
-            return np.asarray(default_rng([19, self.seeds[0], deal]).permutation(self.ages[:, 0]))
-        return np.asarray(self.ages[:, ("ventricles", "left cortex").index(label) if label != "age" else 0])
+            return np.asarray(np.random.default_rng([19, self.seeds[0], deal]).permutation(self.ages[:, 0]))
+        return np.asarray(self.ages[:, {"age": 0, "ventricles": 0, "left cortex": 1}[label]])
 
 
 def draw_people(number: int, seed: int, first: int = 0) -> People:

@@ -31,15 +31,15 @@ from expert.recipe import Recipe
 from expert.registration import Registration, resample_to_subject
 from expert.schema import InputRecipe
 
-TRAINING, HELD_OUT = 14, 6
+TRAINING, HELD_OUT = 14, 5
 VENTRICLES, SHUFFLED = COHORTS[0], dataclasses.replace(COHORTS[0], name="shuffled", label=None)
 
 
 def tiny() -> Recipe:
     recipe = study_recipe().model_dump()
     recipe["architecture"] |= {"prototypes": 6}
-    recipe["warmup"] |= {"epochs": 60}
-    recipe["schedule"] |= {"epochs": 6, "batch": 7}
+    recipe["warmup"] |= {"epochs": 30}
+    recipe["schedule"] |= {"epochs": 10, "batch": 7}
     return Recipe.model_validate(recipe)
 
 
