@@ -369,7 +369,7 @@ def planted(
     ] = None,
     heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
     held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
-    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
 ) -> None:
     """Train on effects planted in known places of synthetic heads: are they found, and nothing where there is none?"""

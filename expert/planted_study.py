@@ -1,8 +1,8 @@
 """The study of planted effects: is what was planted learnt, and do the explanations point there, and nowhere without an effect?
 
 Every cohort of `expert.planted` trains models, from different seeds (and, where labels are dealt out at random, with another
-deal each); held-out heads are predicted and explained; an untrained network is held against it. Figures are means over
-the held-out heads, each head's value being the mean over the trainings.
+deal each); held-out heads are predicted and explained; an untrained network is held against it. Figures are means over held-out
+heads and trainings, and so are their intervals: one training without an effect points somewhere, at the same place in all heads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.errors import InputError
-from expert.intervals import Figure, over_subjects
+from expert.intervals import Figure, over_both
 from expert.planted import COHORTS, PLACES, Cohort, draw_people, labelled, prepare_people, regions_of
 from expert.recipe import Recipe
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from expert.cohort_arrays import CohortArrays
     from expert.model import PrototypeRegressor
 
-TRAINING, HELD_OUT, REPEATS, SEED = 40, 15, 2, 77
+TRAINING, HELD_OUT, REPEATS, SEED = 40, 15, 5, 77
 """Heads that train, heads that are measured, trainings of each cohort, and the seed of the people."""
 
 
@@ -65,7 +65,7 @@ class Pointing:
     share: Figure | None
     """Share of the foreground's absolute values inside the region; chance: its share of the foreground's mass."""
     least: float
-    """The lowest mean share of any one training; equal to `most` for a single one."""
+    """The lowest `strongest` of any one training, 0 to 1; equal to `most` for a single one."""
     most: float
 
 
@@ -280,15 +280,14 @@ def _outcome(recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str,
         return np.stack([run.get(name, np.full(len(run["error"]), np.nan)) for run in runs])
 
     def figure(name: str, chance: str | None = None) -> Figure | None:
-        return over_subjects(_mean(every(name)), None if chance is None else _mean(every(chance)))
+        return over_both(every(name), None if chance is None else every(chance))
 
     def pointing(what: str) -> dict[str, Pointing]:
         out = {}
         for place in PLACES:
             strongest, share = (figure(f"{what} {place} {n}", f"{what} {place} {n} chance") for n in ("strongest", "share"))
-            each = _mean(every(f"{what} {place} share").T)
-            known = each[np.isfinite(each)]
-            least, most = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+            each = [row[np.isfinite(row)].mean() for row in every(f"{what} {place} strongest") if np.isfinite(row).any()]
+            least, most = (float(min(each)), float(max(each))) if each else (0.0, 0.0)
             out[place] = Pointing(strongest, share, least, most)
         return out
 
@@ -300,18 +299,11 @@ def _outcome(recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str,
         repeats=len(runs),
         mae=figure("error"),
         mean_mae=figure("mean"),
-        gain=over_subjects((every("mean") - every("error")).mean(0)),
+        gain=over_both(every("mean") - every("error")),
         answer=pointing("answer"),
         pair=pointing("pair"),
         own_place=figure("own place", "own place chance"),
     )
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """(R, N) to (N,) means of what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(0)
-    return np.asarray(np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan))
 
 
 def _write(folder: Path, outcomes: Sequence[Outcome], settings: dict[str, int]) -> None:
@@ -331,7 +323,7 @@ def markdown(outcomes: Sequence[Outcome], settings: dict[str, int]) -> list[str]
         "# Planted effects",
         "",
         f"{settings['training']} heads train, {settings['held_out']} others are measured; {settings['repeats']} trainings of "
-        f"each cohort; seed {settings['seed']}. In brackets the 95 % interval over the held-out heads.",
+        f"each cohort; seed {settings['seed']}. In brackets the 95 % interval over trainings and held-out heads.",
     ]
     for recipe in dict.fromkeys(outcome.recipe for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.recipe == recipe]
@@ -350,13 +342,13 @@ def markdown(outcomes: Sequence[Outcome], settings: dict[str, int]) -> list[str]
             )
         for place in PLACES:
             out += ["", f"Pointing at the {place}, % (chance):", ""]
-            heads = ["", "planted here", "strongest, answer", "share, answer", "by training", "strongest, pair", "share, pair"]
+            heads = ["", "planted here", "strongest, answer", "by training", "share, answer", "strongest, pair", "share, pair"]
             out += [f"| cohort | {' | '.join(heads)} |", "|---|---|---|---:|---:|---:|---:|---:|"]
             for o in mine:
                 a, p = o.answer[place], o.pair[place]
                 cells = [
                     o.cohort, "trained" if o.trained else "untrained", "yes" if o.planted == place else "",
-                    _percent(a.strongest), _percent(a.share), f"{100 * a.least:.0f} – {100 * a.most:.0f}",
+                    _percent(a.strongest), f"{100 * a.least:.0f} – {100 * a.most:.0f}", _percent(a.share),
                     _percent(p.strongest), _percent(p.share),
                 ]  # fmt: skip
                 out.append(f"| {' | '.join(cells)} |")

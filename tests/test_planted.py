@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from expert.cli import app
 from expert.errors import InputError
+from expert.intervals import over_both, over_subjects
 from expert.model import PrototypeRegressor
 from expert.phantom import effect_affine, effect_regions, phantom, phantom_with_truth
 from expert.planted import (
@@ -162,6 +163,18 @@ def test_a_pull_is_measured_where_it_lies(study):
     np.testing.assert_array_equal(seen["pair ventricles strongest"], 1)
     np.testing.assert_allclose(seen["own place"], 1)
     assert (seen["pair ventricles share chance"] < 0.6).all()
+
+
+def test_trainings_that_disagree_are_a_wide_interval():
+    values = np.random.default_rng(0).normal(0.5, 0.1, (1, 40))
+    one, same = over_both(values), over_subjects(values[0])
+    assert one.value == pytest.approx(same.value)
+    assert (one.low, one.high) == pytest.approx((same.low, same.high), abs=0.01)
+    apart = over_both(np.repeat([[0.0], [1.0], [0.0], [1.0]], 40, axis=1), np.full((4, 40), 0.25))
+    assert (apart.low, apart.value, apart.high) == (0.0, 0.5, 1.0)
+    assert (apart.subjects, apart.chance) == (40, 0.25)
+    assert over_both(np.full((2, 3), np.nan)) is None
+    assert over_both(np.array([[np.nan, 1.0], [np.nan, 3.0]])).subjects == 1
 
 
 def test_what_cannot_be_studied_is_refused_in_a_sentence(tmp_path):
