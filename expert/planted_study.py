@@ -1,8 +1,8 @@
 """The study of planted effects: is what was planted learnt, and do the explanations point there, and nowhere without an effect?
 
 Every cohort of `expert.planted` trains models, from different seeds (and, where labels are dealt out at random, with another
-deal each); held-out heads are predicted and explained; an untrained network is held against it. Figures are means over held-out
-heads and trainings, and so are their intervals: one training without an effect points somewhere, at the same place in all heads.
+deal each); held-out heads are predicted and explained; an untrained network is held against it. Figures are means over
+held-out heads and trainings, and so are their intervals: without an effect, a training still points somewhere.
 """
 
 from __future__ import annotations
