@@ -362,6 +362,28 @@ def phantom(
 
 @app.command()
 @_one_sentence
+def planted(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the heads, the trainings and planted.md.")],
+    recipe: Annotated[
+        list[Path] | None, typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated.")
+    ] = None,
+    heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
+    held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
+) -> None:
+    """Train on effects planted in known places of synthetic heads: are they found, and nothing where there is none?"""
+    from expert.planted_study import run_study
+    from expert.recipe import read_recipe
+
+    recipes = [read_recipe(path) for path in recipe] if recipe else None
+    with _progress() as tell:
+        run_study(out, recipes, training=heads, held_out=held_out, repeats=repeats, seed=seed, progress=tell)
+    typer.echo(f"{out / 'planted.md'}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
 def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     only: Annotated[int | None, typer.Option(min=1, help="Only the first so many prototypes.")] = None,

@@ -50,6 +50,8 @@ class PhantomTruth:
     """How old the ventricles look, years."""
     cortex_age: float
     """How old the cortex looks, years."""
+    left_cortex_age: float
+    """The same of the left hemisphere; another age only where it was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +118,19 @@ def _shell(mask: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.
     return out
 
 
-def _tissues(ventricle_age: float, cortex_age: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _tissues(
+    ventricle_age: float, cortex_age: float, left_cortex_age: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Grey matter, white matter, CSF and how much brighter the grey matter is, on the grid, for apparent ages in years."""
     anatomy = _anatomy()
     span = AGES[1] - AGES[0]
     growth = GROWTH_MM * (ventricle_age - AGES[0]) / span
     # Only the difference to an unaged ventricle is applied, so that nothing changes far from it.
     water = _edge(growth - anatomy.ventricle_distance) - _edge(-anatomy.ventricle_distance)
-    ageing = (cortex_age - AGES[0]) / span
+    ageing: float | np.ndarray = (cortex_age - AGES[0]) / span
+    if left_cortex_age != cortex_age:
+        left = (ORIGIN[0] + SPACING * np.arange(SHAPE[0]) < 0)[:, None, None]
+        ageing = np.where(left, (left_cortex_age - AGES[0]) / span, ageing).astype(np.float32)
     lost = np.clip(1.0 * ageing * anatomy.cortex, -0.5, 0.95) * anatomy.gm
     gm = anatomy.gm - lost
     csf = anatomy.csf + lost
@@ -182,26 +189,44 @@ def phantom(age: float, seed: int) -> Volume:
     return phantom_with_truth(age, seed)[0]
 
 
-def phantom_with_truth(age: float, seed: int, *, clean: bool = False) -> tuple[Volume, PhantomTruth]:
-    """As `phantom`, with what went into it.
+def phantom_with_truth(
+    age: float,
+    seed: int,
+    *,
+    clean: bool = False,
+    ventricle_age: float | None = None,
+    cortex_age: float | None = None,
+    left_cortex_age: float | None = None,
+) -> tuple[Volume, PhantomTruth]:
+    """As `phantom`, with what went into it; each place can be given a look of its own.
 
     Parameters
     ----------
     age, seed : as in `phantom`
     clean : without coil shading and noise
+    ventricle_age, cortex_age : how old the place shall look, years, 0 to 110; None: what age and seed make of it
+    left_cortex_age : how old the cortex of the left hemisphere (x < 0) shall look; None: as the other one
 
     Returns
     -------
-    volume, truth
+    volume, truth : the person is that of the seed; nothing but the places given looks otherwise
+
+    Raises
+    ------
+    InputError
+        An age or the seed is out of range.
     """
-    if not 0 <= age <= 110:
-        raise InputError(f"The age of a phantom must be 0 to 110 years, not {age:g}.")
+    for years in (age, ventricle_age, cortex_age, left_cortex_age):
+        if years is not None and not 0 <= years <= 110:
+            raise InputError(f"The age of a phantom must be 0 to 110 years, not {years:g}.")
     if seed < 0:
         raise InputError(f"The seed of a phantom must be 0 or larger, not {seed}.")
-    # One stream per cause: no draw depends on the age or on another cause.
-    pose, shape, look, shade, grain = (np.random.default_rng([7, cause, seed]) for cause in range(5))
-    ventricle_age, cortex_age = age + VARIABILITY * look.standard_normal(2)
-    gm, wm, csf, brighter = _tissues(float(ventricle_age), float(cortex_age))
+    pose, look, grain = (_stream(cause, seed) for cause in ("pose", "look", "grain"))
+    drawn = age + VARIABILITY * look.standard_normal(2)
+    ventricles = float(drawn[0] if ventricle_age is None else ventricle_age)
+    cortex = float(drawn[1] if cortex_age is None else cortex_age)
+    left = cortex if left_cortex_age is None else float(left_cortex_age)
+    gm, wm, csf, brighter = _tissues(ventricles, cortex, left)
     wm_value, gm_value, csf_value = 0.86 + 0.02 * look.standard_normal(), 0.58 + 0.02 * look.standard_normal(), 0.2
     anatomy = _anatomy()
     image = wm_value * wm + (gm_value + brighter) * gm + csf_value * csf + anatomy.outside
@@ -212,16 +237,38 @@ def phantom_with_truth(age: float, seed: int, *, clean: bool = False) -> tuple[V
     back = np.linalg.inv(effect_affine()) @ np.linalg.inv(matrix) @ out
     index = np.indices(OUT_SHAPE, dtype=np.float32).reshape(3, -1)
     place = (back[:3, :3] @ index + back[:3, 3:]).reshape(3, *OUT_SHAPE).astype(np.float32)
-    place += _smooth(shape, 3, (5, 6, 6)) * (3.0 / SPACING)
+    place += _deformation(seed)
     head = ndimage.map_coordinates(image.astype(np.float32), place, order=1)
     if not clean:
-        head = head * np.exp(0.06 * _smooth(shade, 1, (4, 4, 4))[0])
+        head = head * _shading(seed)
         sigma = 0.018
         noise = sigma * grain.standard_normal((2, *OUT_SHAPE), dtype=np.float32)
         head = np.hypot(head + noise[0], noise[1])  # magnitude images have Rician noise
     data = np.clip(np.rint(1000 * head), 0, 2000).astype(np.int16)
     volume = Volume(data, out, "ras", history=("synthetic ageing head",))
-    return volume, PhantomTruth(float(age), matrix, float(ventricle_age), float(cortex_age))
+    return volume, PhantomTruth(float(age), matrix, ventricles, cortex, left)
+
+
+def _stream(cause: str, seed: int) -> np.random.Generator:
+    """One stream of random numbers per cause: no draw depends on the age or on another cause."""
+    return np.random.default_rng([7, ("pose", "shape", "look", "shade", "grain").index(cause), seed])
+
+
+# Nearly all of the time that a head takes goes into these two: the same person at another age has them already.
+@functools.lru_cache(maxsize=1)
+def _deformation(seed: int) -> np.ndarray:
+    """(3, *OUT_SHAPE) smooth displacement, voxels."""
+    out = _smooth(_stream("shape", seed), 3, (5, 6, 6)) * (3.0 / SPACING)
+    out.setflags(write=False)
+    return out
+
+
+@functools.lru_cache(maxsize=1)
+def _shading(seed: int) -> np.ndarray:
+    """(*OUT_SHAPE) gain of the coil."""
+    out = np.exp(0.06 * _smooth(_stream("shade", seed), 1, (4, 4, 4))[0])
+    out.setflags(write=False)
+    return np.asarray(out)
 
 
 def _pose(generator: np.random.Generator) -> np.ndarray:

@@ -171,6 +171,23 @@ def trained_fold(
     return task, task.cohort, cohort.select(test)
 
 
+def fit(recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None = None) -> PrototypeTask:
+    """Both stages on a prepared cohort, without folds, calibration or a model file.
+
+    Parameters
+    ----------
+    recipe : how to train; `cohort` was prepared by its `input`
+    cohort : training subjects
+    folder : of this training alone; one that was killed goes on from there, one that was finished is read from there
+    seed : instead of the recipe's
+
+    Returns
+    -------
+    PrototypeTask
+    """
+    return _fit_prototypes(recipe, cohort, folder, recipe.schedule.seed if seed is None else seed)
+
+
 def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> None:
     """A run's folder belongs to one recipe and one table; another one would mix two trainings."""
     mark = folder / "run.json"
