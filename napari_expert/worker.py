@@ -95,9 +95,9 @@ class ExplainJob(QObject):
         elif isinstance(error, ExpertError):
             self.failed.emit(str(error))
         else:
-            # Its words may name a path: they go to whoever started napari in a terminal, not into the window.
+            # Its words may name a patient's file: where it happened goes to the terminal, what it says goes nowhere.
             self.failed.emit(f"Unexpected {type(error).__name__} while explaining: please report it, with what you did.")
-            traceback.print_exception(error)
+            traceback.print_tb(error.__traceback__)
         self._end()
 
     def _end(self) -> None:
