@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,15 @@ from expert.schema import Architecture
 from expert.tissue import HistogramBackbone
 
 
-def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
+def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
     """The network from image to feature grid that an architecture asks for."""
+    if architecture.members > 1:
+        return Members(architecture)
+    return one_backbone(architecture)
+
+
+def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
+    """A single member of an architecture."""
     return HistogramBackbone(architecture) if architecture.backbone == "histogram" else Backbone(architecture)
 
 
@@ -90,6 +99,48 @@ class Backbone(nn.Module):
         """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""
         out: Tensor = self.add_on_layers(self.trunk(images))
         return out
+
+
+class Members(nn.Module):
+    """Backbones that were trained one by one, side by side: each patch has the channels of all.
+
+    Not part of the published method. A patch's distance becomes the root of the members' mean squared distances, in label
+    units: what one training saw by chance weighs less, and all that is built on distances (plans, shares, evidence) stays.
+
+    Parameters
+    ----------
+    architecture : `members` backbones of it
+    """
+
+    gain: Tensor
+    """(E,) by which each member's channels are multiplied before they are put side by side."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.mixed_precision = False
+        self.members = nn.ModuleList(one_backbone(architecture) for _ in range(architecture.members))
+        self.register_buffer("gain", torch.ones(architecture.members))
+
+    @torch.no_grad()
+    def join(self, members: Sequence[nn.Module], scales: Sequence[float]) -> float:
+        """Take over trained members whose distances are in label units after multiplication by `scales`.
+
+        Returns
+        -------
+        The scale of the whole: label units per unit of its distances
+        """
+        for own, trained in zip(self.members, members, strict=True):
+            own.load_state_dict(trained.state_dict())
+        whole = sum(scales) / len(scales)
+        self.gain.copy_(torch.tensor(scales) / (whole * len(scales) ** 0.5))
+        return whole
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, *shape) in [0, 1], or their counts (`HistogramBackbone.front`), to (B, E * C, *grid)."""
+        first = self.members[0]
+        if isinstance(first, HistogramBackbone):
+            images = first.front(images)
+        return torch.cat([gain * member(images) for gain, member in zip(self.gain, self.members, strict=True)], 1)
 
 
 def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:

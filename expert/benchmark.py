@@ -152,35 +152,40 @@ def _run(job: Job) -> None:
     """Train and measure; in a process of its own where several run."""
     import torch
 
-    from expert.training import train
+    from expert.training import members, train
 
     torch.set_num_threads(job.threads)
     if job.device is not None:
         torch.cuda.set_device(job.device)
-    warm = job.shared / f"warmup-{_warmup_key(job)}.safetensors"
     place = job.folder / f"fold{job.fold}"
-    place.mkdir(parents=True, exist_ok=True)
-    own = place / "warmup.safetensors"
-    if warm.exists() and not own.exists():
-        shutil.copy(warm, own)
+    warm = {}
+    for folder, seed in members(job.recipe, place, job.recipe.schedule.seed + job.fold):
+        folder.mkdir(parents=True, exist_ok=True)
+        own, common = folder / "warmup.safetensors", job.shared / f"warmup-{_warmup_key(job, seed)}.safetensors"
+        if common.exists() and not own.exists():
+            shutil.copy(common, own)
+        warm[own] = common
     train(
         job.recipe, job.table, job.folder / "none.safetensors", folds=job.folds, only_fold=job.fold, plain=job.plain,
         run=job.folder, prepared=job.shared / "prepared",
     )  # fmt: skip
-    if own.exists() and not warm.exists():
-        shutil.copy(own, warm)
+    for own, common in warm.items():
+        if own.exists() and not common.exists():
+            shutil.copy(own, common)
     if job.subjects and not (place / "measures.json").exists():
         (place / "measures.json").write_text(json.dumps(asdict(_measured(job))))
 
 
-def _warmup_key(job: Job) -> str:
+def _warmup_key(job: Job, seed: int) -> str:
     """Variants that do not differ in what the warm-up depends on share it."""
     r = job.recipe
     parts = {
-        "input": r.input.model_dump(mode="json"), "widths": r.architecture.widths, "pool": r.architecture.pool,
+        "input": r.input.model_dump(mode="json"), "backbone": r.architecture.backbone, "bins": r.architecture.bins,
+        "widths": r.architecture.widths, "pool": r.architecture.pool,
         "dimensions": r.architecture.dimensions, "channels": r.architecture.channels,
         "augmentation": r.augmentation.model_dump(),
-        "warmup": r.warmup.model_dump(), "seed": r.schedule.seed, "batch": r.schedule.batch, "views": r.schedule.views,
+        "warmup": r.warmup.model_dump(), "seed": seed, "split": r.schedule.seed, "batch": r.schedule.batch,
+        "views": r.schedule.views,
         "mixed": r.schedule.mixed_precision, "validation": r.schedule.validation, "folds": job.folds, "fold": job.fold,
         "table": hashlib.sha256(job.table.read_bytes()).hexdigest(), "column": r.label_column,
     }  # fmt: skip

@@ -37,6 +37,8 @@ class CohortArrays:
     """(N,) registration quality, 0 to 1; NaN where there is none."""
     positions_mm: tuple[float | None, ...]
     entries: tuple[Entry, ...]
+    folder: Path | None = None
+    """Where what is made of the images once (`expert.counted`) is kept beside them; None: nowhere."""
 
     @property
     def subjects(self) -> np.ndarray:
@@ -47,7 +49,7 @@ class CohortArrays:
         """The given rows only."""
         return CohortArrays(
             self.images[rows], self.content[rows], self.labels[rows], self.transforms[rows], self.quality[rows],
-            self.positions_mm, tuple(self.entries[row] for row in rows),
+            self.positions_mm, tuple(self.entries[row] for row in rows), self.folder,
         )  # fmt: skip
 
     def planes(self, positions_mm: Sequence[float | None]) -> list[int]:
@@ -134,4 +136,5 @@ def load_cohort(
         quality=np.array([float(one["quality"]) for one in loaded]),
         positions_mm=_positions(recipe) or (None,),
         entries=tuple(entries),
+        folder=folder,
     )

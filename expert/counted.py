@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
 from expert.augmentation import moved
+from expert.backbone import Members
+from expert.cohort_arrays import FORMAT as PREPARED
 from expert.cohort_arrays import CohortArrays
 from expert.recipe import Augmentation, Recipe
 from expert.tissue import HistogramBackbone
 
-_KNOWN: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+FORMAT = 1
+"""Raised whenever the same image gives other copies, so that old ones are not used."""
+_KNOWN: dict[str, tuple[Tensor, Tensor]] = {}
 """Copies that are counted already: the folds of a cross-validation share most of their subjects."""
 
 
@@ -34,6 +41,8 @@ def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
     -------
     (N, 1, *shape) 0 to 1, or (N, bins + 1, *grid)
     """
+    if isinstance(backbone, Members):
+        backbone = backbone.members[0]
     if not isinstance(backbone, HistogramBackbone):
         return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
     fronts = []
@@ -59,7 +68,7 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):
         self.views, self.labels = views, cohort.labels
         backbone = HistogramBackbone(recipe.architecture)
         made = [
-            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256)
+            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256, cohort.folder)
             for row in range(len(cohort.labels))
         ]
         self.fronts = torch.stack([fronts for fronts, _ in made])
@@ -76,11 +85,16 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 def _copies(
-    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, sha256: str
+    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, sha256: str, folder: Path | None
 ) -> tuple[Tensor, Tensor]:
     """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one subject's K planes."""
     settings = recipe.augmentation
-    key = (sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell)
+    text = repr((sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell))
+    key = hashlib.sha256(f"{PREPARED} {FORMAT} {text}".encode()).hexdigest()[:24]
+    kept = None if folder is None else folder / f"counted-{key}.safetensors"
+    if key not in _KNOWN and kept is not None and kept.exists():
+        stored = load_file(kept)
+        _KNOWN[key] = (stored["fronts"], stored["content"])
     if key not in _KNOWN:
         # A subject's copies are the same in every fold.
         with torch.random.fork_rng(devices=[]):
@@ -89,7 +103,12 @@ def _copies(
         fronts = torch.cat([backbone.front(image) for image, _ in made]).half()
         pool = functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
         grid = tuple(fronts.shape[2:])
-        _KNOWN[key] = (fronts, torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made]))  # type: ignore[arg-type]
+        shares = torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made])  # type: ignore[arg-type]
+        _KNOWN[key] = (fronts, shares)
+        if kept is not None:
+            beside = kept.with_suffix(f".{os.getpid()}")
+            save_file({"fronts": fronts.contiguous(), "content": shares.contiguous()}, beside)
+            beside.replace(kept)
     return _KNOWN[key]
 
 

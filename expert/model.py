@@ -114,7 +114,7 @@ class PrototypeRegressor(nn.Module):
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
         cells = int(torch.tensor(grid).prod())
-        self.prototypes = nn.Parameter(torch.rand(count, architecture.channels, *grid))
+        self.prototypes = nn.Parameter(torch.rand(count, architecture.latent, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
         if architecture.floor:
             self.floor = nn.Parameter(torch.tensor(0.0))

@@ -127,7 +127,14 @@ class Recipe(Document):
             raise ValueError("schedule.by_position stands in for a spatial prior: set architecture.prior")
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
+        if self.architecture.members > 1 and (self.architecture.floor or self.schedule.validation):
+            raise ValueError("architecture.members need architecture.floor: false and schedule.validation: 0")
         return self
+
+    @property
+    def member(self) -> Recipe:
+        """The recipe that each member of `architecture.members` is trained by."""
+        return self.model_copy(update={"architecture": self.architecture.model_copy(update={"members": 1})})
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

@@ -93,7 +93,7 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor", "weights")
+    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor", "weights", "members")
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = Field(
@@ -105,6 +105,7 @@ class Architecture(Extended):
     )
     pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
+    members: int = Field(1, ge=1, description="networks trained one by one, their distances joined")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
     weights: Literal["cut", "relative"] = Field(
@@ -126,6 +127,11 @@ class Architecture(Extended):
     mirrored: tuple[Literal[0, 1, 2], ...] = Field(
         (), description="image axes the network reads from their far end (models trained elsewhere)"
     )
+
+    @property
+    def latent(self) -> int:
+        """Channels of a patch: those of all members."""
+        return self.members * self.channels
 
     @property
     def stride(self) -> int:

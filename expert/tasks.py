@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from expert.augmentation import augment, moved, new_places
-from expert.backbone import make_backbone
+from expert.backbone import Backbone, Members, one_backbone
 from expert.cohort_arrays import CohortArrays
 from expert.counted import CountedCopies, as_input
 from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
 from expert.recipe import Augmentation, Recipe
+from expert.tissue import HistogramBackbone
 
 MOVES = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.1, gamma=0.3, bias=0.2, noise=0.03)
 """How the copies of the equivariance loss are made."""
@@ -83,7 +85,7 @@ class RegressionTask(lightning.LightningModule):
     def __init__(self, recipe: Recipe, labels: np.ndarray, epochs: int) -> None:
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
-        self.backbone = make_backbone(recipe.architecture)
+        self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
         self.head = nn.Linear(recipe.architecture.widths[-1], 1)
         self.register_buffer("center", torch.tensor(float(labels.mean())))
@@ -144,6 +146,13 @@ class PrototypeTask(lightning.LightningModule):
         self.best = float("inf")
         self.kept: dict[str, Tensor] | None = None
 
+    @property
+    def trained(self) -> Backbone | HistogramBackbone:
+        """The backbone that is trained here; members are trained by tasks of their own and `join`."""
+        if isinstance(self.network.backbone, Members):
+            raise TypeError("members are trained one by one, then joined")
+        return self.network.backbone
+
     # --- start ---------------------------------------------------------------------------------------------------------
     def initialise(self) -> None:
         """Labels and, by recipe, latents and scale from the training subjects."""
@@ -165,6 +174,18 @@ class PrototypeTask(lightning.LightningModule):
                 network.floor.data.copy_(floor / network.scale.detach())
                 distance = (distance - floor).abs()
             network.scale.data.mul_(gap.median() / distance.median())
+
+    @torch.no_grad()
+    def join(self, members: Sequence[PrototypeTask]) -> None:
+        """Put trained members side by side; prototypes become the training images that all of them together choose."""
+        network = self.network
+        if not isinstance(network.backbone, Members):
+            raise TypeError("only an architecture with several members can be joined")
+        scales = [float(member.network.scale) for member in members]
+        network.scale.fill_(network.backbone.join([member.network.backbone for member in members], scales))
+        network.prototype_labels.copy_(members[0].network.prototype_labels)
+        self._show(members[0].sources, relabel=False)
+        self.project()
 
     @torch.no_grad()
     def _distances(
@@ -269,9 +290,9 @@ class PrototypeTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         recipe, network = self.recipe, self.network
         schedule = recipe.schedule
-        head = [*network.backbone.add_on_layers.parameters(), network.prototypes]
+        head = [*self.trained.add_on_layers.parameters(), network.prototypes]
         groups = [
-            {"params": network.backbone.features.parameters(), "lr": schedule.backbone_rate},
+            {"params": self.trained.features.parameters(), "lr": schedule.backbone_rate},
             {"params": head, "lr": schedule.head_rate},
             {"params": [network.scale], "lr": schedule.scale_rate, "weight_decay": 0.0},
         ]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from expert.tasks import PrototypeTask
 
 Progress = Callable[[str, float], None]
+MEMBER_SEED = 10_000
+"""Between the seeds of a training's members."""
 
 
 class CollapseWarning(UserWarning):
@@ -215,8 +217,9 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
 
     bars = [RichProgressBar()] if sys.stderr.isatty() else []
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=1, enable_version_counter=False,
-                           save_on_train_epoch_end=True)  # fmt: skip
+    # A hundred times at most: writing takes as long as an epoch where those are short.
+    keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=max(1, epochs // 100),
+                           enable_version_counter=False, save_on_train_epoch_end=True)  # fmt: skip
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="auto",
@@ -268,6 +271,12 @@ def _fit_regression(recipe: Recipe, cohort: CohortArrays, folder: Path, name: st
     return task
 
 
+def members(recipe: Recipe, folder: Path, seed: int) -> list[tuple[Path, int]]:
+    """Folder and seed of each member of a training; of a single one, those of the training itself."""
+    count = recipe.architecture.members
+    return [(folder, seed)] if count == 1 else [(folder / f"member{n}", seed + MEMBER_SEED * n) for n in range(count)]
+
+
 def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeTask:
     import lightning
 
@@ -279,15 +288,21 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
         validation = cohort.select(parts[0])
         cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), parts[0]))
     folder.mkdir(parents=True, exist_ok=True)
-    warm = _fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
+    warm = None
+    if recipe.architecture.members == 1:
+        warm = _fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
     lightning.seed_everything(seed + 1000, verbose=False)
     task = PrototypeTask(recipe, cohort, grid, validation)
     done = folder / "prototypes.safetensors"
     if done.exists():
         _load_state(task, done)
         return task
+    if warm is None:
+        task.join([_fit_prototypes(recipe.member, cohort, place, own) for place, own in members(recipe, folder, seed)])
+        _save_state(task, done)
+        return task
     if recipe.warmup.epochs:
-        task.network.backbone.features.load_state_dict(warm.backbone.features.state_dict())
+        task.trained.features.load_state_dict(warm.backbone.features.state_dict())
     task.initialise()
     _fit(task, recipe.schedule.epochs, None, folder, "prototypes")
     _save_state(task, done)
@@ -309,9 +324,12 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
     if plain and not beside.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         epochs = recipe.warmup.epochs + recipe.schedule.epochs
-        head = _fit_regression(recipe, training, folder, "plain", epochs, seed)
         planes = held_out.planes(recipe.input.positions_mm) if len(held_out.positions_mm) > 1 else [0]
-        beside.write_text(json.dumps({"prediction": head.predict_cohort(held_out, planes).tolist()}))
+        heads = [
+            _fit_regression(recipe.member, training, place, "plain", epochs, own).predict_cohort(held_out, planes)
+            for place, own in members(recipe, folder, seed)
+        ]
+        beside.write_text(json.dumps({"prediction": np.mean(heads, axis=0).tolist()}))
 
 
 def _write(
