@@ -77,6 +77,8 @@ VARIANTS = (
     Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
     Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
     Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
+    Variant("one network", "What do several trainings, joined, do?", {"architecture.members": 1}),
+    Variant("three networks", "What do several trainings, joined, do?", {"architecture.members": 3}),
     Variant("stride 16", "Are finer patches better?", {"architecture.pool": 1}),
     Variant("stride 32", "Are coarser patches better?", {"architecture.pool": 2}),
     Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -121,7 +120,7 @@ def _jobs(
     import torch
 
     cards = torch.cuda.device_count()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)
     base = shortened(recipe, budget)
     out, seen = [], []
     for variant in chosen(variants):

@@ -208,9 +208,15 @@ def _flat(part: dict[str, Any], prefix: str = "") -> list[tuple[str, dict[str, A
 
 
 def _curves(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
-    """Stage to (folds, epochs) training error of the recipe itself, label units."""
+    """Stage to (folds and members, epochs) training error of the recipe itself, label units."""
+    from expert.training import members
+
     out = {}
-    folders = [job.folder / f"fold{job.fold}" for job in jobs if job.variant == BASE]
+    folders = [
+        folder
+        for job in jobs if job.variant == BASE
+        for folder, _ in members(job.recipe, job.folder / f"fold{job.fold}", 0)
+    ]  # fmt: skip
     for stage in ("warmup", "prototypes", PLAIN):
         columns = []
         for folder in folders:

@@ -337,8 +337,17 @@ class PrototypeTask(lightning.LightningModule):
         return batches(self.cohort, self.recipe)
 
     @torch.no_grad()
-    def distances(self, cohort: CohortArrays) -> np.ndarray:
-        """(N, V, P) distances of a cohort's explained planes, label units."""
+    def distances(self, cohort: CohortArrays, *, exact: bool = True) -> np.ndarray:
+        """(N, V, P) distances of a cohort's explained planes, label units; as in training where not `exact`."""
         self.eval()
         features = feature_grids(self.network.backbone, cohort, self.views)
-        return self._distances(features, self.views, cohort).double().numpy()
+        return self._distances(features, self.views, cohort, exact=exact).double().numpy()
+
+    def fitted(self) -> np.ndarray:
+        """(N,) what the training subjects are predicted to be by the distances of the training, label units."""
+        distance = torch.from_numpy(self.distances(self.cohort, exact=False))
+        settings, labels = self.recipe.architecture, self.network.prototype_labels.double().cpu()
+        views = [
+            weighted_prediction(distance[:, v], labels, settings.radius, settings.weights) for v in range(distance.shape[1])
+        ]
+        return np.asarray(torch.stack([view.prediction for view in views]).mean(0))

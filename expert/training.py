@@ -19,11 +19,11 @@ from expert.cohort_arrays import CohortArrays, load_cohort
 from expert.datasets import Entry, read_table
 from expert.errors import ExpertError, InputError
 from expert.evaluation import collapse
-from expert.familiarity import Reference, cohort_signs
+from expert.familiarity import Reference
 from expert.inference import versions
 from expert.recipe import Recipe
 from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
-from expert.validation import gather, kept_out, predict
+from expert.validation import examine, gather, kept_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -314,9 +314,8 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
     if not result.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         task = _fit_prototypes(recipe, training, folder, seed)
-        out: dict[str, Any] = {name: value.tolist() for name, value in predict(task, held_out).items()}
-        usual = Reference.of(training, task.views, task.network.grid)
-        out["signs"] = cohort_signs(task.network.eval(), recipe.input, usual, held_out)
+        found, signs = examine(task, held_out, Reference.of(task.cohort, task.views, task.network.grid))
+        out: dict[str, Any] = {name: value.tolist() for name, value in found.items()} | {"signs": signs}
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(task.sources[:, 0].numpy()))
         result.write_text(json.dumps(out))
@@ -358,7 +357,7 @@ def _write(
                 template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
             )
         prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))
-    fitted = predict(task, training)["prediction"]
+    fitted = task.fitted()
     mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
     distinct = len(np.unique(sources[:, 0]))
     reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))

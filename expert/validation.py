@@ -11,7 +11,7 @@ import numpy as np
 
 from expert.cohort_arrays import CohortArrays
 from expert.evaluation import bias_line, effective_prototypes, errors
-from expert.familiarity import Reference, calibrate, fit
+from expert.familiarity import Reference, calibrate, signs
 from expert.recipe import Recipe
 from expert.schema import Calibration, Familiarity
 
@@ -21,24 +21,34 @@ if TYPE_CHECKING:
 LEVEL = 0.9
 
 
-def predict(task: PrototypeTask, cohort: CohortArrays) -> dict[str, np.ndarray]:
-    """(N,) each: prediction, whether any view fell back, nearest distance, effective prototypes."""
-    import torch
+def examine(
+    task: PrototypeTask, cohort: CohortArrays, usual: Reference
+) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
+    """Hold kept-out subjects against a trained network as it will be used: by converged plans, in double precision.
 
-    from expert.model import weighted_prediction
+    Parameters
+    ----------
+    task : trained
+    cohort : subjects that it was not trained on
+    usual : what its training images look like
 
-    distance = task.distances(cohort)
-    labels = task.network.prototype_labels.double()
-    radius = task.recipe.architecture.radius
-    by = task.recipe.architecture.weights
-    views = [weighted_prediction(torch.from_numpy(distance[:, v]), labels, radius, by) for v in range(distance.shape[1])]
-    shares = np.mean([(v.weights / v.weights.sum(1, keepdim=True)).numpy() for v in views], axis=0)
-    return {
-        "prediction": np.mean([v.prediction.numpy() for v in views], axis=0),
-        "fallback": np.any([v.fallback.numpy() for v in views], axis=0),
-        "nearest": distance.mean(axis=1).min(axis=1),
-        "effective": np.array([effective_prototypes(row[None]) for row in shares]),
-    }
+    Returns
+    -------
+    (N,) each: prediction, whether any view fell back, nearest distance, effective prototypes
+    signs of being unlike the training data, see `expert.familiarity.signs`
+    """
+    from expert.inference import compare_images
+
+    network, found, rows = task.network.eval(), [], []
+    for images, content, quality in zip(
+        cohort.images[:, task.views], cohort.content[:, task.views], cohort.quality, strict=True
+    ):
+        result = compare_images(network, images, content)
+        effective = effective_prototypes(result.shares[None])
+        rows.append((result.prediction, result.fallback, result.nearest_distance, effective))
+        found.append(signs(usual, network.grid, images, content, float(quality), result))
+    names = ("prediction", "fallback", "nearest", "effective")
+    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}, found
 
 
 def gather(
@@ -51,14 +61,14 @@ def gather(
     table = {
         name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")
     }
-    distinct, signs = [], []
+    distinct, told = [], []
     for number, test in enumerate(parts):
         out = json.loads((folder / f"fold{number}" / "result.json").read_text())
         for name in ("prediction", "fallback", "nearest", "effective"):
             table[name][test] = out[name]
         table["fold"][test], table["mean"][test] = number, out["training_mean"]
         distinct.append(out["distinct"])
-        signs += out.get("signs", [])  # a run of an earlier version has none
+        told += out.get("signs", [])  # a run of an earlier version has none
         beside = folder / f"fold{number}" / "plain.json"
         if plain:
             table["plain"][test] = json.loads(beside.read_text())["prediction"]
@@ -86,7 +96,7 @@ def gather(
         }
     planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
     grid = tuple(n // recipe.architecture.stride for n in recipe.input.shape)
-    familiarity = calibrate(Reference.of(cohort, planes, grid), signs) if len(signs) == count else None
+    familiarity = calibrate(Reference.of(cohort, planes, grid), told) if len(told) == count else None
     calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
     (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
@@ -110,7 +120,8 @@ def _limits(prediction: np.ndarray, labels: np.ndarray, nearest: np.ndarray, fam
 
 def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float], Calibration]:
     """Figures and limits of the final model on images kept out of its training."""
-    out = predict(task, cohort)
+    usual = Reference.of(task.cohort, task.views, task.network.grid)
+    out, found = examine(task, cohort, usual)
     mean = float(task.cohort.labels.mean())
     figures = errors(out["prediction"], cohort.labels, mean)
     validation = {
@@ -120,5 +131,4 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
         "effective_prototypes": float(out["effective"].mean()),
         "training_mean": mean,
     }
-    familiarity = fit(task.network.eval(), task.recipe.input, task.cohort, cohort)
-    return validation, _limits(out["prediction"], cohort.labels, out["nearest"], familiarity)
+    return validation, _limits(out["prediction"], cohort.labels, out["nearest"], calibrate(usual, found))

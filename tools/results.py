@@ -1,0 +1,111 @@
+"""Run every experiment of `docs/results.md` and write that page: hours on two cores; a run that was killed goes on.
+
+    python tools/results.py --ixi ../shared/data/ixi/labels.csv --hc18 ../shared/data/hc18/labels.csv
+
+What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part; `--page` runs nothing and writes
+the page from what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from expert.benchmark import run_benchmark
+from expert.recipe import read_recipe
+from expert.schema import RESEARCH_USE
+
+ROOT = Path(__file__).parents[1]
+PAGE, IMAGES = ROOT / "docs" / "results.md", ROOT / "docs" / "images"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One recipe on one table."""
+
+    name: str
+    recipe: str
+    table: str
+    variants: tuple[str, ...]
+    subjects: int
+    """Held-out subjects of each fold whose explanations are measured."""
+    words: str
+    """What the page says of it first."""
+
+
+PLAN = (
+    Part(
+        "ixi-volume", "ixi-volume", "ixi",
+        ("one network", "position", "50 prototypes", "published projection", "weights cut at the radius"), 0,
+        "Brain age from the whole head (IXI).",
+    ),
+    Part("ixi-axial", "ixi-axial", "ixi", (), 0, "Brain age from five axial slices (IXI)."),
+    Part(
+        "fetal-head", "fetal-head", "weeks.csv", (), 8,
+        "Weeks derived from the head's circumference, at a fixed number of millimetres per pixel: the size of the head tells the "
+        "answer, and measuring it is what the model has learnt.",
+    ),
+    Part(
+        "fetal-head-scaled", "fetal-head", "weeks-scaled.csv", (), 8,
+        "The same weeks and images, every head scaled to a circumference of 250 mm: the size can no longer answer.",
+    ),
+)  # fmt: skip
+
+
+def tables(chosen: argparse.Namespace) -> dict[str, Path]:
+    """The tables by the names that `PLAN` gives them."""
+    out = {}
+    if chosen.ixi:
+        out["ixi"] = chosen.ixi
+    if chosen.hc18:
+        folder = chosen.out / "hc18"
+        subprocess.run([sys.executable, ROOT / "tools" / "hc18_weeks.py", chosen.hc18, "--out", folder], check=True)
+        out |= {name: folder / name for name in ("weeks.csv", "weeks-scaled.csv")}
+    return out
+
+
+def main() -> None:
+    """Run what is asked for, then write the page from all that is there."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ixi", type=Path, help="labels.csv of IXI: subject, file, age_years")
+    parser.add_argument("--hc18", type=Path, help="labels.csv of HC18")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "results", help="folder for all that lies in between")
+    parser.add_argument("--only", action="append", choices=[part.name for part in PLAN], help="this part; may be repeated")
+    parser.add_argument("--jobs", type=int, default=1, help="folds that run side by side")
+    parser.add_argument("--page", action="store_true", help="run nothing")
+    chosen = parser.parse_args()
+    known = {} if chosen.page else tables(chosen)
+    for part in PLAN:
+        if part.table in known and (not chosen.only or part.name in chosen.only):
+            recipe = read_recipe(ROOT / "recipes" / f"{part.recipe}.yaml").model_copy(update={"name": part.name})
+            run_benchmark(
+                [recipe], known[part.table], chosen.out / part.name, variants=list(part.variants), jobs=chosen.jobs,
+                subjects=part.subjects, progress=lambda stage, done: print(f"{stage} {done:.0%}", flush=True),
+            )  # fmt: skip
+    write_page(chosen.out)
+
+
+def write_page(out: Path) -> None:
+    """Put the parts' sections together, and their plots beside the other pictures."""
+    text = ["# Results", "", RESEARCH_USE, "", "Made by", "", "```"]
+    text += ["python tools/results.py --ixi labels.csv --hc18 labels.csv", "```", ""]
+    for part in PLAN:
+        made = out / part.name / "results.md"
+        if not made.exists():
+            print(f"{part.name} has not been run: it is left out.", file=sys.stderr)
+            continue
+        section = made.read_text(encoding="utf-8").split(f"## {part.name}\n", 1)[1].strip()
+        for plot in re.findall(r"\]\(([^)]+\.svg)\)", section):
+            shutil.copy(out / part.name / plot, IMAGES / plot)
+        text += [f"## {part.name}", "", part.words, "", re.sub(r"\]\(([^)]+\.svg)\)", r"](images/\1)", section), ""]
+    PAGE.write_text("\n".join(text), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
