@@ -347,7 +347,5 @@ class PrototypeTask(lightning.LightningModule):
         """(N,) what the training subjects are predicted to be by the distances of the training, label units."""
         distance = torch.from_numpy(self.distances(self.cohort, exact=False))
         settings, labels = self.recipe.architecture, self.network.prototype_labels.double().cpu()
-        views = [
-            weighted_prediction(distance[:, v], labels, settings.radius, settings.weights) for v in range(distance.shape[1])
-        ]
-        return np.asarray(torch.stack([view.prediction for view in views]).mean(0))
+        views = [weighted_prediction(view, labels, settings.radius, settings.weights).prediction for view in distance.unbind(1)]
+        return np.asarray(torch.stack(views).mean(0))

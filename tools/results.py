@@ -2,8 +2,8 @@
 
     python tools/results.py --ixi ../shared/data/ixi/labels.csv --hc18 ../shared/data/hc18/labels.csv
 
-What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part; `--page` runs nothing and writes
-the page from what is there.
+What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part; `--page` runs nothing and
+writes the page from what is there.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ PLAN = (
     Part("ixi-axial", "ixi-axial", "ixi", (), 0, "Brain age from five axial slices (IXI)."),
     Part(
         "fetal-head", "fetal-head", "weeks.csv", (), 8,
-        "Weeks derived from the head's circumference, at a fixed number of millimetres per pixel: the size of the head tells the "
-        "answer, and measuring it is what the model has learnt.",
+        "Weeks derived from the head's circumference, at a fixed number of millimetres per pixel: the size of the head tells "
+        "the answer, and measuring it is what the model has learnt.",
     ),
     Part(
         "fetal-head-scaled", "fetal-head", "weeks-scaled.csv", (), 8,
