@@ -30,16 +30,19 @@ PARTS = 5
 SIGNS = {
     "nearest_distance": "it is far from every prototype",
     "few_in_radius": "few prototypes are within the radius",
-    "transport_cost": "a patch of it is like no patch of its nearest prototype",
+    "patch_distance": "a patch of it is like no patch of its nearest prototype",
     "registration": "it hardly fits the template",
     "histogram": "its grey values are distributed otherwise",
     "brightness": "its regions are bright or dark where others are not",
     "detail": "its regions are sharper or more blurred than others are",
 }
 """Name of each sign and what it says."""
+FORMER = {"transport_cost": "patch_distance"}
+"""Signs of models and runs of before, and what says the same now. The transport cost has the features' unit, another in each
+network: scales from some did not fit the next."""
 FLOORS = {
-    "nearest_distance": 1e-3, "few_in_radius": 0.1, "transport_cost": 1e-3, "registration": 0.1, "histogram": 0.005,
-    "brightness": 0.1, "detail": 0.1,
+    "nearest_distance": 1e-3, "few_in_radius": 0.1, "patch_distance": 1e-3, "registration": 0.1, "histogram": 0.005,
+    "brightness": 0.1, "detail": 0.1, "transport_cost": 1e-3,
 }  # fmt: skip
 """Least distance from median to 95th percentile: a sign that is the same for all kept-out images is not infinitely sharp."""
 
@@ -123,8 +126,8 @@ def signs(
 
     Returns
     -------
-    by name, see `SIGNS`: label units (distance), feature distance (transport cost), standard deviations (brightness, detail),
-    parts of 1 (the others)
+    by name, see `SIGNS` and `FORMER`: label units (distances), feature distance (transport cost), standard deviations
+    (brightness, detail), parts of 1 (the others)
     """
     seen, there = look(images, content, grid), foreground_cells(content, grid)
     worst = []
@@ -140,6 +143,7 @@ def signs(
     return {
         "nearest_distance": result.nearest_distance,
         "few_in_radius": 1 / (1 + result.in_radius),
+        "patch_distance": result.scale * float(np.mean(worst)),
         "transport_cost": float(np.mean(worst)),
         "registration": 0.0 if np.isnan(quality) else 1 - quality,
         "histogram": float(np.abs(seen.histogram - np.asarray(reference.histogram)).mean()),
@@ -181,18 +185,7 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
 
     Source: Papadopoulos et al., "Inductive Confidence Machines", ECML 2002 (the quantile).
     """
-    if not kept:
-        raise InputError("Images kept out of the training are needed to say what is unlike it.")
-    table = np.array([[one[name] for name in SIGNS] for one in kept])
-    center, spread = _scales(table)
-    # Scored by scales that each part took no share in: by its own, the images would look more alike than further ones do.
-    scores = np.empty(len(table))
-    parts = min(PARTS, len(table))
-    for part in range(parts):
-        own = np.arange(len(table)) % parts == part
-        middle, width = _scales(table[~own]) if parts > 1 else (center, spread)
-        scores[own] = ((table[own] - middle) / width).max(axis=1)
-    rank = min(int(np.ceil((len(kept) + 1) * LEVEL)), len(kept))
+    center, spread, limit = calibrate_signs(kept)
 
     def rounded(array: np.ndarray) -> tuple[tuple[float, ...], ...]:
         return tuple(tuple(round(float(v), 4) for v in row) for row in array)
@@ -203,17 +196,75 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
         brightness_spread=rounded(reference.brightness_spread),
         detail=rounded(reference.detail),
         detail_spread=rounded(reference.detail_spread),
-        center=dict(zip(SIGNS, center.tolist(), strict=True)),
-        spread=dict(zip(SIGNS, spread.tolist(), strict=True)),
-        limit=float(np.sort(scores)[rank - 1]),
+        center=center,
+        spread=spread,
+        limit=limit,
         images=len(kept),
     )
 
 
-def _scales(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float], float]:
+    """Scales and limit alone, see `calibrate`.
+
+    Parameters
+    ----------
+    kept : signs of the kept-out images
+
+    Returns
+    -------
+    center, spread, limit : median of each sign, how far above it the 95th percentile lies, limit of the score
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    if not kept:
+        raise InputError("Images kept out of the training are needed to say what is unlike it.")
+    names = known_signs(kept)
+    table = np.array([[one[name] for name in names] for one in kept])
+    center, spread = _scales(table, names)
+    # Scored by scales that each part took no share in: by its own, the images would look more alike than further ones do.
+    scores = np.empty(len(table))
+    parts = min(PARTS, len(table))
+    for part in range(parts):
+        own = np.arange(len(table)) % parts == part
+        middle, width = _scales(table[~own], names) if parts > 1 else (center, spread)
+        scores[own] = ((table[own] - middle) / width).max(axis=1)
+    limit = float(np.sort(scores)[_rank(len(kept)) - 1])
+    return dict(zip(names, center.tolist(), strict=True)), dict(zip(names, spread.tolist(), strict=True)), limit
+
+
+def known_signs(kept: Sequence[dict[str, float]]) -> list[str]:
+    """`SIGNS`, or what a run of before has instead.
+
+    Raises
+    ------
+    KeyError
+        A sign is missing.
+    """
+    before = {new: old for old, new in FORMER.items()}
+    names = [name if name not in before or all(name in one for one in kept) else before[name] for name in SIGNS]
+    for name in names:
+        if not all(name in one for one in kept):
+            raise KeyError(name)
+    return names
+
+
+def _rank(images: int) -> int:
+    """Of the score that becomes the limit, from 1."""
+    return min(int(np.ceil((images + 1) * LEVEL)), images)
+
+
+def expected_alarms(images: int) -> float:
+    """Share of further images like the kept-out ones that is above their limit, on average; scales apart, exactly this."""
+    return 1 - _rank(images) / (images + 1)
+
+
+def _scales(table: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Median of each sign (N, 7), and how far above it the 95th percentile lies: (7,), (7,)."""
     center = np.median(table, axis=0)
-    floors = np.array([FLOORS[name] for name in SIGNS])
+    floors = np.array([FLOORS[name] for name in names])
     return center, np.maximum(np.percentile(table, 95, axis=0) - center, floors)
 
 
@@ -241,9 +292,14 @@ def strangeness(familiarity: Familiarity, found: dict[str, float]) -> tuple[floa
 
     Returns
     -------
-    score, name : above `Familiarity.limit` the image is unlike the training data; a key of `SIGNS`
+    score, name : above `Familiarity.limit` the image is unlike the training data; a key of `SIGNS` or `FORMER`
     """
-    scaled = {name: (found[name] - familiarity.center[name]) / familiarity.spread[name] for name in SIGNS}
+    return score_signs(familiarity.center, familiarity.spread, found)
+
+
+def score_signs(center: dict[str, float], spread: dict[str, float], found: dict[str, float]) -> tuple[float, str]:
+    """The largest of scaled signs, and which it is; center and spread from `calibrate_signs`."""
+    scaled = {name: (found[name] - center[name]) / spread[name] for name in center}
     name = max(scaled, key=lambda key: scaled[key])
     return float(scaled[name]), name
 
@@ -270,4 +326,4 @@ def unlike_training(info: ModelInfo, images: np.ndarray, content: np.ndarray, qu
     score, sign = strangeness(familiarity, signs(familiarity, info.grid, images, content, quality, result))
     if score <= familiarity.limit:
         return ""
-    return f"Unlike the training data: {SIGNS[sign]} (score {score:.1f}, limit {familiarity.limit:.1f})."
+    return f"Unlike the training data: {SIGNS[FORMER.get(sign, sign)]} (score {score:.1f}, limit {familiarity.limit:.1f})."

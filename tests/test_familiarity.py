@@ -15,7 +15,18 @@ from expert.bundle import Model, load_model
 from expert.cohort_arrays import CohortArrays
 from expert.datasets import Entry
 from expert.errors import InputError
-from expert.familiarity import SIGNS, calibrate, cohort_signs, fit, signs, strangeness, unlike_training
+from expert.familiarity import (
+    FORMER,
+    SIGNS,
+    calibrate,
+    calibrate_signs,
+    cohort_signs,
+    fit,
+    known_signs,
+    signs,
+    strangeness,
+    unlike_training,
+)
 from expert.inference import compare_views
 from expert.phantom import phantom_with_truth
 from expert.preparation import prepare
@@ -170,7 +181,41 @@ def test_without_a_registration_its_sign_is_silent(knowing):
     result = compare_views(knowing, head.images, head.content)
     found = signs(knowing.info.calibration.familiarity, knowing.info.grid, head.images, head.content, float("nan"), result)
     assert found["registration"] == 0
-    assert set(found) == set(SIGNS)
+    assert set(found) == {*SIGNS, *FORMER}
+
+
+def test_a_patch_s_distance_has_the_label_s_unit(knowing):
+    """Features ten times as large at a tenth of the scale are the same distances: only the sign of before is another."""
+    head = prepared(knowing, 50, 800)
+    result = compare_views(knowing, head.images, head.content)
+    other = replace(result, cost=10 * result.cost, scale=result.scale / 10)
+    familiarity = knowing.info.calibration.familiarity
+    one, two = (signs(familiarity, knowing.info.grid, head.images, head.content, 1.0, r) for r in (result, other))
+    assert two["patch_distance"] == pytest.approx(one["patch_distance"])
+    assert one["patch_distance"] > 0
+    assert two["transport_cost"] == pytest.approx(10 * one["transport_cost"])
+    assert strangeness(familiarity, two) == pytest.approx(strangeness(familiarity, one))
+
+
+def test_models_and_runs_of_before_keep_their_sign(knowing):
+    head = prepared(knowing, 50, 800)
+    result = compare_views(knowing, head.images, head.content)
+    familiarity = knowing.info.calibration.familiarity
+    before = {name: name for name in SIGNS} | {"patch_distance": "transport_cost"}
+    old = familiarity.model_copy(update={
+        "center": {before[name]: value for name, value in familiarity.center.items()},
+        "spread": {before[name]: 1e-3 if name == "patch_distance" else 1e9 for name in familiarity.spread},
+    })  # fmt: skip
+    calibration = knowing.info.calibration.model_copy(update={"familiarity": old})
+    info = knowing.info.model_copy(update={"calibration": calibration})
+    strange = replace(result, cost=result.cost + 1e3)
+    assert "like no patch" in unlike_training(info, head.images, head.content, 1.0, strange)
+    kept = [dict.fromkeys(before.values(), float(n)) for n in range(30)]
+    center, spread, _ = calibrate_signs(kept)
+    assert set(center) == set(spread) == set(before.values())
+    assert known_signs([dict.fromkeys({*SIGNS, *FORMER}, 0.0)]) == list(SIGNS)
+    with pytest.raises(KeyError, match="brightness"):
+        known_signs([{name: 0.0 for name in SIGNS if name != "brightness"}])
 
 
 def test_trained_models_carry_it(tiny_model_file):
