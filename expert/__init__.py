@@ -44,8 +44,8 @@ _MODULES = (
     "ablation", "augmentation", "backbone", "benchmark", "board", "bundle", "changes", "checkpoint", "cohort", "control",
     "conversion", "correspondence", "counted", "datasets", "errors", "evaluation", "explanation", "familiarity", "figures",
     "inference", "intensity", "intervals", "layout", "losses", "matches", "measures", "model", "occlusion", "ownspace", "pdf",
-    "phantom", "preparation", "projection", "recipe", "registration", "report", "results", "schema", "speaking", "tables",
-    "template", "tissue", "training", "transport", "trust", "volume",
+    "phantom", "preparation", "projection", "recipe", "registration", "report", "results", "schema", "speaking", "strange",
+    "tables", "template", "tissue", "training", "transport", "trust", "volume",
 )  # fmt: skip
 __all__ = [  # noqa: RUF022 - in the order of use
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",

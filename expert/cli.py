@@ -384,6 +384,39 @@ def planted(
 
 @app.command()
 @_one_sentence
+def strange(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file, of heads.")],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label: heads to change.")],
+    subjects: Annotated[int, typer.Option(min=1, help="How many heads (a minute or two each).")] = 6,
+    other: Annotated[
+        list[Path] | None, typer.Option(help="An image that is nothing the model was made for; may be repeated.")
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a finished 'train --folds': false alarms of held-out images.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other heads and noise.")] = 0,
+    label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path("strange.md"),
+) -> None:
+    """Change heads in known ways: does the model tell that they are unlike its training data?"""
+    from expert.bundle import load_model
+    from expert.strange import markdown, study
+
+    with _progress() as tell:
+        found = study(
+            load_model(model), data, subjects=subjects, other=other or (), run=run, seed=seed, label_column=label_column,
+            progress=tell,
+        )  # fmt: skip
+    typer.echo(markdown(found))  # minutes of work: not lost where the file cannot be written
+    try:
+        out.write_text(markdown(found), encoding="utf-8")
+    except OSError as error:
+        raise ExpertError(f"The report could not be written to {out}: {error.strerror}.") from error
+    typer.echo(f"{out}. {RESEARCH_USE}")
+
+
+@app.command()
+@_one_sentence
 def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     only: Annotated[int | None, typer.Option(min=1, help="Only the first so many prototypes.")] = None,

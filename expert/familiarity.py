@@ -30,7 +30,7 @@ PARTS = 5
 SIGNS = {
     "nearest_distance": "it is far from every prototype",
     "few_in_radius": "few prototypes are within the radius",
-    "transport_cost": "a patch of it is like no patch of its nearest prototype",
+    "patch_distance": "a patch of it is like no patch of its nearest prototype",
     "registration": "it hardly fits the template",
     "histogram": "its grey values are distributed otherwise",
     "brightness": "its regions are bright or dark where others are not",
@@ -38,8 +38,8 @@ SIGNS = {
 }
 """Name of each sign and what it says."""
 FLOORS = {
-    "nearest_distance": 1e-3, "few_in_radius": 0.1, "transport_cost": 1e-3, "registration": 0.1, "histogram": 0.005,
-    "brightness": 0.1, "detail": 0.1,
+    "nearest_distance": 1e-3, "few_in_radius": 0.1, "patch_distance": 1e-3, "registration": 0.1, "histogram": 0.005,
+    "brightness": 0.1, "detail": 0.1
 }  # fmt: skip
 """Least distance from median to 95th percentile: a sign that is the same for all kept-out images is not infinitely sharp."""
 
@@ -123,8 +123,7 @@ def signs(
 
     Returns
     -------
-    by name, see `SIGNS`: label units (distance), feature distance (transport cost), standard deviations (brightness, detail),
-    parts of 1 (the others)
+    by name, see `SIGNS`: label units (distances), standard deviations (brightness, detail), parts of 1 (the others)
     """
     seen, there = look(images, content, grid), foreground_cells(content, grid)
     worst = []
@@ -140,7 +139,7 @@ def signs(
     return {
         "nearest_distance": result.nearest_distance,
         "few_in_radius": 1 / (1 + result.in_radius),
-        "transport_cost": float(np.mean(worst)),
+        "patch_distance": result.scale * float(np.mean(worst)),
         "registration": 0.0 if np.isnan(quality) else 1 - quality,
         "histogram": float(np.abs(seen.histogram - np.asarray(reference.histogram)).mean()),
         "brightness": away(seen.brightness, reference.brightness, reference.brightness_spread),
@@ -181,6 +180,40 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
 
     Source: Papadopoulos et al., "Inductive Confidence Machines", ECML 2002 (the quantile).
     """
+    center, spread, limit = calibrate_signs(kept)
+
+    def rounded(array: np.ndarray) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(round(float(v), 4) for v in row) for row in array)
+
+    return Familiarity(
+        histogram=tuple(round(float(v), 5) for v in reference.histogram),
+        brightness=rounded(reference.brightness),
+        brightness_spread=rounded(reference.brightness_spread),
+        detail=rounded(reference.detail),
+        detail_spread=rounded(reference.detail_spread),
+        center=center,
+        spread=spread,
+        limit=limit,
+        images=len(kept),
+    )
+
+
+def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float], float]:
+    """Scales and limit alone, see `calibrate`.
+
+    Parameters
+    ----------
+    kept : signs of the kept-out images
+
+    Returns
+    -------
+    center, spread, limit : median of each sign, how far above it the 95th percentile lies, limit of the score
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
     if not kept:
         raise InputError("Images kept out of the training are needed to say what is unlike it.")
     table = np.array([[one[name] for name in SIGNS] for one in kept])
@@ -192,22 +225,18 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
         own = np.arange(len(table)) % parts == part
         middle, width = _scales(table[~own]) if parts > 1 else (center, spread)
         scores[own] = ((table[own] - middle) / width).max(axis=1)
-    rank = min(int(np.ceil((len(kept) + 1) * LEVEL)), len(kept))
+    limit = float(np.sort(scores)[_rank(len(kept)) - 1])
+    return dict(zip(SIGNS, center.tolist(), strict=True)), dict(zip(SIGNS, spread.tolist(), strict=True)), limit
 
-    def rounded(array: np.ndarray) -> tuple[tuple[float, ...], ...]:
-        return tuple(tuple(round(float(v), 4) for v in row) for row in array)
 
-    return Familiarity(
-        histogram=tuple(round(float(v), 5) for v in reference.histogram),
-        brightness=rounded(reference.brightness),
-        brightness_spread=rounded(reference.brightness_spread),
-        detail=rounded(reference.detail),
-        detail_spread=rounded(reference.detail_spread),
-        center=dict(zip(SIGNS, center.tolist(), strict=True)),
-        spread=dict(zip(SIGNS, spread.tolist(), strict=True)),
-        limit=float(np.sort(scores)[rank - 1]),
-        images=len(kept),
-    )
+def _rank(images: int) -> int:
+    """Of the score that becomes the limit, from 1."""
+    return min(int(np.ceil((images + 1) * LEVEL)), images)
+
+
+def expected_alarms(images: int) -> float:
+    """Share of further images like the kept-out ones that is above their limit, on average; scales apart, exactly this."""
+    return 1 - _rank(images) / (images + 1)
 
 
 def _scales(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -243,7 +272,12 @@ def strangeness(familiarity: Familiarity, found: dict[str, float]) -> tuple[floa
     -------
     score, name : above `Familiarity.limit` the image is unlike the training data; a key of `SIGNS`
     """
-    scaled = {name: (found[name] - familiarity.center[name]) / familiarity.spread[name] for name in SIGNS}
+    return score_signs(familiarity.center, familiarity.spread, found)
+
+
+def score_signs(center: dict[str, float], spread: dict[str, float], found: dict[str, float]) -> tuple[float, str]:
+    """The largest of scaled signs, and which it is; center and spread from `calibrate_signs`."""
+    scaled = {name: (found[name] - center[name]) / spread[name] for name in center}
     name = max(scaled, key=lambda key: scaled[key])
     return float(scaled[name]), name
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expert.cohort_arrays import CohortArrays
+from expert.errors import InputError
 from expert.evaluation import bias_line, effective_prototypes, errors
-from expert.familiarity import Reference, calibrate, signs
+from expert.familiarity import SIGNS, Reference, calibrate, calibrate_signs, score_signs, signs
 from expert.recipe import Recipe
 from expert.schema import Calibration, Familiarity
 
@@ -132,3 +134,46 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
         "training_mean": mean,
     }
     return validation, _limits(out["prediction"], cohort.labels, out["nearest"], calibrate(usual, found))
+
+
+@dataclass(frozen=True)
+class FalseAlarms:
+    """Held-out images of a finished run, each scored by scales and limit of the other folds."""
+
+    folds: int
+    images: int
+    flagged: int
+    by_sign: dict[str, int]
+
+
+def false_alarms(run: str | Path) -> FalseAlarms:
+    """How many images kept out of the folds of a finished training would be called unlike its training data.
+
+    Parameters
+    ----------
+    run : folder that `expert train --folds` left: the signs of each fold's held-out images are read, and scored by scales and
+        limit of the other folds, which had no share in them
+
+    Raises
+    ------
+    InputError
+        There are no two folds, one is damaged, or has no signs (runs of earlier versions).
+    """
+    folder = Path(run)
+    found: list[list[dict[str, float]]] = []
+    for path in sorted(folder.glob("fold*/result.json")):
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))["signs"]
+            found.append([{name: float(one[name]) for name in SIGNS} for one in told])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} holds no signs of held-out images: it is damaged, or of a run of an earlier version."
+            ) from error
+    if len(found) < 2:
+        raise InputError(f"The folder {folder} has {len(found)} finished folds: give the run of an 'expert train --folds'.")
+    flagged: Counter[str] = Counter()
+    for number, kept in enumerate(found):
+        center, spread, limit = calibrate_signs([one for n, others in enumerate(found) if n != number for one in others])
+        scored = [score_signs(center, spread, one) for one in kept]
+        flagged.update(sign for score, sign in scored if score > limit)
+    return FalseAlarms(len(found), sum(map(len, found)), flagged.total(), dict(flagged))

@@ -15,7 +15,15 @@ from expert.bundle import Model, load_model
 from expert.cohort_arrays import CohortArrays
 from expert.datasets import Entry
 from expert.errors import InputError
-from expert.familiarity import SIGNS, calibrate, cohort_signs, fit, signs, strangeness, unlike_training
+from expert.familiarity import (
+    SIGNS,
+    calibrate,
+    cohort_signs,
+    fit,
+    signs,
+    strangeness,
+    unlike_training,
+)
 from expert.inference import compare_views
 from expert.phantom import phantom_with_truth
 from expert.preparation import prepare
@@ -171,6 +179,18 @@ def test_without_a_registration_its_sign_is_silent(knowing):
     found = signs(knowing.info.calibration.familiarity, knowing.info.grid, head.images, head.content, float("nan"), result)
     assert found["registration"] == 0
     assert set(found) == set(SIGNS)
+
+
+def test_a_patch_s_distance_has_the_label_s_unit(knowing):
+    """Features ten times as large at a tenth of the scale are the same distances."""
+    head = prepared(knowing, 50, 800)
+    result = compare_views(knowing, head.images, head.content)
+    other = replace(result, cost=10 * result.cost, scale=result.scale / 10)
+    familiarity = knowing.info.calibration.familiarity
+    one, two = (signs(familiarity, knowing.info.grid, head.images, head.content, 1.0, r) for r in (result, other))
+    assert two["patch_distance"] == pytest.approx(one["patch_distance"])
+    assert one["patch_distance"] > 0
+    assert strangeness(familiarity, two) == pytest.approx(strangeness(familiarity, one))
 
 
 def test_trained_models_carry_it(tiny_model_file):
