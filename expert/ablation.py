@@ -59,6 +59,7 @@ VARIANTS = (
     Variant("no consistency", "What does the published flip consistency do?", {"losses.consistency": 0.0}),
     Variant("consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}),
     Variant("no prediction loss", "What does the direct loss on the answer do?", {"losses.prediction": 0.0}),
+    Variant("own prototypes", "May a training image lean on the prototype that it is?", {"losses.own": True}),
     Variant("uniform marginals", "What does it do that empty cells carry no mass?", {"architecture.marginals": "uniform"}),
     Variant(
         "published projection",

@@ -54,8 +54,8 @@ def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
     return torch.cat(fronts)
 
 
-class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """`views` random copies of each subject per epoch, as (front, content of the cells, label).
+class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
+    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row of the cohort).
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.labels) * self.views
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor, int]:
         subject = item % len(self.labels)
         copy = int(torch.randint(self.fronts.shape[1], ()))
         label = torch.tensor(self.labels[subject], dtype=torch.float32)
-        return self.fronts[subject, copy].float(), self.content[subject, copy], label
+        return self.fronts[subject, copy].float(), self.content[subject, copy], label, subject
 
 
 def _copies(

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 
-def metric_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigma: float = 1.0, leak: float = 0.05) -> Tensor:
+def metric_loss(
+    distance: Tensor,
+    labels: Tensor,
+    prototype_labels: Tensor,
+    sigma: float = 1.0,
+    leak: float = 0.05,
+    others: Tensor | None = None,
+) -> Tensor:
     """Distances shall be label differences, above all for prototypes of a similar label.
 
     Parameters
@@ -19,6 +26,7 @@ def metric_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigm
     prototype_labels : (P,)
     sigma : label units; how near a prototype's label must be to count in full
     leak : weight that every pair keeps
+    others : (B, P) bool, pairs that count; all if None
 
     Returns
     -------
@@ -28,6 +36,8 @@ def metric_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, sigm
     """
     difference = (labels[:, None] - prototype_labels[None, :]).abs()
     weight = (torch.exp(-0.5 * (difference / sigma) ** 2) + leak).detach()
+    if others is not None:
+        weight = weight * others
     return (weight * (distance - difference).abs()).sum() / weight.sum()
 
 
@@ -114,7 +124,9 @@ def _found(features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temper
     return ((mass * cross).sum(-1) / mass.sum(-1)).mean()
 
 
-def prediction_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, radius: float) -> Tensor:
+def prediction_loss(
+    distance: Tensor, labels: Tensor, prototype_labels: Tensor, radius: float, others: Tensor | None = None
+) -> Tensor:
     """Mean absolute error of the weighted mean, through a softmax that is never 0/0.
 
     Not part of the published method (which has no direct loss on the prediction). Within the radius
@@ -126,10 +138,14 @@ def prediction_loss(distance: Tensor, labels: Tensor, prototype_labels: Tensor, 
     labels : (B,)
     prototype_labels : (P,)
     radius : label units
+    others : (B, P) bool, prototypes that count for each image, at least one; all if None
 
     Returns
     -------
     ()  label units
     """
-    weights = torch.softmax(-(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2), dim=1)
+    exponent = -(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2)
+    if others is not None:
+        exponent = exponent.masked_fill(~others, -torch.inf)
+    weights = torch.softmax(exponent, dim=1)
     return (weights @ prototype_labels - labels).abs().mean()

@@ -24,11 +24,15 @@ class Warmup(Document):
 class Losses(Extended):
     """Weights and settings of the losses (see `expert.losses`); a weight of 0 leaves a loss out."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("equivariance", "copies", "mirrored")
+    LATER: ClassVar[tuple[str, ...]] = ("equivariance", "copies", "mirrored", "own")
 
     metric: float = Field(1.0, ge=0)
     sigma: float = Field(1.0, gt=0, description="label units")
     leak: float = Field(0.05, ge=0)
+    own: bool = Field(
+        True,
+        description="a training image is also held against the prototype of its own subject (published); no new image has one",
+    )
     consistency: float = Field(10.0, ge=0)
     margin: float = Field(0.1, ge=0)
     prediction: float = Field(0.0, ge=0, description="not in the published method")

@@ -29,8 +29,8 @@ FLOOR_RATE = 0.002
 """Learning rate of the costs' floor, whose unit is theirs."""
 
 
-class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """`views` random planes of each subject per epoch, as (image, content, label)."""
+class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
+    """`views` random planes of each subject per epoch, as (image, content, label, row of the cohort)."""
 
     def __init__(self, cohort: CohortArrays, views: int) -> None:
         self.cohort = cohort
@@ -39,13 +39,13 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.cohort.labels) * int(self.views)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor, int]:
         # Items of one block of subjects stay together: a shuffled batch rarely holds a subject twice.
         subject = item % len(self.cohort.labels)
         plane = int(torch.randint(self.cohort.images.shape[1], ()))
         image = torch.from_numpy(self.cohort.images[subject, plane]).float() / 255
         content = torch.from_numpy(self.cohort.content[subject, plane]).float() / 255
-        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32)
+        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32), subject
 
 
 def batches(cohort: CohortArrays, recipe: Recipe) -> DataLoader[Any]:
@@ -97,7 +97,7 @@ class RegressionTask(lightning.LightningModule):
         return out
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        images, content, labels = batch
+        images, content, labels, _ = batch
         images, content = _changed(images, content, self.recipe, self.recipe.warmup.flip)
         loss: Tensor = (self(images) - labels).abs().mean()
         self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
@@ -255,18 +255,19 @@ class PrototypeTask(lightning.LightningModule):
             self.judge()
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        images, content, labels = batch
+        images, content, labels, rows = batch
         recipe, losses, network = self.recipe, self.recipe.losses, self.network
         images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
         distance = network.rough_distance(features, mass, recipe.schedule.steps, by_position=recipe.schedule.by_position)
+        others = None if losses.own else self._others(rows)
         parts = {"metric": losses.metric * metric_loss(
-            distance, labels, network.prototype_labels, losses.sigma, losses.leak
+            distance, labels, network.prototype_labels, losses.sigma, losses.leak, others
         )}  # fmt: skip
         if losses.prediction:
             parts["prediction"] = losses.prediction * prediction_loss(
-                distance, labels, network.prototype_labels, recipe.architecture.radius
+                distance, labels, network.prototype_labels, recipe.architecture.radius, others
             )
         if losses.consistency:
             parts["consistency"] = losses.consistency * consistency_loss(
@@ -286,6 +287,12 @@ class PrototypeTask(lightning.LightningModule):
             parts_for_log = {**parts, "mae": (found.prediction - labels).abs().mean()}
         self.log_dict(parts_for_log, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return torch.stack(list(parts.values())).sum()
+
+    def _others(self, rows: Tensor) -> Tensor:
+        """(B, P) bool: prototypes that do not show the subject of an image at row (B,) of the cohort."""
+        subjects = torch.from_numpy(self.cohort.subjects).to(rows.device)
+        shown = torch.where(self.sources[:, 0] >= 0, subjects[self.sources[:, 0]], -1)
+        return subjects[rows][:, None] != shown[None]
 
     def configure_optimizers(self) -> Any:
         recipe, network = self.recipe, self.network

@@ -15,6 +15,7 @@ from expert.inference import explain
 from expert.model import PrototypeRegressor
 from expert.recipe import Recipe, read_recipe
 from expert.schema import Architecture
+from expert.tasks import PrototypeTask
 from expert.training import fit, members, train
 
 
@@ -88,6 +89,15 @@ def test_members_are_trained_apart_and_make_one_model(recipe, heads, head, tmp_p
     assert others.sum() > len(cohort.labels)
     assert (whole >= root * (1 - 1e-3))[others].all()  # the mean over cells of roots, against the root of means over cells
     assert (whole <= 2**0.5 * np.mean(squares, axis=0) * (1 + 1e-3))[others].all()
+
+
+def test_a_training_image_s_own_prototypes_are_known(recipe, heads, tmp_path):  # noqa: F811
+    cohort = load_cohort(read_table(heads), recipe.input, tmp_path)
+    task = PrototypeTask(recipe.member, cohort, (4, 5, 4))
+    rows = torch.arange(len(cohort.labels))
+    assert task._others(rows).all()  # no prototype is an image yet
+    task.initialise()
+    assert torch.equal(~task._others(rows), rows[:, None] == task.sources[:, 0][None])
 
 
 @pytest.mark.parametrize(("part", "setting"), [("architecture", {"floor": True}), ("schedule", {"validation": 0.2})])

@@ -95,6 +95,20 @@ def test_losses_are_zero_where_they_should_be():
     assert prediction_loss(exact, prototypes, prototypes, 5.0).item() == pytest.approx(0, abs=1e-3)
 
 
+def test_a_prototype_of_the_same_subject_can_be_left_out_of_the_losses():
+    prototypes = torch.tensor([20.0, 50.0, 80.0])
+    distance = torch.tensor([[0.0, 28.0, 61.0], [31.0, 0.0, 29.0]])
+    labels = torch.tensor([20.0, 50.0])
+    others = torch.tensor([[False, True, True], [True, False, True]])
+    # The errors of the four pairs left are 2, 1, 1, 1; far apart, every pair has the weight of the leak.
+    assert metric_loss(distance, labels, prototypes, sigma=1.0, others=others).item() == pytest.approx(5 / 4)
+    assert prediction_loss(distance, labels, prototypes, 30.0).item() < 1
+    assert prediction_loss(distance, labels, prototypes, 5.0, others).item() == pytest.approx(30)
+    everyone = torch.ones_like(others)
+    assert metric_loss(distance, labels, prototypes, others=everyone) == metric_loss(distance, labels, prototypes)
+    assert prediction_loss(distance, labels, prototypes, 9.0, everyone) == prediction_loss(distance, labels, prototypes, 9.0)
+
+
 def test_projection_variants():
     distance = np.array([[0.1, 0.2, 5.0], [3.0, 3.0, 3.0], [0.3, 0.1, 0.2], [1.0, 1.0, 0.1]])
     labels = np.array([20.0, 40.0, 60.0, 62.0])
