@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from expert.errors import InputError
 from expert.schema import ImageReference
@@ -48,6 +48,13 @@ class Entry:
     pixel_size_mm: float | None
     sha256: str
     """Of the file's contents; from the table, else computed."""
+
+    @property
+    def public_name(self) -> str:
+        """The file within its data set: what may be told to others. A way that leads elsewhere is left off."""
+        path = PurePosixPath(self.name.replace("\\", "/"))
+        outside = path.is_absolute() or ".." in path.parts or ":" in self.name
+        return path.name if outside else str(path)
 
 
 def read_table(path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True) -> tuple[Entry, ...]:

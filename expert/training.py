@@ -351,7 +351,7 @@ def _write(
             reference = ImageReference(
                 dataset=recipe.dataset,
                 subject=entry.subject,
-                file=entry.name,
+                file=entry.public_name,
                 sha256=entry.sha256,
                 position_mm=training.positions_mm[plane],
                 template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,7 +151,6 @@ def test_too_few_subjects(tiny_recipe, tmp_path):
 
 
 def test_shipped_recipes_are_valid_and_made_the_shipped_models():
-    from pathlib import Path
 
     recipes = {path.stem: read_recipe(path) for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")}
     assert all(recipe.name == name for name, recipe in recipes.items())
@@ -158,3 +158,21 @@ def test_shipped_recipes_are_valid_and_made_the_shipped_models():
         recipe, model = recipes[name], load_model(name)
         made = json.loads(json.dumps(model.info.training.recipe))
         assert made == recipe.model_dump(mode="json", exclude={"card"}), name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("T1/a.nii.gz", "T1/a.nii.gz"),
+        ("a.png", "a.png"),
+        ("../../home/someone/a.png", "a.png"),
+        ("/home/someone/a.png", "a.png"),
+        (r"C:\Users\someone\a.png", "a.png"),
+        (r"T1\a.nii.gz", "T1/a.nii.gz"),
+    ],
+)
+def test_a_model_tells_no_way_to_a_file_outside_its_data_set(name, told):
+    from expert.datasets import Entry
+
+    entry = Entry(subject="s", name=name, file=Path(name), label=1.0, pixel_size_mm=None, sha256="0" * 64)
+    assert entry.public_name == told
