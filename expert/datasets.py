@@ -23,12 +23,12 @@ SOURCES = {
 LICENCES = {"IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"}
 SAMPLE = ImageReference(
     dataset="IXI",
-    subject="IXI396-HH-2115",
-    file="T1/IXI396-HH-2115_T1.nii.gz",
-    sha256="c99731726a8e4295ca7d8bb569b31c18c15efbeb65fa10bea8a133d9bb33cd32",
+    subject="IXI527-HH-2376",
+    file="T1/IXI527-HH-2376_T1.nii.gz",
+    sha256="91c43dbaf6fa8f2c7af6485a330fcd0756e93bafd8c874173534cfb2db54762e",
 )
 """A real head to try things on; no prototype of a shipped model shows it."""
-SAMPLE_AGE = 53.57
+SAMPLE_AGE = 53.33
 """Its age in years."""
 PATIENCE_S = 10
 """Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""
