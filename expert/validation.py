@@ -70,7 +70,9 @@ def gather(
             table[name][test] = out[name]
         table["fold"][test], table["mean"][test] = number, out["training_mean"]
         distinct.append(out["distinct"])
-        told += out.get("signs", [])  # a run of an earlier version has none
+        told += [
+            one for one in out.get("signs", []) if set(SIGNS) <= set(one)
+        ]  # a run of an earlier version has none, or others
         beside = folder / f"fold{number}" / "plain.json"
         if plain:
             table["plain"][test] = json.loads(beside.read_text())["prediction"]

@@ -41,7 +41,7 @@ class Part:
 PLAN = (
     Part(
         "ixi-volume", "ixi-volume", "ixi",
-        ("one network", "position", "50 prototypes", "published projection", "weights cut at the radius"), 0,
+        ("own prototypes", "one network"), 0,
         "Brain age from the whole head (IXI).",
     ),
     Part("ixi-axial", "ixi-axial", "ixi", (), 0, "Brain age from five axial slices (IXI)."),
