@@ -366,7 +366,8 @@ def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.nd
     if reference.template_to_subject is not None:
         registration = Registration.known(np.array(reference.template_to_subject))
     positions = None if reference.position_mm is None else (reference.position_mm,)
-    prepared = prepare(read_volume(path), recipe, positions_mm=positions, registration=registration)
+    volume = read_volume(path, pixel_size_mm=reference.pixel_size_mm)
+    prepared = prepare(volume, recipe, positions_mm=positions, registration=registration)
     return np.asarray(prepared.images[0])
 
 

@@ -141,8 +141,10 @@ class Architecture(Extended):
         return 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
-class ImageReference(Document):
+class ImageReference(Extended):
     """Where a prototype's image comes from; never a person's name, and a path only relative to a public data set."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("pixel_size_mm",)
 
     dataset: str
     subject: str
@@ -152,6 +154,7 @@ class ImageReference(Document):
     template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
         None, description="4x4, template RAS mm to the subject's RAS mm"
     )
+    pixel_size_mm: float | None = Field(None, gt=0, description="of a plain 2D image, which does not tell it itself")
 
 
 class PrototypeInfo(Document):

@@ -354,6 +354,7 @@ def _write(
                 file=entry.public_name,
                 sha256=entry.sha256,
                 position_mm=training.positions_mm[plane],
+                pixel_size_mm=entry.pixel_size_mm,
                 template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
             )
         prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))

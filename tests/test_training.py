@@ -12,8 +12,11 @@ import yaml
 from conftest import draw_squares
 
 from expert.bundle import load_model, shipped_models
+from expert.cohort_arrays import load_cohort
+from expert.datasets import read_table
 from expert.errors import ExpertError, InputError, RecipeError
 from expert.evaluation import evaluate
+from expert.inference import prototype_image
 from expert.recipe import Recipe, read_recipe
 from expert.tasks import PrototypeTask
 from expert.training import CollapseWarning, split, train
@@ -176,3 +179,19 @@ def test_a_model_tells_no_way_to_a_file_outside_its_data_set(name, told):
 
     entry = Entry(subject="s", name=name, file=Path(name), label=1.0, pixel_size_mm=None, sha256="0" * 64)
     assert entry.public_name == told
+
+
+def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, squares, tmp_path):
+    table = tmp_path / "table.csv"
+    rows = squares.read_text().replace(",1.0", ",1.7").splitlines()
+    table.write_text("\n".join(rows))
+    for image in squares.parent.glob("*.png"):
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    recipe = changed(read_recipe(tiny_recipe), prototype_images="reference")
+    model = load_model(train(recipe, table, tmp_path / "m.safetensors", prepared=tmp_path / "prepared", jobs=1))
+    cohort = load_cohort(read_table(table), recipe.input, tmp_path / "prepared")
+    own = {entry.name: image[0] for entry, image in zip(cohort.entries, cohort.images, strict=True)}
+    for number, prototype in enumerate(model.info.prototypes):
+        image, message = prototype_image(model, number, tmp_path)
+        assert not message
+        np.testing.assert_array_equal(image, own[prototype.reference.file])
