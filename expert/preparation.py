@@ -108,6 +108,11 @@ def misfit(volume: Volume, recipe: InputRecipe) -> str:
         return f"This model needs a 3D head volume, not a {volume.ndim}D image: open a whole-head T1 scan."
     if recipe.space == "image" and volume.ndim != 2:
         return f"This model needs a plain 2D image, not a {volume.ndim}D volume: choose a single image."
+    if recipe.sized and not volume.spacing_known:
+        return (
+            "This model measures sizes, and the pixel size of this image is unknown: give it with --pixel-size-mm, or as the "
+            "layer's scale in mm."
+        )
     if recipe.space == "mni" and not volume.spacing_known:
         return "The voxel size of this volume is unknown: load it from NIfTI, NRRD or DICOM, or set the layer's scale in mm."
     return ""

@@ -61,7 +61,7 @@ class InputRecipe(Extended):
     "white matter" (heads only): white matter has one and the same grey value everywhere in every head (`expert.intensity`).
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("intensity",)
+    LATER: ClassVar[tuple[str, ...]] = ("intensity", "sized")
 
     space: Literal["mni", "image"] = "mni"
     shape: tuple[int, ...] = Field((192, 160), description="cells of the input, axes (A, R) or (row, column)")
@@ -74,6 +74,7 @@ class InputRecipe(Extended):
         (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0), description="planes the network is trained on, mm S"
     )
     intensity: Literal["robust", "full", "white matter"] = Field("robust", description="grey values that become 0 and 1")
+    sized: bool = Field(False, description="sizes matter: a plain image whose pixel size is unknown is refused")
 
     @model_validator(mode="after")
     def _sized(self) -> InputRecipe:
@@ -85,6 +86,8 @@ class InputRecipe(Extended):
             raise ValueError("plain images are 2D: shape must have 2 axes")
         if self.intensity == "full" and self.space != "image":
             raise ValueError("intensity full is for plain images: the grey values of a scan have no fixed range")
+        if self.sized and self.space != "image":
+            raise ValueError("sized is for plain images: a head without a voxel size is refused anyway")
         if self.intensity == "white matter" and self.space != "mni":
             raise ValueError("intensity white matter is for heads: a plain image has none")
         return self

@@ -17,6 +17,7 @@ from expert.datasets import read_table
 from expert.errors import ExpertError, InputError, RecipeError
 from expert.evaluation import evaluate
 from expert.inference import prototype_image
+from expert.preparation import prepare
 from expert.recipe import Recipe, read_recipe
 from expert.tasks import PrototypeTask
 from expert.training import CollapseWarning, split, train
@@ -195,3 +196,18 @@ def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, sq
         image, message = prototype_image(model, number, tmp_path)
         assert not message
         np.testing.assert_array_equal(image, own[prototype.reference.file])
+
+
+def test_a_model_that_measures_sizes_refuses_an_image_without_one(tiny_recipe, squares):
+    from expert.volume import read_volume
+
+    recipe = read_recipe(tiny_recipe).input
+    sized = type(recipe).model_validate(recipe.model_dump() | {"sized": True})
+    image = squares.parent / "square-03.png"
+    with pytest.raises(InputError, match="--pixel-size-mm"):
+        prepare(read_volume(image), sized)
+    assert prepare(read_volume(image, pixel_size_mm=1.0), sized).images.any()
+    assert prepare(read_volume(image), recipe).images.any()
+    with pytest.raises(ValueError, match="plain images"):
+        type(recipe)(sized=True)
+    assert "sized" not in recipe.model_dump()
