@@ -225,8 +225,8 @@ def _curves(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
                 with log.open(encoding="utf-8", newline="") as file:
                     columns.append([float(row["mae"]) for row in csv.DictReader(file) if row.get("mae")])
         if columns:
-            shortest = min(map(len, columns))
-            out[stage] = np.array([column[:shortest] for column in columns])
+            longest = max(map(len, columns))  # the log of a run that was killed begins where it went on
+            out[stage] = np.array([column for column in columns if len(column) == longest])
     return out
 
 
