@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from expert import __version__
-from expert.errors import Cancelled, ExpertError
+from expert import __version__, studies
+from expert.errors import ExpertError
 from expert.schema import RESEARCH_USE
+from expert.terminal import DataOption, ModelOption, one_sentence, progress
 
 app = typer.Typer(
     help=f"Explainable regression with prototypes (ExPeRT). {RESEARCH_USE}",
@@ -22,48 +20,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")]
-DataOption = Annotated[Path | None, typer.Option(help="Folder with the data set of the model's prototype images.")]
-
-
-def _one_sentence(function: Callable[..., None]) -> Callable[..., None]:
-    """Errors a user can act on end the command with one sentence and exit code 1."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except Cancelled:
-            typer.echo("Cancelled.", err=True)
-            raise typer.Exit(130) from None
-        except ExpertError as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("Cancelled.", err=True)
-            raise typer.Exit(130) from None
-
-    return wrapped
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A rich progress bar on stderr, one task per stage; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def tell(stage: str, fraction: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=fraction)
-
-        yield tell
 
 
 def _version(shown: bool) -> None:
@@ -80,7 +36,7 @@ def main(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def predict(
     inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Images or DICOM folders.")] = None,
     table: Annotated[Path | None, typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images).")] = None,
@@ -96,7 +52,7 @@ def predict(
 
     todo = cohort.items(inputs or [], table)
     loaded = load_model(model)
-    with _progress() as tell:
+    with progress() as tell:
         target, failed = cohort.predict(loaded, todo, out, lambda fraction: tell("predict", fraction), corrected=bias_corrected)
     typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
     if failed:
@@ -106,7 +62,7 @@ def predict(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def explain(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")],
@@ -124,7 +80,7 @@ def explain(
 
     volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
     loaded = expert.load_model(model)
-    with _progress() as tell:
+    with progress() as tell:
         result = expert.explain(loaded, volume, top=top, data=data, progress=tell)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -147,7 +103,7 @@ def explain(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def train(
     recipe: Annotated[Path, typer.Argument(help="YAML, see recipes/.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
@@ -183,7 +139,7 @@ def train(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
@@ -202,7 +158,7 @@ def evaluate(
     from expert.evaluation import evaluate as measure
 
     loaded = load_model(model)
-    with _progress() as tell:
+    with progress() as tell:
         result = measure(
             loaded, data, label_column=label_column, arrays=arrays, jobs=jobs,
             explanations=subjects if explanations else None, progress=tell,
@@ -227,33 +183,7 @@ def evaluate(
 
 
 @app.command()
-@_one_sentence
-def benchmark(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="YAML, see recipes/.")],
-    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs and results.md.")] = Path("benchmark"),
-    variant: Annotated[
-        list[str] | None, typer.Option(help="Only this variant, beside the recipe itself and the plain head; may be repeated.")
-    ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Folds, by subject.")] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
-    budget: Annotated[float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")] = 1.0,
-    subjects: Annotated[int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")] = 8,
-) -> None:
-    """Compare recipes, their variants and a plain head on the same folds; a run that was killed goes on."""
-    from expert.benchmark import run_benchmark
-    from expert.recipe import read_recipe
-
-    settings = [read_recipe(recipe) for recipe in recipes]
-    with _progress() as tell:
-        target = run_benchmark(
-            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, progress=tell
-        )
-    typer.echo(f"{target}. {RESEARCH_USE}")
-
-
-@app.command()
-@_one_sentence
+@one_sentence
 def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")]) -> None:
     """Show what a model says about itself."""
     from rich.console import Console
@@ -287,7 +217,7 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="State dict or Lightning checkpoint of the published ExPeRT code.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
@@ -339,7 +269,7 @@ def convert(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def phantom(
     out: Annotated[Path, typer.Option("--out", "-o", help="NIfTI file, or the folder of a cohort.")],
     age: Annotated[float, typer.Option(help="Years, 0 to 110.")] = 50.0,
@@ -353,7 +283,7 @@ def phantom(
     from expert.volume import write_volume
 
     if cohort is not None:
-        with _progress() as tell:
+        with progress() as tell:
             target = phantoms.write_cohort(out, cohort, seed, progress=lambda fraction: tell("write", fraction))
     else:
         target = write_volume(phantoms.phantom(age, seed), out)
@@ -361,62 +291,7 @@ def phantom(
 
 
 @app.command()
-@_one_sentence
-def planted(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the heads, the trainings and planted.md.")],
-    recipe: Annotated[
-        list[Path] | None, typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated.")
-    ] = None,
-    heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
-    held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
-    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
-) -> None:
-    """Train on effects planted in known places of synthetic heads: are they found, and nothing where there is none?"""
-    from expert.planted_study import run_study
-    from expert.recipe import read_recipe
-
-    recipes = [read_recipe(path) for path in recipe] if recipe else None
-    with _progress() as tell:
-        run_study(out, recipes, training=heads, held_out=held_out, repeats=repeats, seed=seed, progress=tell)
-    typer.echo(f"{out / 'planted.md'}. {RESEARCH_USE}")
-
-
-@app.command()
-@_one_sentence
-def strange(
-    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file, of heads.")],
-    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label: heads to change.")],
-    subjects: Annotated[int, typer.Option(min=1, help="How many heads (a minute or two each).")] = 6,
-    other: Annotated[
-        list[Path] | None, typer.Option(help="An image that is nothing the model was made for; may be repeated.")
-    ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Folder of a finished 'train --folds': false alarms of held-out images.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other heads and noise.")] = 0,
-    label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path("strange.md"),
-) -> None:
-    """Change heads in known ways: does the model tell that they are unlike its training data?"""
-    from expert.bundle import load_model
-    from expert.strange import markdown, study
-
-    with _progress() as tell:
-        found = study(
-            load_model(model), data, subjects=subjects, other=other or (), run=run, seed=seed, label_column=label_column,
-            progress=tell,
-        )  # fmt: skip
-    typer.echo(markdown(found))  # minutes of work: not lost where the file cannot be written
-    try:
-        out.write_text(markdown(found), encoding="utf-8")
-    except OSError as error:
-        raise ExpertError(f"The report could not be written to {out}: {error.strerror}.") from error
-    typer.echo(f"{out}. {RESEARCH_USE}")
-
-
-@app.command()
-@_one_sentence
+@one_sentence
 def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     only: Annotated[int | None, typer.Option(min=1, help="Only the first so many prototypes.")] = None,
@@ -432,7 +307,7 @@ def fetch(
         return
     typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
     chosen = list({reference.file: reference for reference in references}.values())[:only]
-    with _progress() as tell:
+    with progress() as tell:
         for done, reference in enumerate(chosen, 1):
             if find_reference(reference)[0] is None:
                 fetch_reference(reference)
@@ -441,7 +316,7 @@ def fetch(
 
 
 @app.command()
-@_one_sentence
+@one_sentence
 def view(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     model: ModelOption = "phantom",
@@ -464,3 +339,7 @@ def view(
 
 if __name__ == "__main__":
     sys.exit(app())
+
+
+for study in (studies.benchmark, studies.planted, studies.strange):
+    app.command()(study)
