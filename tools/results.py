@@ -40,11 +40,9 @@ class Part:
 
 PLAN = (
     Part(
-        "ixi-volume", "ixi-volume", "ixi",
-        ("own prototypes", "one network"), 0,
-        "Brain age from the whole head (IXI).",
+        "ixi-volume", "ixi-volume", "ixi", (), 1,
+        "Brain age from the whole head (IXI): three networks joined.",
     ),
-    Part("ixi-axial", "ixi-axial", "ixi", (), 0, "Brain age from five axial slices (IXI)."),
     Part(
         "fetal-head", "fetal-head", "weeks.csv", (), 8,
         "Weeks derived from the head's circumference, at a fixed number of millimetres per pixel: the size of the head tells "
@@ -52,7 +50,8 @@ PLAN = (
     ),
     Part(
         "fetal-head-scaled", "fetal-head", "weeks-scaled.csv", (), 8,
-        "The same weeks and images, every head scaled to a circumference of 250 mm: the size can no longer answer.",
+        "The same weeks and images, every head scaled to a circumference of 250 mm: the size can no longer answer. What is "
+        "left is anatomy, and perhaps the grain of the picture, which scaling makes coarser or finer.",
     ),
 )  # fmt: skip
 
