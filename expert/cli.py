@@ -118,7 +118,7 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
 ) -> None:
-    """Train a model; a run that was killed goes on from its last epoch."""
+    """Train a model; a run that was killed goes on from its last checkpoint."""
     import warnings
 
     from expert.recipe import read_recipe
