@@ -196,3 +196,12 @@ def volume_explanation(volume_model_file, head):
     from expert.inference import explain
 
     return explain(load_model(volume_model_file), head, top=4)
+
+
+@pytest.fixture(scope="session")
+def one_plane(model):
+    """The embedded model, looking at one plane only: a fifth of the time."""
+    from dataclasses import replace
+
+    recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
+    return replace(model, info=model.info.model_copy(update={"input": recipe}))

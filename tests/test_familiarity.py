@@ -52,13 +52,6 @@ def cohort(model: Model, ages: np.ndarray, first_seed: int) -> CohortArrays:
 
 
 @pytest.fixture(scope="module")
-def one_plane(model) -> Model:
-    """The embedded model, looking at one plane only: a fifth of the time."""
-    recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
-    return replace(model, info=model.info.model_copy(update={"input": recipe}))
-
-
-@pytest.fixture(scope="module")
 def knowing(one_plane) -> Model:
     """It, told what 8 heads look like and calibrated on 20 others."""
     looked_at, kept = cohort(one_plane, np.linspace(22, 83, 8), 500), cohort(one_plane, np.linspace(21, 84, 20), 600)

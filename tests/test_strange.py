@@ -36,13 +36,6 @@ def heads(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def one_plane(model) -> Model:
-    """The embedded model, looking at one plane only: a fifth of the time."""
-    recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
-    return replace(model, info=model.info.model_copy(update={"input": recipe}))
-
-
-@pytest.fixture(scope="module")
 def knowing(one_plane) -> Model:
     """It, with a limit of its seven signs, of which only distance, registration and grey values ever speak."""
     volume, truth = phantom_with_truth(50, 700)
