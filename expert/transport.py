@@ -6,7 +6,10 @@ those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch sol
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -124,6 +127,19 @@ def transport_plan(
     )
 
 
+@cache
+def _solvers() -> tuple[Callable[..., dict[str, Any]], Callable[..., dict[str, Any]]]:
+    """POT's batch solvers, in the exponential and in the log domain.
+
+    POT loads every array library that is installed; JAX then takes three quarters of a graphics card's memory.
+    """
+    for library in ("JAX", "CUPY", "TENSORFLOW"):
+        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
+    from ot.batch import bregman_log_projection_batch, bregman_projection_batch
+
+    return bregman_projection_batch, bregman_log_projection_batch
+
+
 def _scale(
     kernel: Tensor, a: Tensor, b: Tensor, iterations: int, *, log_domain: bool = False, gradient: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,8 +147,7 @@ def _scale(
 
     The exponential form is five times faster; a batch it cannot represent is done again in the log domain.
     """
-    from ot.batch import bregman_log_projection_batch, bregman_projection_batch
-
+    bregman_projection_batch, bregman_log_projection_batch = _solvers()
     mode = "autodiff" if gradient else "detach"
     if not log_domain:
         with torch.device(kernel.device):  # POT makes its start vectors on the default device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,14 @@ def test_the_core_imports_neither_qt_nor_napari():
 def test_every_public_name_exists():
     for name in dir(expert):
         assert getattr(expert, name) is not None
+
+
+def test_matching_loads_no_other_array_library(tmp_path):
+    """POT would load JAX where it is installed, and JAX takes three quarters of a graphics card."""
+    for name in ("jax", "cupy", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} was loaded')")
+    code = "import torch; from expert.transport import transport_plan; print(transport_plan(torch.rand(1, 1, 2, 2)).flow.sum())"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    assert "tensor(1." in done.stdout
