@@ -25,7 +25,8 @@ class Variant:
     question: str
     """What the comparison with the recipe itself answers."""
     changes: dict[str, Any]
-    """"part.field" to value; a string that begins with "×" multiplies the recipe's own number."""
+    """"part.field" to value; a string that begins with "×" multiplies the recipe's own number. "architecture.stride" can be
+    halved, "÷2", or doubled, "×2": by the pooling, or where there is none by leaving out the last residual stage."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -37,6 +38,9 @@ class Variant:
         """
         document = recipe.model_dump()
         for field, value in self.changes.items():
+            if field == "architecture.stride":
+                document["architecture"] |= _restrided(recipe, finer=value == "÷2")
+                continue
             part, name = field.split(".")
             settings = getattr(recipe, part, None)
             if not isinstance(settings, Document) or name not in type(settings).model_fields:
@@ -51,11 +55,24 @@ class Variant:
             raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {where}: {first['msg']}.") from error
 
 
+def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
+    """Pooling and widths of half or twice the stride."""
+    settings = recipe.architecture
+    if not finer:
+        return {"pool": 2 * settings.pool}
+    if settings.pool > 1:
+        return {"pool": settings.pool // 2}
+    return {"widths": settings.widths[:-1] or settings.widths}
+
+
 VARIANTS = (
     Variant(BASE, "", {}),
     Variant("average", "Does it matter which patch is matched to which?", {"architecture.matching": "average"}),
     Variant("position", "Does transport find more than the same place?", {"architecture.matching": "position"}),
     Variant("no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}),
+    Variant(
+        "alignment", "What does the alignment of registered cells do?", {"losses.alignment": 1.5, "losses.temperature": 0.03}
+    ),
     Variant("no consistency", "What does the published flip consistency do?", {"losses.consistency": 0.0}),
     Variant("consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}),
     Variant("no prediction loss", "What does the direct loss on the answer do?", {"losses.prediction": 0.0}),
@@ -71,6 +88,28 @@ VARIANTS = (
         "Is it the label or the choice of the image?",
         {"projection.window": None, "projection.distinct": False, "projection.relabel": True},
     ),
+    Variant(
+        "as published",
+        "What does all of that do together? The backbone, its warm-up and the number of prototypes stay.",
+        {
+            "losses.own": True,
+            "losses.sigma": 1.0,
+            "losses.consistency": 10.0,
+            "losses.prediction": 0.0,
+            "losses.alignment": 0.0,
+            "losses.equivariance": 0.0,
+            "architecture.matching": "transport",
+            "architecture.prior": 0.0,
+            "architecture.marginals": "uniform",
+            "architecture.weights": "cut",
+            "architecture.regularization": 0.1,
+            "architecture.floor": False,
+            "schedule.by_position": False,
+            "projection.window": None,
+            "projection.distinct": False,
+            "projection.relabel": False,
+        },
+    ),
     Variant("spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.1}),
     Variant("no spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.0}),
     Variant("equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 1.0}),
@@ -80,8 +119,8 @@ VARIANTS = (
     Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
     Variant("one network", "What do several trainings, joined, do?", {"architecture.members": 1}),
     Variant("three networks", "What do several trainings, joined, do?", {"architecture.members": 3}),
-    Variant("stride 16", "Are finer patches better?", {"architecture.pool": 1}),
-    Variant("stride 32", "Are coarser patches better?", {"architecture.pool": 2}),
+    Variant("finer grid", "Are patches of half the size better?", {"architecture.stride": "÷2"}),
+    Variant("coarser grid", "Are patches of twice the size better?", {"architecture.stride": "×2"}),
     Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
     Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
     Variant("weights cut at the radius", "What if far prototypes have no weight?", {"architecture.weights": "cut"}),

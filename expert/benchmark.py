@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expert.ablation import BASE, chosen, shortened
-from expert.errors import InputError
+from expert.errors import InputError, RecipeError
 from expert.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def run_benchmark(
     recipes : from `expert.recipe.read_recipe`, with different names
     table : CSV with `file` and the label; split by subject, the same way for all variants of a recipe
     out : folder for everything; `results.md`, `results.json` and the plots lie at its top
-    variants : names from `expert.ablation.VARIANTS`; all if None. The recipe itself and the plain head always run
+    variants : names from `expert.ablation.VARIANTS`; all that the recipe can be changed to if None. The recipe itself and
+        the plain head always run
     folds : at least 2
     jobs : folds that run side by side; with graphics cards, they are dealt out to them
     budget : times the recipes' epochs: 0.2 is a quick look, and is told in the results
@@ -124,7 +125,12 @@ def _jobs(
     base = shortened(recipe, budget)
     out, seen = [], []
     for variant in chosen(variants):
-        changed = variant.of(base)
+        try:
+            changed = variant.of(base)
+        except RecipeError:
+            if variants is not None:  # it was asked for
+                raise
+            continue
         if changed in seen:
             continue
         seen.append(changed)

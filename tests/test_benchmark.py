@@ -35,6 +35,12 @@ def benched(recipe, squares, tmp_path_factory):
 # --- variants -----------------------------------------------------------------------------------------------------------
 def test_every_variant_changes_what_it_says_or_nothing(recipe):
     for variant in VARIANTS:
+        if "architecture.stride" in variant.changes:  # below
+            continue
+        if variant.name == "alignment":
+            with pytest.raises(RecipeError, match="registered images"):
+                variant.of(recipe)
+            continue
         changed = variant.of(recipe).model_dump()
         for field, value in variant.changes.items():
             part, name = field.split(".")
@@ -50,6 +56,34 @@ def test_every_variant_changes_what_it_says_or_nothing(recipe):
     with pytest.raises(RecipeError, match="There is no variant 'none'"):
         chosen(["none"])
     assert [variant.name for variant in chosen(["position"])] == [BASE, "position"]
+
+
+def test_the_stride_is_halved_by_the_pooling_or_else_by_the_last_stage(recipe):
+    finer, coarser = (Variant("", "", {"architecture.stride": factor}) for factor in ("÷2", "×2"))
+    stride, settings = recipe.architecture.stride, recipe.architecture
+    for pool, widths in ((1, settings.widths), (2, settings.widths[:-1])):
+        same = recipe.model_copy(update={"architecture": settings.model_copy(update={"pool": pool, "widths": widths})})
+        assert same.architecture.stride == stride
+        half = finer.of(same).architecture
+        assert (half.stride, half.pool) == (stride // 2, 1)
+    wide = recipe.model_copy(update={"input": recipe.input.model_copy(update={"shape": (4 * stride, 6 * stride)})})
+    assert coarser.of(wide).architecture.stride == 2 * stride
+    one = recipe.model_copy(update={"architecture": settings.model_copy(update={"pool": 1, "widths": (8,)})})
+    assert finer.of(one) == one
+
+
+def test_of_all_variants_those_are_left_out_that_a_recipe_cannot_have(recipe, squares, tmp_path):
+    from expert.benchmark import _jobs
+
+    counted = recipe.model_copy(update={
+        "architecture": recipe.architecture.model_copy(update={"backbone": "histogram", "pool": recipe.architecture.stride}),
+        "losses": recipe.losses.model_copy(update={"consistency": 0.0}),
+    })  # fmt: skip
+    names = {job.variant for job in _jobs(counted, squares, tmp_path, None, 2, 1.0, 0, 1)}
+    assert BASE in names
+    assert not {"consistency", "equivariance"} & names
+    with pytest.raises(RecipeError, match="'equivariance'"):
+        _jobs(counted, squares, tmp_path, ["equivariance"], 2, 1.0, 0, 1)
 
 
 def test_a_smaller_budget_moves_the_projections_with_the_epochs(recipe):

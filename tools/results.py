@@ -2,8 +2,8 @@
 
     python tools/results.py --ixi ../shared/data/ixi/labels.csv --hc18 ../shared/data/hc18/labels.csv
 
-What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part; `--page` runs nothing and
-writes the page from what is there.
+What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part, and leaves of the others what
+the page says; `--page` runs nothing and writes the page from what is there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from expert.ablation import Variant
 from expert.benchmark import run_benchmark
 from expert.recipe import read_recipe
 from expert.schema import RESEARCH_USE
@@ -36,12 +38,27 @@ class Part:
     """Held-out subjects of each fold whose explanations are measured."""
     words: str
     """What the page says of it first."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """To the recipe, see `expert.ablation.Variant`."""
 
 
+WHOLE = (
+    "position", "average", "alignment", "own prototypes", "published projection", "published, relabelled", "25 prototypes",
+    "50 prototypes", "no prediction loss", "weights cut at the radius", "smaller radius", "larger radius", "uniform marginals",
+)  # fmt: skip
 PLAN = (
     Part(
         "ixi-volume", "ixi-volume", "ixi", (), 1,
         "Brain age from the whole head (IXI): three networks joined.",
+    ),
+    Part(
+        "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 1,
+        "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time.",
+        {"architecture.members": 1},
+    ),
+    Part(
+        "ixi-axial", "ixi-axial", "ixi", (), 2,
+        "Brain age from five axial slices (IXI): two networks joined.",
     ),
     Part(
         "fetal-head", "fetal-head", "weeks.csv", (), 8,
@@ -81,7 +98,8 @@ def main() -> None:
     known = {} if chosen.page else tables(chosen)
     for part in PLAN:
         if part.table in known and (not chosen.only or part.name in chosen.only):
-            recipe = read_recipe(ROOT / "recipes" / f"{part.recipe}.yaml").model_copy(update={"name": part.name})
+            recipe = Variant(part.name, "", part.changes).of(read_recipe(ROOT / "recipes" / f"{part.recipe}.yaml"))
+            recipe = recipe.model_copy(update={"name": part.name})
             run_benchmark(
                 [recipe], known[part.table], chosen.out / part.name, variants=list(part.variants), jobs=chosen.jobs,
                 subjects=part.subjects, progress=lambda stage, done: print(f"{stage} {done:.0%}", flush=True),
@@ -93,17 +111,26 @@ def write_page(out: Path) -> None:
     """Put the parts' sections together, and their plots beside the other pictures."""
     text = ["# Results", "", RESEARCH_USE, "", "Made by", "", "```"]
     text += ["python tools/results.py --ixi labels.csv --hc18 labels.csv", "```", ""]
+    known = _sections()
     for part in PLAN:
         made = out / part.name / "results.md"
-        if not made.exists():
+        if made.exists():
+            section = made.read_text(encoding="utf-8").split(f"## {part.name}\n", 1)[1].strip()
+            for plot in re.findall(r"\]\(([^)]+\.svg)\)", section):
+                shutil.copy(out / part.name / plot, IMAGES / plot)
+            known[part.name] = f"{part.words}\n\n" + re.sub(r"\]\(([^)]+\.svg)\)", r"](images/\1)", section)
+        if part.name in known:
+            text += [f"## {part.name}", "", known[part.name], ""]
+        else:
             print(f"{part.name} has not been run: it is left out.", file=sys.stderr)
-            continue
-        section = made.read_text(encoding="utf-8").split(f"## {part.name}\n", 1)[1].strip()
-        for plot in re.findall(r"\]\(([^)]+\.svg)\)", section):
-            shutil.copy(out / part.name / plot, IMAGES / plot)
-        text += [f"## {part.name}", "", part.words, "", re.sub(r"\]\(([^)]+\.svg)\)", r"](images/\1)", section), ""]
     PAGE.write_text("\n".join(text), encoding="utf-8")
     print(PAGE)
+
+
+def _sections() -> dict[str, str]:
+    """What the page says of each part, by its heading."""
+    parts = PAGE.read_text(encoding="utf-8").split("\n## ")[1:] if PAGE.exists() else []
+    return {name: words.strip() for name, words in (part.split("\n", 1) for part in parts)}
 
 
 if __name__ == "__main__":
