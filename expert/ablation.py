@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from expert.errors import RecipeError
+from expert.errors import RecipeError, first_problem
 from expert.recipe import Recipe
 from expert.schema import Document
 
@@ -50,9 +50,7 @@ class Variant:
         try:
             return Recipe.model_validate(document)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {where}: {first['msg']}.") from error
+            raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {first_problem(error)}.") from error
 
 
 def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:

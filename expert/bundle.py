@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from expert.errors import ModelError
+from expert.errors import ModelError, first_problem
 from expert.schema import SCHEMA_VERSION, ModelInfo
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             kind = "'expert convert' makes one of a checkpoint of the published code"
         raise ModelError(f"{path.name} is not a readable model file (safetensors): {kind}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ModelError(f"{path.name} describes itself wrongly: {where}: {first['msg']}.") from error
+        raise ModelError(f"{path.name} describes itself wrongly: {first_problem(error)}.") from error
     digest = _digest(tensors, document)
     if metadata.get("sha256") != digest:
         raise ModelError(f"{path.name} is damaged: its checksum does not match its contents; get the file again.")

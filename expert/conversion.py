@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from expert.bundle import load_model, save_model
-from expert.errors import InputError, ModelError
+from expert.errors import InputError, ModelError, first_problem
 from expert.schema import Architecture, Document, InputRecipe, Label, ModelInfo, PrototypeInfo, TrainingInfo
 
 if TYPE_CHECKING:
@@ -108,10 +108,9 @@ def read_facts(path: str | os.PathLike[str] | None, **options: object) -> Facts:
         return Facts.model_validate({**document, **{key: value for key, value in options.items() if value is not None}})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if (where, first["type"]) == ("label_unit", "missing"):
+        if (first["loc"], first["type"]) == (("label_unit",), "missing"):
             raise InputError("No checkpoint tells the label's unit: say it, for instance with --unit years.") from error
-        raise InputError(f"These facts cannot be used: {where}: {first['msg']}.") from error
+        raise InputError(f"These facts cannot be used: {first_problem(error)}.") from error
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

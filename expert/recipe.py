@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from expert.errors import RecipeError
+from expert.errors import RecipeError, first_problem
 from expert.schema import Architecture, Document, Extended, InputRecipe
 
 
@@ -161,6 +161,4 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise RecipeError(f"The recipe {source} cannot be used: {where}: {first['msg']}.") from error
+        raise RecipeError(f"The recipe {source} cannot be used: {first_problem(error)}.") from error

@@ -179,14 +179,13 @@ def slice_letters(layer: Image, volume: Volume, displayed: tuple[int, int], came
     return out
 
 
-def placement(view: View, head: bool, neurological: bool = False) -> dict[str, Any]:
+def placement(view: View, head: bool) -> dict[str, Any]:
     """Scale, translate and units of the layer that shows a view (a slice of it, in 3D) through `expert.matches.display`.
 
     Parameters
     ----------
     view : of an explanation
     head : whether it lies in template space
-    neurological : columns run from the patient's left to the right, not the other way round
     """
     rows, columns = view.image.shape[-2:]
     a, row, column = view.affine, view.image.ndim - 2, view.image.ndim - 1
@@ -194,4 +193,4 @@ def placement(view: View, head: bool, neurological: bool = False) -> dict[str, A
         return {"scale": (a[0, 0], a[1, 1]), "translate": (a[0, 3], a[1, 3]), "units": ("mm", "mm")}
     step_a, step_r = a[1, row], a[0, column]
     front, right = a[1, 3] + step_a * (rows - 1), a[0, 3] + step_r * (columns - 1)
-    return {"scale": (step_a, step_r), "translate": (-front, a[0, 3] if neurological else -right), "units": ("mm", "mm")}
+    return {"scale": (step_a, step_r), "translate": (-front, -right), "units": ("mm", "mm")}

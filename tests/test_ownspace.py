@@ -20,7 +20,7 @@ from expert.ownspace import center_of, patch_map, spread_over, view_map
 from expert.preparation import view_affine
 from expert.schema import InputRecipe
 from expert.volume import Volume
-from napari_expert.orientation import AFFINE, layer_arguments, placement, slice_letters, volume_from_layer
+from napari_expert.orientation import AFFINE, layer_arguments, slice_letters, volume_from_layer
 from napari_expert.overlay import BEYOND_MM, Overlay
 from napari_expert.readers import read
 
@@ -402,17 +402,6 @@ def test_edges_are_lettered_by_the_affine(tmp_path, load):
     turned = slice_letters(layer, found, (0, 2), ("up", "left"))
     top = "S" if load is by_our_reader else "I"  # napari-nifti's slices run downwards
     assert turned == {"left": "L", "right": "R", "top": top, "bottom": "I" if top == "S" else "S"}
-
-
-def test_a_view_may_be_drawn_neurologically(explanation):
-    view = explanation.views[0]
-    radiological, neurological = placement(view, True), placement(view, True, neurological=True)
-    assert radiological["scale"] == neurological["scale"]
-    # World columns are mm towards L, and towards R: the same pixel lies at opposite numbers.
-    columns = view.image.shape[1]
-    last = radiological["translate"][1] + radiological["scale"][1] * (columns - 1)
-    assert neurological["translate"][1] == pytest.approx(-last)
-    assert radiological["translate"][0] == neurological["translate"][0]
 
 
 # --- the overlay ---------------------------------------------------------------------------------------------------------
