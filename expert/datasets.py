@@ -23,12 +23,12 @@ SOURCES = {
 LICENCES = {"IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"}
 SAMPLE = ImageReference(
     dataset="IXI",
-    subject="IXI527-HH-2376",
-    file="T1/IXI527-HH-2376_T1.nii.gz",
-    sha256="91c43dbaf6fa8f2c7af6485a330fcd0756e93bafd8c874173534cfb2db54762e",
+    subject="IXI556-HH-2452",
+    file="T1/IXI556-HH-2452_T1.nii.gz",
+    sha256="55ceb773de08f1ea057ab651ced5e60887e7190ad5f467013c8845ecbb5bfc95",
 )
 """A real head to try things on; no prototype of a shipped model shows it."""
-SAMPLE_AGE = 53.33
+SAMPLE_AGE = 55.64
 """Its age in years."""
 PATIENCE_S = 10
 """Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""

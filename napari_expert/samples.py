@@ -47,7 +47,7 @@ def ixi() -> list[LayerData]:
     path, _ = find_reference(SAMPLE)
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
     about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
-    show_info(f"{SAMPLE.subject}: {LICENCES['IXI']}. The model ixi-axial has seen this head in training.")
+    show_info(f"{SAMPLE.subject}: {LICENCES['IXI']}. The models of IXI have seen this head in training.")
     metadata = {**arguments["metadata"], **about}
     name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"
     return [(data, {**arguments, "metadata": metadata, "name": name, "colormap": "gray"}, "image")]

@@ -46,19 +46,29 @@ WHOLE = (
     "position", "average", "alignment", "own prototypes", "published projection", "published, relabelled", "25 prototypes",
     "50 prototypes", "no prediction loss", "weights cut at the radius", "smaller radius", "larger radius", "uniform marginals",
 )  # fmt: skip
+SLICES = (
+    "average", "position", "no alignment", "consistency", "no prediction loss", "own prototypes", "uniform marginals",
+    "published projection", "published, relabelled", "as published", "equivariance", "25 prototypes", "50 prototypes",
+    "smaller radius", "larger radius", "weights cut at the radius",
+)  # fmt: skip
 PLAN = (
     Part(
         "ixi-volume", "ixi-volume", "ixi", (), 1,
         "Brain age from the whole head (IXI): three networks joined.",
     ),
     Part(
-        "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 1,
+        "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 0,
         "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time.",
         {"architecture.members": 1},
     ),
     Part(
-        "ixi-axial", "ixi-axial", "ixi", (), 2,
-        "Brain age from five axial slices (IXI): two networks joined.",
+        "ixi-axial", "ixi-axial", "ixi", (), 4,
+        "Brain age from five axial slices (IXI): three networks joined.",
+    ),
+    Part(
+        "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
+        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time.",
+        {"architecture.members": 1},
     ),
     Part(
         "fetal-head", "fetal-head", "weeks.csv", (), 8,
