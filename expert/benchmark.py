@@ -58,6 +58,7 @@ def run_benchmark(
     jobs: int = 1,
     budget: float = 1.0,
     subjects: int = SUBJECTS,
+    run: bool = True,
     progress: Callable[[str, float], None] | None = None,
 ) -> Path:
     """Cross-validate recipes and their variants, measure their explanations, and write the results.
@@ -73,6 +74,7 @@ def run_benchmark(
     jobs : folds that run side by side; with graphics cards, they are dealt out to them
     budget : times the recipes' epochs: 0.2 is a quick look, and is told in the results
     subjects : held-out subjects of each fold whose explanations are measured; 0 for none
+    run : False writes the results of the folds that are finished, and trains nothing
     progress : called with the stage and a fraction
 
     Returns
@@ -92,7 +94,11 @@ def run_benchmark(
         raise InputError(f"At least 2 folds are needed, not {folds}.")
     folder, source = Path(out), Path(table)
     planned = [job for recipe in recipes for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)]
-    todo = [job for job in planned if not _finished(job)]
+    todo = [job for job in planned if run and not _finished(job)]
+    if not run:
+        for recipe in recipes:
+            if not any(job.recipe.name == recipe.name and job.variant == BASE and _trained(job) for job in planned):
+                raise InputError(f"No fold of {recipe.name} is finished in {folder}: there is nothing to tell.")
     # The first job alone: it prepares the images and the warm-up that the others take.
     for number, job in enumerate(todo[:1]):
         _run(job)
@@ -145,6 +151,10 @@ def _jobs(
             )  # fmt: skip
     # Fold by fold: what is stopped early compares all variants, on fewer subjects.
     return sorted(out, key=lambda job: job.fold)
+
+
+def _trained(job: Job) -> bool:
+    return (job.folder / f"fold{job.fold}" / "result.json").exists()
 
 
 def _finished(job: Job) -> bool:

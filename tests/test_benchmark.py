@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -164,6 +165,18 @@ def test_a_finished_run_is_told_again_and_trains_nothing(benched, recipe, square
     target.unlink()
     again = run_benchmark([recipe], squares, target.parent, variants=variants, folds=2, budget=0.5, subjects=3)
     assert again.read_text() == before
+
+
+def test_what_is_finished_is_told_before_the_rest_is(benched, recipe, squares, tmp_path, monkeypatch):
+    path, variants = benched
+    folder = tmp_path / "half"
+    shutil.copytree(path.parent, folder)
+    shutil.rmtree(folder / recipe.name / "average" / "fold1")
+    monkeypatch.setattr("expert.training.train", lambda *args, **kwargs: pytest.fail("nothing is trained"))
+    told = run_benchmark([recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3, run=False).read_text()
+    assert "Not all folds are done of: average." in told
+    with pytest.raises(InputError, match="No fold of tiny is finished"):
+        run_benchmark([recipe], squares, tmp_path / "none", folds=2, run=False)
 
 
 def test_variants_share_a_warm_up_where_it_is_the_same(benched):

@@ -3,7 +3,7 @@
     python tools/results.py --ixi ../shared/data/ixi/labels.csv --hc18 ../shared/data/hc18/labels.csv
 
 What was run, and with which of its many variants, is `PLAN`. `--only ixi-volume` runs one part, and leaves of the others what
-the page says; `--page` runs nothing and writes the page from what is there.
+the page says; `--page` runs nothing and writes the page from the folds that are finished.
 """
 
 from __future__ import annotations
@@ -105,14 +105,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="folds that run side by side")
     parser.add_argument("--page", action="store_true", help="run nothing")
     chosen = parser.parse_args()
-    known = {} if chosen.page else tables(chosen)
+    known = tables(chosen)
     for part in PLAN:
-        if part.table in known and (not chosen.only or part.name in chosen.only):
+        there = not chosen.page or any((chosen.out / part.name).rglob("result.json"))
+        if there and part.table in known and (not chosen.only or part.name in chosen.only):
             recipe = Variant(part.name, "", part.changes).of(read_recipe(ROOT / "recipes" / f"{part.recipe}.yaml"))
             recipe = recipe.model_copy(update={"name": part.name})
             run_benchmark(
                 [recipe], known[part.table], chosen.out / part.name, variants=list(part.variants), jobs=chosen.jobs,
-                subjects=part.subjects, progress=lambda stage, done: print(f"{stage} {done:.0%}", flush=True),
+                subjects=part.subjects, run=not chosen.page,
+                progress=lambda stage, done: print(f"{stage} {done:.0%}", flush=True),
             )  # fmt: skip
     write_page(chosen.out)
 
