@@ -24,6 +24,7 @@ def benchmark(
     jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
     budget: Annotated[float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")] = 1.0,
     subjects: Annotated[int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")] = 8,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Train, or only tell what is finished so far.")] = True,
 ) -> None:
     """Compare recipes, their variants and a plain head on the same folds; a run that was killed goes on."""
     from expert.benchmark import run_benchmark
@@ -32,8 +33,9 @@ def benchmark(
     settings = [read_recipe(recipe) for recipe in recipes]
     with progress() as tell:
         target = run_benchmark(
-            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, progress=tell
-        )
+            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, run=run,
+            progress=tell,
+        )  # fmt: skip
     typer.echo(f"{target}. {RESEARCH_USE}")
 
 
