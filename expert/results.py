@@ -255,7 +255,7 @@ SHARES = {"self-match", "follows", "on background", "wrong side", "same partner,
 def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -> list[str]:
     recipe, base = jobs[0].recipe, outcomes[0]
     unit = recipe.label_unit
-    unfinished = [outcome.variant for outcome in outcomes if outcome.folds < jobs[0].folds]
+    folds = jobs[0].folds
     text = [
         f"## {recipe.name}",
         "",
@@ -265,9 +265,13 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
         "A negative difference is better than the recipe.",
         "",
     ]
-    if unfinished:
-        text += [f"Not all folds are done of: {', '.join(unfinished)}. Their differences are on the folds that are.", ""]
-    text += _table(ERRORS, [_error_row(outcome) for outcome in outcomes])
+    if any(outcome.folds < folds for outcome in outcomes):
+        text += [
+            "**Not all folds are done**: errors of different folds are not comparable. The differences are: they are of the "
+            "held-out images that a variant and the recipe have in common.",
+            "",
+        ]
+    text += _table(ERRORS, [_error_row(outcome, folds) for outcome in outcomes])
     if base.corrected_mae is not None:
         text += [
             f"The 90 % interval of each fold comes from the other folds' errors (± {base.half_width:.1f} {unit}). A line "
@@ -278,7 +282,7 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
     measured = [outcome for outcome in outcomes if outcome.measures]
     if measured:
         subjects = max(figure.subjects for figure in measured[0].measures.values())
-        text += [f"What the matches mean, on {subjects} held-out subjects (chance in brackets):", ""]
+        text += [f"What the matches mean, on {subjects} held-out subject{'s' * (subjects > 1)} (chance in brackets):", ""]
         text += _table(("variant", *MATCHES), [_measure_row(outcome, MATCHES) for outcome in measured])
         text += ["How far the explanations can be trusted:", ""]
         text += _table(("variant", *TRUST), [_measure_row(outcome, TRUST) for outcome in measured])
@@ -291,14 +295,15 @@ def _table(headings: Sequence[str], rows: list[list[str]]) -> list[str]:
     return [*(f"| {' | '.join(line)} |" for line in lines), ""]
 
 
-def _error_row(outcome: Outcome) -> list[str]:
+def _error_row(outcome: Outcome, folds: int) -> list[str]:
     f, minus = outcome.figures, outcome.minus_base
 
     def share(value: float | None) -> str:
         return "" if value is None else f"{100 * value:.0f} %"
 
+    done = "" if outcome.folds == folds else f" ({outcome.folds} of {folds} folds)"
     return [
-        outcome.variant,
+        outcome.variant + done,
         f"{f.mae:.2f} ({f.mae_low:.2f} – {f.mae_high:.2f})",
         "" if minus is None else f"{minus.value:+.2f} ({minus.low:+.2f} – {minus.high:+.2f})",
         f"{f.rmse:.2f}",

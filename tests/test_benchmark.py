@@ -174,7 +174,9 @@ def test_what_is_finished_is_told_before_the_rest_is(benched, recipe, squares, t
     shutil.rmtree(folder / recipe.name / "average" / "fold1")
     monkeypatch.setattr("expert.training.train", lambda *args, **kwargs: pytest.fail("nothing is trained"))
     told = run_benchmark([recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3, run=False).read_text()
-    assert "Not all folds are done of: average." in told
+    assert "Not all folds are done" in told
+    assert "| average (1 of 2 folds) |" in told
+    assert "| as given |" in told
     with pytest.raises(InputError, match="No fold of tiny is finished"):
         run_benchmark([recipe], squares, tmp_path / "none", folds=2, run=False)
 

@@ -58,7 +58,8 @@ PLAN = (
     ),
     Part(
         "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 0,
-        "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time.",
+        "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time. Where a "
+        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by half a year.",
         {"architecture.members": 1},
     ),
     Part(
@@ -67,7 +68,8 @@ PLAN = (
     ),
     Part(
         "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
-        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time.",
+        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Where a "
+        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by a year.",
         {"architecture.members": 1},
     ),
     Part(
