@@ -73,6 +73,7 @@ class Notice(_Frozen):
         "training_image",
         "no_prototype_in_radius",
         "poor_registration",
+        "brain_incomplete",
         "orientation_unknown",
         "spacing_unknown",
         "collapsed_model",

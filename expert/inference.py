@@ -385,6 +385,8 @@ def _warnings(
         out.append(Notice(code="collapsed_model", message=f"This model has collapsed: {info.collapsed}."))
     if prepared.registration is not None and not prepared.registration.acceptable:
         out.append(Notice(code="poor_registration", message=prepared.registration.message))
+    if prepared.incomplete:
+        out.append(Notice(code="brain_incomplete", message=prepared.incomplete))
     quality = float("nan") if prepared.registration is None else prepared.registration.quality
     strange = unlike_training(info, prepared.images, prepared.content, quality, result)
     if strange:

@@ -9,13 +9,22 @@ import numpy as np
 
 from expert.errors import InputError
 from expert.intensity import grade
-from expert.registration import Registration, brain_mask, intensity_range, register, resample_to_template
+from expert.registration import (
+    Registration,
+    brain_mask,
+    intensity_range,
+    missing_brain,
+    register,
+    resample_to_template,
+)
 from expert.schema import InputRecipe
 from expert.volume import Volume
 
 Progress = Callable[[str, float], None]
 WHITE = 0.7
 """What white matter becomes: room above it for vessels and fat, which are brighter."""
+MISSING = 0.05
+"""Share of the brain that a whole head may lack."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,18 @@ class Prepared:
     positions_mm: tuple[float | None, ...]
     """Height of each view above the anterior commissure; None for a volume or a plain image."""
     registration: Registration | None
+    missing: float = 0.0
+    """Share of the brain that the volume does not show, see `expert.registration.missing_brain`; 0 for plain images."""
+
+    @property
+    def incomplete(self) -> str:
+        """One sentence where the volume does not show the whole brain; empty where it does."""
+        if self.missing <= MISSING:
+            return ""
+        return (
+            f"About {self.missing:.0%} of the brain is black or outside of the image: the answer rests on the rest of it. "
+            "Open a scan of the whole head."
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,7 +120,8 @@ def prepare(
         affines.append(view)
     if not any(content.any() for content in contents):
         raise InputError("No brain was found in this volume: check that it is a whole-head T1 image.")
-    return Prepared(np.stack(images), np.stack(contents), np.stack(affines), positions, registration)
+    missing = missing_brain(volume, registration)
+    return Prepared(np.stack(images), np.stack(contents), np.stack(affines), positions, registration, missing)
 
 
 def misfit(volume: Volume, recipe: InputRecipe) -> str:

@@ -29,6 +29,8 @@ DETERMINANT = (0.45, 1.10)
 """Volumes of real brains relative to the template's; outside, the skull was taken for the brain."""
 METRIC_LIMIT = -0.20
 """Mutual information (negated) of a failed registration is above this, of a good one below about -0.3."""
+BLACK = 0.02
+"""Times the 95th percentile inside the brain: what is darker has no signal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +310,27 @@ def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
     template = load_template("mask")
     soft = ndimage.gaussian_filter(template.data.astype(np.float32), 1.0)
     return np.asarray(resample_to_subject(soft, template.affine, registration, volume) > 0.2)
+
+
+def missing_brain(volume: Volume, registration: Registration) -> float:
+    """How much of the brain the volume does not show: beyond its field of view, or black.
+
+    A head registers well by a half, and planes of the other half look like any other: no sign of a plane can tell.
+
+    Returns
+    -------
+    Share of the template's brain, 0 to 1; of whole heads it is 0.001 at most
+    """
+    template = load_template("mask")
+    inside = ndimage.binary_erosion(template.data > 0.5)[::2, ::2, ::2]
+    affine = template.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
+    data = np.asarray(volume.data, dtype=np.float32)
+    # From its darkest voxel on, so that what lies outside of the field of view is as dark.
+    raised = Volume(
+        data=data - data.min(), affine=volume.affine, space=volume.space, spacing_known=volume.spacing_known, history=()
+    )
+    values = resample_to_template(raised, registration, affine, inside.shape)[inside]
+    return float((values <= BLACK * np.percentile(values, 95)).mean())
 
 
 def intensity_range(volume: Volume, registration: Registration) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 Heads are changed in known ways (turned over while the header says otherwise, cropped, blurred, replaced by noise …), and the
 model is asked about each copy the way `expert predict` asks: it is *caught* where it is refused with a sentence, or said to be
-unlike the training data. Beside them stand the unchanged heads and, from a run's folds, heads kept out of a training.
+unlike the training data or not to show the whole brain. Beside them stand the unchanged heads and, from a run's folds, heads
+kept out of a training.
 """
 
 from __future__ import annotations
@@ -108,14 +109,16 @@ class Answer:
     refused: str = ""
     """The sentence; empty where it was not refused."""
     unlike: bool = False
+    incomplete: bool = False
+    """Said not to show the whole brain."""
     score: float | None = None
     """None where it was refused."""
     sign: str = ""
 
     @property
     def caught(self) -> bool:
-        """Refused, or said to be unlike the training data."""
-        return bool(self.refused) or self.unlike
+        """Refused, or said to be unlike the training data, or not to show the whole brain."""
+        return bool(self.refused) or self.unlike or self.incomplete
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,8 @@ def ask(model: Model, kind: str, volume: Volume) -> tuple[Answer, Registration |
     score, sign = seen[3].nearest_distance, "nearest_distance"
     if calibration is not None and calibration.familiarity is not None:
         score, sign = strangeness(calibration.familiarity, signs(calibration.familiarity, info.grid, *seen))
-    return Answer(kind, unlike=bool(unlike_training(info, *seen)), score=float(score), sign=sign), prepared.registration
+    unlike, incomplete = bool(unlike_training(info, *seen)), bool(prepared.incomplete)
+    return Answer(kind, unlike=unlike, incomplete=incomplete, score=float(score), sign=sign), prepared.registration
 
 
 def markdown(found: Study) -> str:
@@ -262,7 +266,8 @@ def markdown(found: Study) -> str:
     out = [
         "# Strange images\n",
         f"Model {found.model}, {found.heads} heads, seed {found.seed}. *Caught*: refused with a sentence, or said to be unlike "
-        f"the training data. *Median*: {found.scored_by}, of images that were not refused; the limit is {found.limit:.1f}.",
+        f"the training data or not to show the whole brain. *Median*: {found.scored_by}, of images that were not refused; the "
+        f"limit is {found.limit:.1f}.",
         *head,
         *(_row(kind, found.of(kind)) for kind in kinds),
         "\nHard to tell, and not expected to be caught: mirrored, a head is much like any other.",

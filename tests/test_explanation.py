@@ -96,6 +96,15 @@ def test_orientation_unknown_is_said(model, head):
     assert "orientation_unknown" in codes
 
 
+def test_half_a_head_is_said_to_be_half(model, head, explanation):
+    assert "brain_incomplete" not in {notice.code for notice in explanation.warnings}
+    below = np.array(head.data, dtype=np.float32)
+    heights = (head.affine[2, :3] @ np.indices(head.shape).reshape(3, -1) + head.affine[2, 3]).reshape(head.shape)
+    below[heights < np.median(heights)] = 0
+    told = {notice.code: notice.message for notice in expert.explain(model, Volume(below, head.affine), top=1).warnings}
+    assert "of the brain is black or outside of the image" in told["brain_incomplete"]
+
+
 def test_background_is_not_numbered(explanation):
     for choice in ("closest", "different", "all"):
         for patch in chosen_patches(explanation, planes(explanation)[2], choice):

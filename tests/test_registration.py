@@ -8,7 +8,7 @@ import pytest
 
 from expert.errors import Cancelled, InputError
 from expert.phantom import phantom_with_truth
-from expert.registration import brain_mask, register, resample_to_subject, resample_to_template
+from expert.registration import brain_mask, missing_brain, register, resample_to_subject, resample_to_template
 from expert.template import load_template
 from expert.volume import Volume, read_volume
 
@@ -25,6 +25,22 @@ def test_pose_of_a_phantom_is_recovered(known):
     points = np.array([[x, y, z, 1.0] for x in (-50, 0, 50) for y in (-80, -20, 40) for z in (-20, 10, 50)]).T
     error = np.linalg.norm((found.template_to_subject @ points - truth.template_to_subject @ points)[:3], axis=0)
     assert error.mean() < 3.5  # the phantom is also bent by up to some mm, which no affine follows
+
+
+def test_a_half_that_is_missing_is_told_from_a_whole_head(known):
+    head, _, found = known
+    assert missing_brain(head, found) < 0.005
+    raised = Volume(np.asarray(head.data, dtype=np.float32) - 1000, head.affine)  # grey values need not begin at 0
+    assert missing_brain(raised, found) < 0.005
+    top = int(np.abs(np.linalg.inv(head.affine)[:3, 2]).argmax())  # the array's axis that runs upwards
+    middle = np.linalg.inv(head.affine) @ found.template_to_subject @ [0, -18, 10, 1]
+    black = np.array(head.data, dtype=np.float32)
+    black[(*[slice(None)] * top, slice(0, round(middle[top])))] = 0
+    assert 0.3 < missing_brain(Volume(black, head.affine), found) < 0.7
+    cut = head.affine.copy()
+    cut[:3, 3] += head.affine[:3, top] * round(middle[top])
+    kept = np.asarray(head.data)[(*[slice(None)] * top, slice(round(middle[top]), None))]
+    assert missing_brain(Volume(kept, cut), found) == pytest.approx(missing_brain(Volume(black, head.affine), found), abs=0.05)
 
 
 def test_the_transform_goes_both_ways(known):
