@@ -159,11 +159,21 @@ def test_the_limit_is_the_conformal_quantile(model):
 def test_models_of_before_know_the_nearest_distance_only(model):
     head = prepared(model, 50, 800, noise)
     result = compare_views(model, head.images, head.content)
-    assert model.info.calibration.familiarity is None
-    assert not unlike_training(model.info, head.images, head.content, 0.0, replace(result, distances=result.distances * 0))
+    calibration = model.info.calibration.model_copy(update={"familiarity": None})
+    before = model.info.model_copy(update={"calibration": calibration})
+    assert not unlike_training(before, head.images, head.content, 0.0, replace(result, distances=result.distances * 0))
     assert "nearest prototype" in unlike_training(
-        model.info, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
+        before, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
     )
+
+
+def test_every_shipped_model_carries_its_signs_and_bias():
+    from expert.bundle import load_model, shipped_models
+
+    for name in shipped_models():
+        calibration = load_model(name).info.calibration
+        assert set(calibration.familiarity.center) == set(SIGNS), name
+        assert calibration.bias is not None, name
 
 
 def test_without_a_registration_its_sign_is_silent(knowing):
