@@ -64,12 +64,13 @@ PLAN = (
     ),
     Part(
         "ixi-axial", "ixi-axial", "ixi", (), 4,
-        "Brain age from five axial slices (IXI): three networks joined.",
+        "Brain age from five axial slices (IXI): three networks joined, trained on one NVIDIA H100.",
     ),
     Part(
         "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
         "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Where a "
-        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by a year.",
+        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by a year. The "
+        "first fold was trained on one NVIDIA H100 (all rows but *equivariance*), the second on a processor.",
         {"architecture.members": 1},
     ),
     Part(
