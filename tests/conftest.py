@@ -200,8 +200,9 @@ def volume_explanation(volume_model_file, head):
 
 @pytest.fixture(scope="session")
 def one_plane(model):
-    """The embedded model, looking at one plane only: a fifth of the time."""
+    """The embedded model, looking at one plane only, a fifth of the time; it judges what is strange by the nearest distance."""
     from dataclasses import replace
 
     recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
-    return replace(model, info=model.info.model_copy(update={"input": recipe}))
+    calibration = model.info.calibration.model_copy(update={"familiarity": None})
+    return replace(model, info=model.info.model_copy(update={"input": recipe, "calibration": calibration}))
