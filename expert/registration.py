@@ -319,7 +319,7 @@ def missing_brain(volume: Volume, registration: Registration) -> float:
 
     Returns
     -------
-    Share of the template's brain, 0 to 1; of whole heads it is 0.001 at most
+    Share of the template's brain, 0 to 1; of 49 whole heads of one scanner at most 0.0001
     """
     template = load_template("mask")
     inside = ndimage.binary_erosion(template.data > 0.5)[::2, ::2, ::2]

@@ -58,19 +58,20 @@ PLAN = (
     ),
     Part(
         "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 0,
-        "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time. Where a "
-        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by half a year.",
+        "What each part is good for: `ixi-volume` with one network instead of three, changed in one place at a time. Each "
+        "row is one training, and the intervals, over heads, know nothing of its seed.",
         {"architecture.members": 1},
     ),
     Part(
         "ixi-axial", "ixi-axial", "ixi", (), 4,
-        "Brain age from five axial slices (IXI): three networks joined, trained on one NVIDIA H100.",
+        "Brain age from five axial slices (IXI): three networks joined. Trained on one NVIDIA H100 by a script that calls the "
+        "steps of `expert.training`; the command takes the same steps.",
     ),
     Part(
         "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
-        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Where a "
-        "row is of one fold it is of 29 heads, on which trainings that differ in their seed alone can differ by a year. The "
-        "first fold was trained on one NVIDIA H100 (all rows but *equivariance*), the second on a processor.",
+        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Each "
+        "row is one training, and the intervals, over heads, know nothing of its seed: of three that differed in it alone, one was "
+        "1.9 years worse than another on a fold of another split. The first fold was trained on one NVIDIA H100 (all rows but *equivariance*), the second on a processor.",
         {"architecture.members": 1},
     ),
     Part(
