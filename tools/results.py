@@ -69,9 +69,10 @@ PLAN = (
     ),
     Part(
         "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
-        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Each "
-        "row is one training, and the intervals, over heads, know nothing of its seed: of three that differed in it alone, one was "
-        "1.9 years worse than another on a fold of another split. The first fold was trained on one NVIDIA H100 (all rows but *equivariance*), the second on a processor.",
+        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Each row "
+        "is one training, and the intervals, over heads, know nothing of its seed: of three that differed in it alone, one was "
+        "1.9 years worse than another on a fold of another split. The first fold was trained on one NVIDIA H100 (all rows but "
+        "*equivariance*), the second on a processor.",
         {"architecture.members": 1},
     ),
     Part(
