@@ -65,8 +65,26 @@ def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
 
 VARIANTS = (
     Variant(BASE, "", {}),
-    Variant("average", "Does it matter which patch is matched to which?", {"architecture.matching": "average"}),
-    Variant("position", "Does transport find more than the same place?", {"architecture.matching": "position"}),
+    Variant(
+        "average",
+        "Does it matter which patch is matched to which?",
+        {"architecture.matching": "average", "architecture.guide": 0},
+    ),
+    Variant(
+        "position",
+        "Does transport find more than the same place?",
+        {"architecture.matching": "position", "architecture.guide": 0},
+    ),
+    Variant(
+        "one plane",
+        "What if a prototype shows one plane and is held against all?",
+        {"architecture.planes": 1},
+    ),
+    Variant(
+        "no guide",
+        "What if patches are matched by what they are compared by?",
+        {"architecture.guide": 0, "architecture.prior": 0.0, "schedule.by_position": False},
+    ),
     Variant("no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}),
     Variant(
         "alignment", "What does the alignment of registered cells do?", {"losses.alignment": 1.5, "losses.temperature": 0.03}
@@ -102,6 +120,8 @@ VARIANTS = (
             "architecture.weights": "cut",
             "architecture.regularization": 0.1,
             "architecture.floor": False,
+            "architecture.guide": 0,
+            "architecture.planes": 1,
             "schedule.by_position": False,
             "projection.window": None,
             "projection.distinct": False,

@@ -13,7 +13,7 @@ from expert.tissue import HistogramBackbone
 
 def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
     """The network from image to feature grid that an architecture asks for."""
-    if architecture.members > 1:
+    if architecture.joined:
         return Members(architecture)
     return one_backbone(architecture)
 
@@ -107,6 +107,9 @@ class Members(nn.Module):
     Not part of the published method. A patch's distance becomes the root of the members' mean squared distances, in label
     units: what one training saw by chance weighs less, and all that is built on distances (plans, shares, evidence) stays.
 
+    The last channels are those of the guide, where the architecture has one (`expert.guide`): patches are matched by them
+    alone, and compared by the others alone.
+
     Parameters
     ----------
     architecture : `members` backbones of it
@@ -120,6 +123,13 @@ class Members(nn.Module):
         self.mixed_precision = False
         self.members = nn.ModuleList(one_backbone(architecture) for _ in range(architecture.members))
         self.register_buffer("gain", torch.ones(architecture.members))
+        self.guide = Backbone(architecture.guiding) if architecture.guide else None
+
+    @property
+    def counted(self) -> HistogramBackbone | None:
+        """What reads images once for all members, if they count and nothing else needs the images themselves."""
+        first = self.members[0]
+        return first if isinstance(first, HistogramBackbone) and self.guide is None else None
 
     @torch.no_grad()
     def join(self, members: Sequence[nn.Module], scales: Sequence[float]) -> float:
@@ -138,9 +148,9 @@ class Members(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, *shape) in [0, 1], or their counts (`HistogramBackbone.front`), to (B, E * C, *grid)."""
         first = self.members[0]
-        if isinstance(first, HistogramBackbone):
-            images = first.front(images)
-        return torch.cat([gain * member(images) for gain, member in zip(self.gain, self.members, strict=True)], 1)
+        read = first.front(images) if isinstance(first, HistogramBackbone) else images
+        parts = [gain * member(read) for gain, member in zip(self.gain, self.members, strict=True)]
+        return torch.cat(parts if self.guide is None else [*parts, self.guide(images)], 1)
 
 
 def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:

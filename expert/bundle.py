@@ -36,7 +36,7 @@ class Model:
 
     @property
     def prototype_images(self) -> np.ndarray | None:
-        """(P, *shape) uint8 where the model holds its images by value, else None."""
+        """Where the model holds its images by value: (P, *shape) uint8, or (P, planes, *shape) where they show every plane."""
         return self.tensors.get(IMAGES)
 
     @functools.cached_property
@@ -86,7 +86,7 @@ def save_model(
     path : target, by custom ending in .safetensors
     info : what the model says about itself
     weights : the network's state, name to array
-    prototype_images : (P, *shape) uint8, to ship them by value; None keeps them out of the file
+    prototype_images : (P, *shape) or (P, planes, *shape) uint8, to ship them by value; None keeps them out of the file
     """
     from safetensors.numpy import save
 
@@ -156,7 +156,8 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ModelError(f"{path.name} cannot be used: {key} holds values that are not finite.")
     images = tensors.get(IMAGES)
-    if images is not None and images.shape != (len(info.prototypes), *info.input.shape):
+    every = (info.architecture.planes,) if info.architecture.planes > 1 else ()
+    if images is not None and images.shape != (len(info.prototypes), *every, *info.input.shape):
         raise ModelError(f"{path.name} cannot be used: its prototype images have shape {images.shape}.")
     return Model(info, tensors, digest, path)
 

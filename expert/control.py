@@ -23,7 +23,8 @@ def untrained(
     Parameters
     ----------
     network : whose architecture and grid are taken
-    recipe, cohort : as in `expert.measures.measure_explanations`; the middle plane of each subject is used
+    recipe, cohort : as in `expert.measures.measure_explanations`; the middle plane of each subject is used, or all of them
+        where prototypes show every plane
     seed : of the weights and of the draw of the prototypes
 
     Returns
@@ -36,14 +37,16 @@ def untrained(
     from expert.model import PrototypeRegressor
 
     planes = cohort.planes(recipe.positions_mm) if len(cohort.positions_mm) > 1 else [0]
-    plane = planes[len(planes) // 2]
+    several = network.architecture.planes > 1
+    used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes
     rows = np.random.default_rng(seed).permutation(len(cohort.labels))
     rows = np.resize(rows, count)  # again from the start where there are fewer subjects than prototypes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         out = PrototypeRegressor(network.architecture, network.grid).eval().requires_grad_(False)
-    shown = encode(out, cohort.images[rows, plane], cohort.content[rows, plane])
+    pixels, inside = (np.concatenate([of[rows, plane] for plane in used]) for of in (cohort.images, cohort.content))
+    shown = encode(out, pixels, inside)
     with torch.no_grad():
         out.prototypes.data = shown.features.float()
         out.prototype_mass.copy_(shown.mass)

@@ -94,11 +94,11 @@ def plans(network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided:
     """
     import torch
 
-    from expert.transport import patch_cost, transport_plan
+    from expert.transport import transport_plan
 
     with torch.inference_mode():
-        cost = patch_cost(one.features, others.features)
-        by = network.with_prior(cost) if guided else cost
+        alike = network.costs(one.features, others.features)[1]
+        by = network.with_prior(alike) if guided else alike
         plan = transport_plan(by, network.architecture.regularization, source=one.mass, target=others.mass)
     return np.asarray(plan.flow[0].numpy())
 

@@ -30,7 +30,7 @@ _KNOWN: dict[str, tuple[Tensor, Tensor]] = {}
 _UNCHANGED: dict[tuple[object, ...], Tensor] = {}
 
 
-def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
+def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
     """What a backbone is given of un-augmented images; of a counting one, the counts, which are taken once.
 
     Parameters
@@ -42,7 +42,7 @@ def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
     (N, 1, *shape) 0 to 1, or (N, bins + 1, *grid)
     """
     if isinstance(backbone, Members):
-        backbone = backbone.members[0]
+        backbone = backbone.counted
     if not isinstance(backbone, HistogramBackbone):
         return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
     fronts = []
@@ -54,8 +54,8 @@ def as_input(backbone: nn.Module, images: np.ndarray) -> Tensor:
     return torch.cat(fronts)
 
 
-class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
-    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row of the cohort).
+class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
+    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row and plane of the cohort).
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
     """
 
     def __init__(self, cohort: CohortArrays, recipe: Recipe, views: int) -> None:
-        self.views, self.labels = views, cohort.labels
+        self.views, self.labels, self.each = views, cohort.labels, recipe.augmentation.copies + 1
         backbone = HistogramBackbone(recipe.architecture)
         made = [
             _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256, cohort.folder)
@@ -77,11 +77,13 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
     def __len__(self) -> int:
         return len(self.labels) * self.views
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor, int]:
-        subject = item % len(self.labels)
-        copy = int(torch.randint(self.fronts.shape[1], ()))
+    def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, int, int]:
+        if isinstance(item, tuple):
+            subject, copy = item[0], item[1] * self.each + int(torch.randint(self.each, ()))
+        else:
+            subject, copy = item % len(self.labels), int(torch.randint(self.fronts.shape[1], ()))
         label = torch.tensor(self.labels[subject], dtype=torch.float32)
-        return self.fronts[subject, copy].float(), self.content[subject, copy], label, subject
+        return self.fronts[subject, copy].float(), self.content[subject, copy], label, subject, copy // self.each
 
 
 def _copies(

@@ -271,7 +271,9 @@ def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]
     if all(reference is not None for reference in references):
         return [known.get(reference.sha256, reference.subject) for reference in references if reference is not None]
     latents = model.tensors["weights.prototypes"]
-    same = np.unique(latents.reshape(len(latents), -1), axis=0, return_inverse=True)[1]
+    count = len(model.info.prototypes)
+    by_prototype = latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)  # stored plane by plane
+    same = np.unique(by_prototype, axis=0, return_inverse=True)[1]
     return [f"prototype {number}" for number in same.ravel()]
 
 

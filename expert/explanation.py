@@ -7,7 +7,8 @@ The decomposition is exact (to float precision):
 * a row of ``flow`` divided by its sum is where that patch of the image went: shares of the prototype's patches.
 
 A *view* is one image the network saw: one axial plane of a head, a whole 2D image, or a whole 3D volume. A head is
-explained in several planes; the shares of a prototype are the mean of its shares in the views.
+explained in several planes; the shares of a prototype are the mean of its shares in the views, or, where prototypes show
+their subject in every view (`together`), follow from its mean distance over the views.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ class PrototypeMatch(_Frozen):
     share: float = Field(description="its share of the prediction, 0 to 1")
     distance: float = Field(description="mean distance over the views, label units")
     reference: ImageReference | None
-    image: Array | None = Field(description="(*shape) uint8 as `View.image`; None where it is not at hand")
+    image: Array | None = Field(
+        description="(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None where it is not at hand"
+    )
     image_message: str = Field("", description="why there is no image and how to get it")
     position_mm: float | None = None
     views: tuple[ViewMatch, ...] = Field(description="one per view of the explanation")
@@ -165,14 +168,15 @@ class Explanation(_Frozen):
     unit: str
     prediction: float
     interval: Interval | None
-    fallback: bool = Field(description="True where any view found no prototype in radius")
+    together: bool = Field(False, description="the views' mean distances decide, not the mean of their predictions")
+    fallback: bool = Field(description="True where any view (or, together, all of them) found no prototype in radius")
     nearest_distance: float = Field(description="smallest mean distance over the views, label units")
     prototypes_in_radius: int
     prototypes: tuple[PrototypeMatch, ...] = Field(description="the `top` prototypes by share")
     labels: Array = Field(description="(P,) labels of all prototypes")
     source_labels: Array = Field(description="(P,) labels of the images they show; NaN where unknown")
     distances: Array = Field(description="(P,) mean distance over the views")
-    shares: Array = Field(description="(P,) mean share over the views; sums to 1")
+    shares: Array = Field(description="(P,) share in the prediction; sums to 1")
     radius: float
     views: tuple[View, ...]
     grid: tuple[int, ...] = Field(description="cells per axis of the feature grid; M is their product, C order")

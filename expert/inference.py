@@ -55,16 +55,18 @@ class ViewsResult:
     """(V, P)."""
     scale: float
     radius: float
+    together: tuple[float, bool, np.ndarray] | None = None
+    """Prediction, fallback and shares (P,) by the mean distances, where prototypes show every view; else None."""
 
     @property
     def prediction(self) -> float:
-        """Mean of the views' predictions, label units."""
-        return float(self.predictions.mean())
+        """By the mean distances where prototypes show every view, else the mean of the views' predictions; label units."""
+        return float(self.predictions.mean()) if self.together is None else self.together[0]
 
     @property
     def shares(self) -> np.ndarray:
-        """(P,) mean share of each prototype; sums to 1."""
-        return np.asarray(self.view_shares.mean(axis=0))
+        """(P,) share of each prototype in the prediction; sums to 1."""
+        return np.asarray(self.view_shares.mean(axis=0)) if self.together is None else self.together[2]
 
     @property
     def mean_distances(self) -> np.ndarray:
@@ -78,13 +80,14 @@ class ViewsResult:
 
     @property
     def in_radius(self) -> int:
-        """Prototypes within the radius in at least one view."""
-        return int((self.distances <= self.radius).any(axis=0).sum())
+        """Prototypes within the radius in at least one view, or by their mean distance where that decides."""
+        near = self.distances <= self.radius if self.together is None else self.mean_distances[None] <= self.radius
+        return int(near.any(axis=0).sum())
 
     @property
     def fallback(self) -> bool:
-        """Whether any view found no prototype in radius."""
-        return bool(self.fallbacks.any())
+        """Whether any view, or all of them together, found no prototype in radius."""
+        return bool(self.fallbacks.any()) if self.together is None else self.together[1]
 
 
 def choose_device(name: str) -> str:
@@ -134,7 +137,7 @@ def compare_images(
     Parameters
     ----------
     network : in evaluation mode, e.g. `Model.network` or that of a fold
-    images : (V, *shape) 0 to 255
+    images : (V, *shape) 0 to 255; all explained planes in their order where prototypes show them
     content : (V, *shape) 0 to 255
     progress : called with 0 to 1 between the views; may raise
     device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double precision
@@ -159,7 +162,7 @@ def compare_images(
             # View by view: a bounded wait before a cancel, and no result depends on what else is in a batch.
             pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
             mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255)
-            comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass)
+            comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass, n)
             outcome = weighted_prediction(comparison.distance, labels, radius, network.architecture.weights)
             shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
             parts = (
@@ -170,6 +173,13 @@ def compare_images(
             if progress is not None:
                 progress((n + 1) / len(images))
     stacked = [np.stack(column) for column in zip(*collected, strict=True)]
+    together = None
+    if network.architecture.planes > 1:
+        with torch.inference_mode():
+            mean = torch.from_numpy(stacked[3].mean(axis=0, keepdims=True))
+            whole = weighted_prediction(mean, labels, radius, network.architecture.weights)
+        weights = whole.weights[0].numpy()
+        together = float(whole.prediction), bool(whole.fallback), weights / weights.sum()
     return ViewsResult(
         predictions=stacked[0],
         fallbacks=stacked[1],
@@ -181,6 +191,7 @@ def compare_images(
         marginal_error=stacked[7],
         scale=float(network.scale.detach()),
         radius=radius,
+        together=together,
     )
 
 
@@ -249,6 +260,7 @@ def explain(
         unit=info.label.unit,
         prediction=prediction,
         interval=interval,
+        together=result.together is not None,
         fallback=result.fallback,
         nearest_distance=result.nearest_distance,
         prototypes_in_radius=result.in_radius,
@@ -338,7 +350,7 @@ def prototype_image(model: Model, index: int, data: str | Path | None = None) ->
 
     Returns
     -------
-    image, message : (*shape) uint8 and "", or None and how to get the image
+    image, message : (*shape) uint8 and "", or None and how to get the image; (V, *shape) where prototypes show every view
     """
     from expert.datasets import find_reference
 
@@ -353,12 +365,12 @@ def prototype_image(model: Model, index: int, data: str | Path | None = None) ->
     if path is None:
         return None, message
     try:
-        return _render(path, reference, model.info.input), ""
+        return _render(path, reference, model.info.input, model.info.architecture.planes > 1), ""
     except ExpertError:  # its message may name a path of this computer: that stays here
         return None, f"The image of prototype {index + 1} could not be read where it lies: get the data set again."
 
 
-def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.ndarray:
+def _render(path: Path, reference: ImageReference, recipe: InputRecipe, every_plane: bool) -> np.ndarray:
     from expert.registration import Registration
     from expert.volume import read_volume
 
@@ -368,12 +380,13 @@ def _render(path: Path, reference: ImageReference, recipe: InputRecipe) -> np.nd
     positions = None if reference.position_mm is None else (reference.position_mm,)
     volume = read_volume(path, pixel_size_mm=reference.pixel_size_mm)
     prepared = prepare(volume, recipe, positions_mm=positions, registration=registration)
-    return np.asarray(prepared.images[0])
+    return np.asarray(prepared.images if every_plane else prepared.images[0])
 
 
 def _shows(image: np.ndarray, prepared: Prepared) -> bool:
     """Whether a prototype's image is one of the prepared views, but for a grey value or two."""
-    return any(np.abs(view.astype(int) - image.astype(int)).mean() < 1 for view in prepared.images)
+    views = prepared.images[None] if image.ndim == prepared.images.ndim else prepared.images
+    return any(np.abs(view.astype(int) - image.astype(int)).mean() < 1 for view in views)
 
 
 def _warnings(

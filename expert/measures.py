@@ -233,7 +233,7 @@ def _drawn(names: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _prototype_foreground(network: PrototypeRegressor, content: np.ndarray) -> np.ndarray:
-    """(P, M) bool: from the prototypes' masses where these tell of content, else the cohort's mean foreground."""
+    """(planes * P, M) bool: from the prototypes' masses where these tell of content, else the cohort's mean foreground."""
     mass = network.prototype_mass.double().numpy()
     if network.architecture.marginals == "content":
         return np.asarray(mass >= EMPTY / mass.shape[1])
@@ -254,12 +254,13 @@ class _Study:
     centers: list[np.ndarray | None]
     """Per view."""
     shown: np.ndarray
-    """(P, M) bool, foreground of the prototypes."""
+    """(planes * P, M) bool, foreground of the prototypes, as `PrototypeRegressor.prototypes` are ordered."""
     sources: Sequence[str] | None
 
     def own(self, row: int) -> np.ndarray:
         """(P,) bool: prototypes that show the subject itself."""
-        return np.zeros(len(self.shown), dtype=bool) if self.sources is None else np.array(self.sources) == self.names[row]
+        count = self.network.architecture.prototypes
+        return np.zeros(count, dtype=bool) if self.sources is None else np.array(self.sources) == self.names[row]
 
     def subject(self, row: int, other: int | None, seed: int) -> tuple[dict[str, float], dict[str, float], Exactness]:
         """Every measure of one subject (means over its views), what chance gives, and how exact it is."""
@@ -301,13 +302,17 @@ class _Study:
     def _to_prototypes(self, result: ViewsResult, view: int, row: int) -> tuple[np.ndarray, ...]:
         """Plans to the prototypes, the image's and their foreground, and what each counts: its share, but itself nothing."""
         own = self.own(row)
-        weights = np.where(own, 0.0, result.view_shares[view])
+        shares, near = result.view_shares[view], result.distances[view]
+        if result.together is not None:
+            shares, near = result.shares, result.mean_distances
+        weights = np.where(own, 0.0, shares)
         if weights.sum() < 1e-9 and not own.all():
             # All the weight lay on the subject itself: the nearest of the others would answer.
-            weights[np.where(own, np.inf, result.distances[view]).argmin()] = 1.0
+            weights[np.where(own, np.inf, near).argmin()] = 1.0
         there = foreground_cells(self.content[row, view][None], self.network.grid)[0]
         used = weights > 0
-        return result.flow[view][used], there, self.shown[used], weights[used]
+        first = view * len(used) if self.network.architecture.planes > 1 else 0
+        return result.flow[view][used], there, self.shown[first : first + len(used)][used], weights[used]
 
     def _to_subject(self, view: int, row: int, other: int) -> tuple[np.ndarray, ...]:
         """The same for the plan to another subject's image of the same height."""

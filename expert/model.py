@@ -114,62 +114,107 @@ class PrototypeRegressor(nn.Module):
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
         cells = int(torch.tensor(grid).prod())
-        self.prototypes = nn.Parameter(torch.rand(count, architecture.latent, *grid))
+        # Of one plane each, or of every explained plane: (planes * P, ...), plane by plane.
+        rows = architecture.planes * count
+        self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
         if architecture.floor:
             self.floor = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
-        self.register_buffer("prototype_mass", torch.full((count, cells), 1.0 / cells))
+        self.register_buffer("prototype_mass", torch.full((rows, cells), 1.0 / cells))
 
     def image_mass(self, content: Tensor) -> Tensor:
         """(B, *shape) brain content 0 to 1, to (B, M) mass of the cells by the architecture's marginals."""
         mass = cell_mass(content, self.grid)
         return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
 
+    def shown(self, plane: int) -> tuple[Tensor, Tensor]:
+        """(P, C, *grid) latents and (P, M) mass of what the prototypes show in one of the explained planes (0-based)."""
+        count = self.architecture.prototypes
+        rows = slice(plane * count, (plane + 1) * count) if self.architecture.planes > 1 else slice(None)
+        return self.prototypes[rows], self.prototype_mass[rows]
+
     def rough_distance(
-        self, features: Tensor, mass: Tensor, steps: tuple[int, int] = (15, 10), *, by_position: bool = False
+        self,
+        features: Tensor,
+        mass: Tensor,
+        steps: tuple[int, int] = (15, 10),
+        *,
+        by_position: bool = False,
+        planes: Tensor | None = None,
     ) -> Tensor:
         """(B, P) distances for training: plans of so many steps (25 as in the published code) instead of converged ones.
 
-        With `by_position` there is no plan: every patch is matched to its own place.
+        With `by_position` there is no plan: every patch is matched to its own place. `planes` (B,) says which of the explained
+        planes each image is, for prototypes that show several.
 
         Cells that hold next to nothing in all of the images and prototypes are left out: of a whole head, a quarter.
         """
+        if self.architecture.planes == 1 or planes is None:
+            return self._rough(features, mass, self.shown(0), steps, by_position)
+        out = features.new_zeros(len(features), self.architecture.prototypes)
+        for plane in planes.unique().tolist():
+            rows = torch.nonzero(planes == plane)[:, 0]
+            found = self._rough(features[rows], mass[rows], self.shown(plane), steps, by_position)
+            out = out.index_copy(0, rows, found)
+        return out
+
+    def _rough(
+        self, features: Tensor, mass: Tensor, shown: tuple[Tensor, Tensor], steps: tuple[int, int], by_position: bool
+    ) -> Tensor:
+        latents, prototype_mass = shown
         if by_position or self.architecture.matching == "position":
             # The same as by a plan, without the pairs that it leaves out; products instead of all the differences, about the
             # prototypes' mean, so that little of a small distance is lost to rounding.
-            middle = self.prototypes.detach().mean(0).flatten(1)
-            f, p = features.flatten(2) - middle, self.prototypes.flatten(2) - middle
+            told = self.architecture.latent - self.architecture.guide
+            middle = latents[:, :told].detach().mean(0).flatten(1)
+            f, p = features[:, :told].flatten(2) - middle, latents[:, :told].flatten(2) - middle
             squares = f.square().sum(1)[:, None] + p.square().sum(1)[None] - 2 * torch.einsum("bcm,pcm->bpm", f, p)
             apart = squares.clamp_min(1e-12).sqrt()
             return self.scale * self.above_floor((apart * mass[:, None]).sum(-1))
         if self.architecture.matching == "average":
-            return self.compare(features, mass).distance
-        held = torch.maximum(mass.amax(0), self.prototype_mass.amax(0)) > NEGLIGIBLE / mass.shape[1]
-        source, target = mass[:, held], self.prototype_mass[:, held]
-        cost = patch_cost(features.flatten(2)[:, :, held], self.prototypes.flatten(2)[:, :, held])
+            return self._compare(features, mass, shown).distance
+        held = torch.maximum(mass.amax(0), prototype_mass.amax(0)) > NEGLIGIBLE / mass.shape[1]
+        source, target = mass[:, held], prototype_mass[:, held]
+        cost, alike = self.costs(features.flatten(2)[:, :, held], latents.flatten(2)[:, :, held])
         plan = transport_plan(
-            self.with_prior(cost, held), self.architecture.regularization,
+            self.with_prior(alike, held), self.architecture.regularization,
             source=source / source.sum(1, keepdim=True), target=target / target.sum(1, keepdim=True),
             max_iterations=steps[0], gradient_iterations=steps[1],
         )  # fmt: skip
         return image_distance(plan.flow, self.above_floor(cost), self.scale)
 
-    def compare(self, features: Tensor, mass: Tensor) -> Comparison:
-        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`."""
+    def costs(self, features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, P, M, M) what patches of two sets of feature grids are compared by, and what they are matched by.
+
+        The two are one but for an architecture with a guide, whose channels are the last.
+        """
+        told = self.architecture.latent - self.architecture.guide
+        cost = patch_cost(features[:, :told], others[:, :told])
+        return cost, (patch_cost(features[:, told:], others[:, told:]) if self.architecture.guide else cost)
+
+    def compare(self, features: Tensor, mass: Tensor, plane: int = 0) -> Comparison:
+        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`.
+
+        `plane` says which of the explained planes (0-based) the images are, for prototypes that show several.
+        """
+        return self._compare(features, mass, self.shown(plane))
+
+    def _compare(self, features: Tensor, mass: Tensor, shown: tuple[Tensor, Tensor]) -> Comparison:
         dtype = features.dtype
-        source, target = mass.to(dtype), self.prototype_mass.to(dtype)
+        latents = shown[0].to(dtype)
+        source, target = mass.to(dtype), shown[1].to(dtype)
         if self.architecture.matching == "average":
-            plan, cost = average_match(features, self.prototypes.to(dtype), source, target)
+            plan, cost = average_match(features, latents, source, target)
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
-        cost = patch_cost(features, self.prototypes.to(dtype))
+        cost, alike = self.costs(features, latents)
         if self.architecture.matching == "position":
-            plan = position_plan(source, len(self.prototypes))
+            plan = position_plan(source, len(latents))
             cost = self.above_floor(cost)
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         tolerance = 1e-6 if cost.shape[-1] <= FINE else 1e-4
         plan = transport_plan(
-            self.with_prior(cost), self.architecture.regularization, source=source, target=target, tolerance=tolerance
+            self.with_prior(alike), self.architecture.regularization, source=source, target=target, tolerance=tolerance
         )
         cost = self.above_floor(cost)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
@@ -196,8 +241,8 @@ class PrototypeRegressor(nn.Module):
         cells = cells if held is None else cells[held]
         return cost + self.architecture.prior * torch.cdist(cells, cells)
 
-    def forward(self, images: Tensor, content: Tensor) -> tuple[WeightedPrediction, Comparison]:
-        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1]."""
-        comparison = self.compare(self.backbone(images), self.image_mass(content))
+    def forward(self, images: Tensor, content: Tensor, plane: int = 0) -> tuple[WeightedPrediction, Comparison]:
+        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1], all of one plane."""
+        comparison = self.compare(self.backbone(images), self.image_mass(content), plane)
         settings = self.architecture
         return weighted_prediction(comparison.distance, self.prototype_labels, settings.radius, settings.weights), comparison

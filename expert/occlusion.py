@@ -81,8 +81,8 @@ def without(image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], c
     return out
 
 
-def predictions(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """(B,) answers to images (B, *shape) of one content (*shape), 0 to 255; label units, in double precision."""
+def predictions(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray, plane: int = 0) -> np.ndarray:
+    """(B,) answers to images (B, *shape) of one content (*shape) and plane, 0 to 255; label units, in double precision."""
     import torch
 
     from expert.model import weighted_prediction
@@ -92,7 +92,7 @@ def predictions(network: PrototypeRegressor, images: np.ndarray, content: np.nda
     with torch.inference_mode():
         mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255)
         for features in _features(network, images):
-            distance = network.compare(features[None].double(), mass).distance
+            distance = network.compare(features[None].double(), mass, plane).distance
             out.append(float(weighted_prediction(distance, labels, settings.radius, settings.weights).prediction))
     return np.array(out)
 
@@ -149,7 +149,7 @@ def deletion(
     counts = np.unique(np.ceil(np.linspace(0, 1, STEPS + 1) * len(cells)).astype(int))
     pictures = [without(image, filled, network.grid, order[:count]) for order in orders for count in counts[1:-1]]
     ends = [np.asarray(image, dtype=np.float32), without(image, filled, network.grid, cells)]
-    answers = predictions(network, np.stack([*ends, *pictures]), content)
+    answers = predictions(network, np.stack([*ends, *pictures]), content, view)
     moved = np.abs(answers - answers[0])
     inner = moved[2:].reshape(len(orders), -1)
     curves = np.column_stack([np.zeros(len(orders)), inner, np.full(len(orders), moved[1])])
@@ -178,13 +178,14 @@ def outside_response(network: PrototypeRegressor, image: np.ndarray, content: np
     cells = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
     parts = []
+    told = network.architecture.latent - network.architecture.guide  # what matches alone is no evidence
     with torch.inference_mode():
         before = _features(network, np.asarray(image, dtype=np.float32)[None])[0].flatten(1)
         for cell in cells:
             alone = without(filled, np.asarray(image, dtype=np.float32), network.grid, np.array([cell]))
             pair = np.stack([without(image, filled, network.grid, np.array([cell])), alone])
             inside, outside = (
-                float((features.flatten(1)[:, cell] - before[:, cell]).norm()) for features in _features(network, pair)
+                float((features.flatten(1)[:told, cell] - before[:told, cell]).norm()) for features in _features(network, pair)
             )
             if inside + outside > 0:
                 parts.append(outside / (inside + outside))

@@ -5,9 +5,10 @@ views, in double precision, and gets the patch it falls into. A patch's true edg
 painted changes between the two centres on either side of it. That is what "right to half a voxel" means here: along any axis
 of the array, the painted edge (the face between two voxels) is at most half a voxel from the true one.
 
-A head is often explained in several planes. A voxel belongs to the nearest of them; the first and the last reach beyond
-themselves by half the distance to their neighbour, a single plane by half of its own pixel size. Where all that together is
-thinner than the volume's slices, it is widened to the thickness of one, so that it meets at least one slice.
+A head is often explained in several planes. A voxel belongs to the nearest of them, if that is not farther than `FARTHEST`;
+the first and the last reach beyond themselves by half the distance to their neighbour, a single plane by half of its own pixel
+size. Where all that together is thinner than the volume's slices, it is widened to the thickness of one, so that it meets at
+least one slice.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SLAB = 2**19
 """Voxels that are worked on at once: a volume of any size needs some 30 MB besides its result."""
+FARTHEST = 3.0
+"""Template mm from a plane: what lies between planes that are farther apart the model has not seen."""
 NOWHERE = -1
 """View or patch of a voxel that lies in none."""
 
@@ -158,8 +161,10 @@ def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tu
     more = max(0.0, step - (edges[-1] - edges[0])) / 2 + beyond_mm
     edges[[0, -1]] += [-more, more]
     out = [(0.0, 0.0)] * len(heights)
+    far = max(FARTHEST, step / 2) + beyond_mm
     for place, view in enumerate(order):
-        out[view] = (float(edges[place] - heights[view]), float(edges[place + 1] - heights[view]))
+        below, above = edges[place] - heights[view], edges[place + 1] - heights[view]
+        out[view] = (float(max(below, -far)), float(min(above, far)))
     return out
 
 

@@ -92,8 +92,21 @@ class Augmentation(Extended):
     copies: int = Field(8, ge=0, description="changed copies of each image, where they are made once for all epochs")
 
 
-class Recipe(Document):
+class Guide(Document):
+    """Training of the network by which patches are matched, where `architecture.guide` asks for one (`expert.guide`)."""
+
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(30, ge=4)
+    views: int = Field(3, ge=1, description="planes drawn per subject and epoch")
+    learning_rate: float = Field(1e-3, gt=0)
+    temperature: float = Field(0.1, gt=0, description="feature distance")
+    equivariance: float = Field(1.0, ge=0, description="weight of finding itself in a moved copy, beside its place in others")
+
+
+class Recipe(Extended):
     """A training, whole."""
+
+    LATER: ClassVar[tuple[str, ...]] = ("guide",)
 
     name: str
     version: str = "1"
@@ -114,21 +127,22 @@ class Recipe(Document):
     schedule: Schedule = Schedule()
     losses: Losses = Losses()
     projection: Projection = Projection()
+    guide: Guide = Guide()
     card: str = Field("", description="the model card's text: what it is for, what it is not, what is known of its errors")
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        stride = self.architecture.stride
-        if any(n % stride for n in self.input.shape):
-            raise ValueError(f"input.shape {self.input.shape} must be a multiple of the stride {stride}")
-        if self.architecture.dimensions != len(self.input.shape):
-            raise ValueError("architecture.dimensions and input.shape differ in their number of axes")
+        if self.architecture.problem(self.input):
+            raise ValueError(self.architecture.problem(self.input))
         if self.architecture.backbone == "histogram" and (self.losses.equivariance or self.losses.consistency):
             raise ValueError(
                 "losses.equivariance and losses.consistency need images in training: a histogram is counted before"
             )
-        if self.schedule.by_position and self.architecture.matching == "transport" and not self.architecture.prior:
-            raise ValueError("schedule.by_position stands in for a spatial prior: set architecture.prior")
+        told = self.architecture
+        if self.schedule.by_position and told.matching == "transport" and not (told.prior or told.guide):
+            raise ValueError("schedule.by_position stands in for a spatial prior or a guide: set one in architecture")
+        if self.architecture.guide and self.input.space != "mni":
+            raise ValueError("architecture.guide needs registered images: input.space must be mni")
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
         if self.architecture.members > 1 and (self.architecture.floor or self.schedule.validation):
@@ -138,7 +152,7 @@ class Recipe(Document):
     @property
     def member(self) -> Recipe:
         """The recipe that each member of `architecture.members` is trained by."""
-        return self.model_copy(update={"architecture": self.architecture.model_copy(update={"members": 1})})
+        return self.model_copy(update={"architecture": self.architecture.model_copy(update={"members": 1, "guide": 0})})
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

@@ -228,15 +228,16 @@ def _speaking(e: Explanation, plane: Plane) -> Section:
     view, first = e.views[plane.view], e.prototypes[0]
     noun = "plane" if plane.slice is None and is_head(e) else "image"
     texts, figures, columns = [], [], []
-    if view.fallback:
+    answer, told = (e.prediction, "answer") if e.together else (view.prediction, f"prediction of this {noun}")
+    if e.fallback if e.together else view.fallback:
         texts.append(f"In this {noun} no prototype is in radius and the nearest one alone answers: no patch pulls.")
     else:
         texts.append(
-            f"For the answer: how far the prediction of this {noun} ({view.prediction:.1f} {e.unit}) would move "
+            f"For the answer: how far the {told} ({answer:.1f} {e.unit}) would move "
             f"if the patch counted twice, to first order. Orange patches pull up, blue ones down. Values are in {e.unit}."
         )
         pull = speaking.for_answer(e, plane.view)
-        figures.append(Figure(f"For the answer, {view.prediction:.1f}", signed_map(e, plane, pull, ("down", "up"))))
+        figures.append(Figure(f"For the answer, {answer:.1f}", signed_map(e, plane, pull, ("down", "up"))))
         columns += _strongest(e, plane, pull, ("pulls up", "pulls down"))
     texts.append(
         f"For #{first.rank}: orange patches are more like those of #{first.rank} than this image is on the whole, blue ones "
@@ -296,11 +297,18 @@ def _planes(e: Explanation) -> Section | None:
     for plane, pull in zip(drawn, pulls, strict=True):
         view = e.views[plane.view]
         drawing: Drawing = signed_map(e, plane, pull, ("down", "up"), limit=limit, named=0)
-        note = "no prototype in radius: the nearest one answers" if view.fallback else ""
+        note = "no prototype in radius: the nearest one answers" if view.fallback and not e.together else ""
         figures.append(Figure(f"{plane.name}: {view.prediction:.1f}", drawing, note))
+    how = f"The answer is the mean of {len(drawn)} planes, each explained by itself; their predictions"
+    pulled = "the plane's own prediction"
+    if e.together:
+        how = (
+            f"The answer follows from each prototype's mean distance over {len(drawn)} planes; what each plane would answer "
+            "alone is written beside it, and these answers"
+        )
+        pulled = "the common answer"
     text = (
-        f"The answer is the mean of {len(drawn)} planes, each explained by itself; their predictions differ by up to "
-        f"{e.spread:.1f} {e.unit}. Colours: pull on the plane's own prediction, on one scale (strongest: "
+        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: pull on {pulled}, on one scale (strongest: "
         f"{limit:.{decimals(limit)}f} {e.unit})."
     )
     return Section("Plane by plane", (Paragraph(text), Figures(5, tuple(figures))))

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 SCHEMA_VERSION = 1
+GUIDE_WIDTHS = (32, 64, 128)
 RESEARCH_USE = "Research use only. Not for clinical decisions."
 
 
@@ -96,7 +97,18 @@ class InputRecipe(Extended):
 class Architecture(Extended):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = ("mirrored", "matching", "prior", "backbone", "bins", "floor", "weights", "members")
+    LATER: ClassVar[tuple[str, ...]] = (
+        "mirrored",
+        "matching",
+        "prior",
+        "backbone",
+        "bins",
+        "floor",
+        "weights",
+        "members",
+        "planes",
+        "guide",
+    )
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = Field(
@@ -108,6 +120,17 @@ class Architecture(Extended):
     )
     pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
+    guide: int = Field(
+        0,
+        ge=0,
+        description="channels of a network without labels by which patches are matched; 0: by what they are compared by",
+    )
+    planes: int = Field(
+        1,
+        ge=1,
+        description="of a prototype; if not 1, it shows its subject in every explained plane, each is held against the same "
+        "one, and their mean distance decides",
+    )
     members: int = Field(1, ge=1, description="networks trained one by one, their distances joined")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
@@ -131,10 +154,41 @@ class Architecture(Extended):
         (), description="image axes the network reads from their far end (models trained elsewhere)"
     )
 
+    @model_validator(mode="after")
+    def _usable(self) -> Architecture:
+        if self.guide and self.matching != "transport":
+            raise ValueError("guide is for matching by transport: nothing else asks which patches are alike")
+        return self
+
+    def problem(self, recipe: InputRecipe) -> str:
+        """Why it cannot see what the recipe prepares; empty where it can."""
+        if self.dimensions != len(recipe.shape):
+            return "architecture and input differ in their number of axes"
+        if any(n % self.stride for n in recipe.shape):
+            return f"input shape {recipe.shape} is not a multiple of the stride {self.stride}"
+        explained = len(recipe.positions_mm) if recipe.space == "mni" and len(recipe.shape) == 2 else 1
+        if self.planes not in (1, explained):
+            return f"prototypes of {self.planes} planes need as many explained ones, not {explained}"
+        return ""
+
     @property
     def latent(self) -> int:
-        """Channels of a patch: those of all members."""
-        return self.members * self.channels
+        """Channels of a patch: those of all members, then the guide's."""
+        return self.members * self.channels + self.guide
+
+    @property
+    def joined(self) -> bool:
+        """Whether the network is put together of parts that are trained one by one."""
+        return self.members > 1 or self.guide > 0
+
+    @property
+    def guiding(self) -> Architecture:
+        """Of the guide's network: of the same grid, as few stages as see what is around a cell."""
+        stages = min(3, max(1, int(math.log2(max(self.stride, 4))) - 1))
+        return Architecture(
+            dimensions=self.dimensions, widths=GUIDE_WIDTHS[:stages], pool=max(1, self.stride // (4 * 2 ** (stages - 1))),
+            channels=self.guide, mirrored=self.mirrored,
+        )  # fmt: skip
 
     @property
     def stride(self) -> int:
@@ -235,12 +289,10 @@ class ModelInfo(Document):
         a, i = self.architecture, self.input
         if len(self.prototypes) != a.prototypes:
             raise ValueError(f"{len(self.prototypes)} prototypes are described, the architecture has {a.prototypes}")
-        if a.dimensions != len(i.shape):
-            raise ValueError("architecture and input differ in their number of axes")
+        if a.problem(i):
+            raise ValueError(a.problem(i))
         if any(axis >= a.dimensions for axis in a.mirrored):
             raise ValueError(f"mirrored names an axis the input has not: {a.mirrored}")
-        if any(n % a.stride for n in i.shape):
-            raise ValueError(f"input shape {i.shape} is not a multiple of the stride {a.stride}")
         return self
 
     @property

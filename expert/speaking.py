@@ -19,7 +19,8 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
 
     With the weights ``w_p = exp(-d_p^2 / (2 s^2))``, ``s = r / 3``, the answer moves with the distances as
     ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. A patch's pull is that slope times what the patch adds to each distance: to
-    first order, the change of the answer if the patch counted twice.
+    first order, the change of the answer if the patch counted twice. Of views that decide together, a patch adds its part of
+    the mean distance, and pulls on the answer of all views; else on its own view's.
 
     Parameters
     ----------
@@ -32,9 +33,11 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
 
     Source: gradient times input (Shrikumar et al., 2016) on the patches' parts of the distances.
     """
-    shown = explanation.views[view]
-    if shown.fallback:
+    e, shown = explanation, explanation.views[view]
+    if e.fallback if e.together else shown.fallback:
         return np.zeros(len(shown.mass))
+    if e.together:
+        return pull(e.distances, e.shares, shown.contributions / len(e.views), e.labels, e.radius)
     return pull(shown.distances, shown.shares, shown.contributions, explanation.labels, explanation.radius)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from expert.augmentation import augment, moved, new_places
 from expert.backbone import Backbone, Members, one_backbone
@@ -29,8 +29,8 @@ FLOOR_RATE = 0.002
 """Learning rate of the costs' floor, whose unit is theirs."""
 
 
-class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
-    """`views` random planes of each subject per epoch, as (image, content, label, row of the cohort)."""
+class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
+    """`views` random planes of each subject per epoch, as (image, content, label, row of the cohort, plane of the cohort)."""
 
     def __init__(self, cohort: CohortArrays, views: int) -> None:
         self.cohort = cohort
@@ -39,20 +39,65 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
     def __len__(self) -> int:
         return len(self.cohort.labels) * int(self.views)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, Tensor, Tensor, int]:
+    def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, int, int]:
         # Items of one block of subjects stay together: a shuffled batch rarely holds a subject twice.
-        subject = item % len(self.cohort.labels)
-        plane = int(torch.randint(self.cohort.images.shape[1], ()))
+        count = self.cohort.images.shape[1]
+        subject, plane = item if isinstance(item, tuple) else (item % len(self.cohort.labels), int(torch.randint(count, ())))
         image = torch.from_numpy(self.cohort.images[subject, plane]).float() / 255
         content = torch.from_numpy(self.cohort.content[subject, plane]).float() / 255
-        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32), subject
+        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32), subject, plane
 
 
-def batches(cohort: CohortArrays, recipe: Recipe) -> DataLoader[Any]:
-    """Shuffled training batches; a last single image would break batch normalisation and is left out."""
+def nearest_planes(cohort: CohortArrays, recipe: Recipe) -> Tensor:
+    """(K,) which explained plane (0-based) each plane of a cohort is nearest to."""
+    if cohort.images.shape[1] == 1:
+        return torch.zeros(1, dtype=torch.long)
+    heights = torch.tensor([float(p) for p in cohort.positions_mm if p is not None])
+    return (heights[:, None] - torch.tensor(recipe.input.positions_mm)[None]).abs().argmin(1)
+
+
+class WholeSubjects(Sampler[list[tuple[int, int]]]):
+    """Batches of (row, plane) of a cohort: all explained planes of one subject, then those of the next.
+
+    Parameters
+    ----------
+    near : (K,) of `nearest_planes`; of several planes near an explained one, one is drawn
+    subjects : rows of the cohort
+    batch : images in a batch; as many subjects as fit
+    count : batches per epoch
+    """
+
+    def __init__(self, near: Tensor, subjects: int, batch: int, count: int) -> None:
+        self.candidates = [torch.nonzero(near == view)[:, 0] for view in range(int(near.max()) + 1)]
+        self.subjects, self.count = subjects, max(1, count)
+        self.each = min(subjects, max(1, batch // len(self.candidates)))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order: list[int] = []
+        for _ in range(self.count):
+            if len(order) < self.each:
+                order = torch.randperm(self.subjects).tolist()
+            drawn, order = order[: self.each], order[self.each :]
+            yield [
+                (row, int(planes[torch.randint(len(planes), ())])) for row in drawn for planes in self.candidates
+            ]  # fmt: skip
+
+
+def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> DataLoader[Any]:
+    """Shuffled training batches; a last single image would break batch normalisation and is left out.
+
+    With `whole`, every subject of a batch is there in all its explained planes.
+    """
     data: Planes | CountedCopies = Planes(cohort, recipe.schedule.views)
     if recipe.architecture.backbone == "histogram":
         data = CountedCopies(cohort, recipe, recipe.schedule.views)
+    if whole:
+        batch = recipe.schedule.batch
+        sampler = WholeSubjects(nearest_planes(cohort, recipe), len(cohort.labels), batch, len(data) // batch)
+        return DataLoader(data, batch_sampler=sampler)
     return DataLoader(data, recipe.schedule.batch, shuffle=True, drop_last=len(data) > recipe.schedule.batch)
 
 
@@ -82,24 +127,28 @@ def feature_grids(backbone: nn.Module, cohort: CohortArrays, planes: list[int], 
 class RegressionTask(lightning.LightningModule):
     """Plain regression: global average of the trunk's features, one linear layer, mean absolute error."""
 
-    def __init__(self, recipe: Recipe, labels: np.ndarray, epochs: int) -> None:
+    def __init__(self, recipe: Recipe, cohort: CohortArrays, epochs: int) -> None:
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
         self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
-        self.head = nn.Linear(recipe.architecture.widths[-1], 1)
-        self.register_buffer("center", torch.tensor(float(labels.mean())))
-        self.register_buffer("spread", torch.tensor(float(labels.std()) or 1.0))
+        # Where prototypes show every plane, each plane has a head of its own.
+        self.head = nn.Linear(recipe.architecture.widths[-1], recipe.architecture.planes)
+        self.register_buffer("center", torch.tensor(float(cohort.labels.mean())))
+        self.register_buffer("spread", torch.tensor(float(cohort.labels.std()) or 1.0))
+        near = nearest_planes(cohort, recipe)
+        self.near = near if recipe.architecture.planes > 1 else torch.zeros_like(near)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) to (B,) label units."""
-        out: Tensor = self.head(self.backbone.pooled(images))[:, 0] * self.spread + self.center
+    def forward(self, images: Tensor, planes: Tensor) -> Tensor:
+        """(B, 1, *shape) of so many explained planes (B,), to (B,) label units."""
+        told = self.head(self.backbone.pooled(images)).gather(1, planes.to(images.device)[:, None])
+        out: Tensor = told[:, 0] * self.spread + self.center
         return out
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        images, content, labels, _ = batch
+        images, content, labels, _, planes = batch
         images, content = _changed(images, content, self.recipe, self.recipe.warmup.flip)
-        loss: Tensor = (self(images) - labels).abs().mean()
+        loss: Tensor = (self(images, self.near[planes.cpu()]) - labels).abs().mean()
         self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         scaled: Tensor = loss / self.spread
         return scaled
@@ -116,7 +165,10 @@ class RegressionTask(lightning.LightningModule):
         """(N,) mean prediction over the planes, label units."""
         self.eval()
         images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
-        out = torch.cat([self(as_input(self.backbone, images[n : n + 60])) for n in range(0, len(images), 60)])
+        which = self.near[planes].repeat(len(cohort.images))
+        out = torch.cat([
+            self(as_input(self.backbone, images[n : n + 60]), which[n : n + 60]) for n in range(0, len(images), 60)
+        ])  # fmt: skip
         return np.asarray(out.reshape(-1, len(planes)).mean(1).double())
 
 
@@ -140,7 +192,8 @@ class PrototypeTask(lightning.LightningModule):
         self.network.backbone.mixed_precision = recipe.schedule.mixed_precision
         # Prototypes are chosen among the planes that are explained later, not among all that are trained on.
         self.views = cohort.planes(recipe.input.positions_mm) if cohort.images.shape[1] > 1 else [0]
-        # Which image each prototype is: (subject, plane); -1 while it is none.
+        self.near = nearest_planes(cohort, recipe)
+        # Which image each prototype is: (subject, plane); -1 while it is none, the first plane where it shows all of them.
         self.register_buffer("sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long))
         self.stale = 0
         self.best = float("inf")
@@ -162,11 +215,11 @@ class PrototypeTask(lightning.LightningModule):
         network.prototype_labels.copy_(torch.from_numpy(evenly).float())
         if recipe.start == "subjects":
             chosen = spread_over_labels(labels, recipe.architecture.prototypes)
-            plane = self.views[len(self.views) // 2]
+            plane = self.views[0 if self.network.architecture.planes > 1 else len(self.views) // 2]
             self._show(torch.stack([torch.from_numpy(chosen), torch.full((len(chosen),), plane)], 1), relabel=True)
         if recipe.calibrate_scale:
-            middle = [self.views[len(self.views) // 2]]
-            distance = self._distances(feature_grids(network.backbone, self.cohort, middle), middle, exact=False)[:, 0]
+            some = self.views if network.architecture.planes > 1 else [self.views[len(self.views) // 2]]
+            distance = self._distances(feature_grids(network.backbone, self.cohort, some), some, exact=False).mean(1)
             gap = (torch.from_numpy(labels).float()[:, None] - network.prototype_labels[None]).abs()
             if recipe.architecture.floor:
                 # What images of (nearly) one label are apart, in the unit of the costs.
@@ -176,11 +229,13 @@ class PrototypeTask(lightning.LightningModule):
             network.scale.data.mul_(gap.median() / distance.median())
 
     @torch.no_grad()
-    def join(self, members: Sequence[PrototypeTask]) -> None:
-        """Put trained members side by side; prototypes become the training images that all of them together choose."""
+    def join(self, members: Sequence[PrototypeTask], guide: nn.Module | None = None) -> None:
+        """Put trained members and guide together; prototypes become the training images that all members together choose."""
         network = self.network
         if not isinstance(network.backbone, Members):
-            raise TypeError("only an architecture with several members can be joined")
+            raise TypeError("only an architecture of several parts can be joined")
+        if network.backbone.guide is not None and guide is not None:
+            network.backbone.guide.load_state_dict(guide.state_dict())
         scales = [float(member.network.scale) for member in members]
         network.scale.fill_(network.backbone.join([member.network.backbone for member in members], scales))
         network.prototype_labels.copy_(members[0].network.prototype_labels)
@@ -193,19 +248,21 @@ class PrototypeTask(lightning.LightningModule):
     ) -> Tensor:
         """(N, K, P) distances of feature grids (N, K, C, *grid), in blocks that fit into memory."""
         cohort = self.cohort if cohort is None else cohort
-        content = torch.from_numpy(cohort.content[:, planes]).flatten(0, 1)
-        flat = features.flatten(0, 1)
-        out = []
-        for n in range(0, len(flat), 30):
-            mass = self.network.image_mass(content[n : n + 30].to(self.device).float() / 255)
-            grids, network, schedule = flat[n : n + 30].to(self.device), self.network, self.recipe.schedule
-            if exact:
-                out.append(network.compare(grids, mass).distance.cpu())
-                continue
-            found = network.rough_distance(grids, mass, schedule.steps, by_position=schedule.by_position)
-            out.append(found.cpu())
-        stacked = torch.cat(out)
-        return stacked.reshape(*features.shape[:2], *stacked.shape[1:])
+        content = torch.from_numpy(cohort.content[:, planes])
+        network, schedule, columns = self.network, self.recipe.schedule, []
+        for number, plane in enumerate(planes):
+            view, out = int(self.near[plane]), []
+            for n in range(0, len(content), 30):
+                mass = network.image_mass(content[n : n + 30, number].to(self.device).float() / 255)
+                grids = features[n : n + 30, number].to(self.device)
+                if exact:
+                    out.append(network.compare(grids, mass, view).distance.cpu())
+                    continue
+                which = torch.full((len(grids),), view)
+                found = network.rough_distance(grids, mass, schedule.steps, by_position=schedule.by_position, planes=which)
+                out.append(found.cpu())
+            columns.append(torch.cat(out))
+        return torch.stack(columns, 1)
 
     # --- projection ----------------------------------------------------------------------------------------------------
     @torch.no_grad()
@@ -213,8 +270,10 @@ class PrototypeTask(lightning.LightningModule):
         """Every prototype's latent becomes that of a training image, chosen as the recipe says."""
         settings = self.recipe.projection
         features = feature_grids(self.network.backbone, self.cohort, self.views)
-        distance = self._distances(features, self.views, exact=False).flatten(0, 1).numpy()
-        planes = features.shape[1]
+        found = self._distances(features, self.views, exact=False)
+        if self.network.architecture.planes > 1:  # a subject as a whole is chosen
+            found = found.mean(1, keepdim=True)
+        distance, planes = found.flatten(0, 1).numpy(), found.shape[1]
         chosen = nearest_images(
             distance,
             np.repeat(self.cohort.labels, planes),
@@ -228,12 +287,18 @@ class PrototypeTask(lightning.LightningModule):
 
     @torch.no_grad()
     def _show(self, sources: Tensor, relabel: bool) -> None:
-        """Let each prototype be the image (subject, plane) at its row of `sources`."""
+        """Let each prototype be the image (subject, plane) at its row of `sources`, or all explained planes of the subject."""
         network = self.network
         rows, planes = sources.T.cpu().numpy()
         shown = self.cohort.select(rows)
-        images = as_input(network.backbone, shown.images[np.arange(len(rows)), planes]).to(self.device)
-        content = torch.from_numpy(shown.content[np.arange(len(rows)), planes]).to(self.device).float() / 255
+        if network.architecture.planes > 1:
+            pixels, inside = (
+                np.concatenate([of[:, view] for view in self.views]) for of in (shown.images, shown.content)
+            )  # fmt: skip
+        else:
+            pixels, inside = (of[np.arange(len(rows)), planes] for of in (shown.images, shown.content))
+        images = as_input(network.backbone, pixels).to(self.device)
+        content = torch.from_numpy(inside).to(self.device).float() / 255
         was_training = network.training
         network.eval()
         network.prototypes.data.copy_(network.backbone(images))
@@ -255,16 +320,25 @@ class PrototypeTask(lightning.LightningModule):
             self.judge()
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        images, content, labels, rows = batch
+        images, content, labels, rows, planes = batch
         recipe, losses, network = self.recipe, self.recipe.losses, self.network
         images, content = _changed(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
-        distance = network.rough_distance(features, mass, recipe.schedule.steps, by_position=recipe.schedule.by_position)
+        distance = network.rough_distance(
+            features, mass, recipe.schedule.steps, by_position=recipe.schedule.by_position, planes=self.near[planes.cpu()]
+        )
         others = None if losses.own else self._others(rows)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, network.prototype_labels, losses.sigma, losses.leak, others
         )}  # fmt: skip
+        several = recipe.architecture.planes
+        if several > 1:  # from here on the planes' mean distances, which decide
+            distance, labels = distance.reshape(-1, several, distance.shape[1]).mean(1), labels[::several]
+            others = None if others is None else others[::several]
+            parts["together"] = losses.metric * metric_loss(
+                distance, labels, network.prototype_labels, losses.sigma, losses.leak, others
+            )
         if losses.prediction:
             parts["prediction"] = losses.prediction * prediction_loss(
                 distance, labels, network.prototype_labels, recipe.architecture.radius, others
@@ -341,7 +415,7 @@ class PrototypeTask(lightning.LightningModule):
         self.best, self.stale, self.kept = state["best"], state["stale"], state["kept"]
 
     def train_dataloader(self) -> DataLoader[Any]:
-        return batches(self.cohort, self.recipe)
+        return batches(self.cohort, self.recipe, whole=self.recipe.architecture.planes > 1)
 
     @torch.no_grad()
     def distances(self, cohort: CohortArrays, *, exact: bool = True) -> np.ndarray:
@@ -353,6 +427,8 @@ class PrototypeTask(lightning.LightningModule):
     def fitted(self) -> np.ndarray:
         """(N,) what the training subjects are predicted to be by the distances of the training, label units."""
         distance = torch.from_numpy(self.distances(self.cohort, exact=False))
+        if self.network.architecture.planes > 1:
+            distance = distance.mean(1, keepdim=True)
         settings, labels = self.recipe.architecture, self.network.prototype_labels.double().cpu()
         views = [weighted_prediction(view, labels, settings.radius, settings.weights).prediction for view in distance.unbind(1)]
         return np.asarray(torch.stack(views).mean(0))

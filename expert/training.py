@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from expert.tasks import PrototypeTask
 
 Progress = Callable[[str, float], None]
+GUIDE_SEED = 5_000
 MEMBER_SEED = 10_000
 """Between the seeds of a training's members."""
 
@@ -261,7 +262,7 @@ def _fit_regression(recipe: Recipe, cohort: CohortArrays, folder: Path, name: st
 
     folder.mkdir(parents=True, exist_ok=True)
     lightning.seed_everything(seed, verbose=False)
-    task = RegressionTask(recipe, cohort.labels, epochs)
+    task = RegressionTask(recipe, cohort, epochs)
     done = folder / f"{name}.safetensors"
     if done.exists():
         _load_state(task, done)
@@ -271,10 +272,30 @@ def _fit_regression(recipe: Recipe, cohort: CohortArrays, folder: Path, name: st
     return task
 
 
+def _fit_guide(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> nn.Module:
+    import lightning
+
+    from expert.guide import GuideTask
+
+    lightning.seed_everything(seed + GUIDE_SEED, verbose=False)
+    task = GuideTask(recipe, cohort)
+    done = folder / "guide.safetensors"
+    if done.exists():
+        _load_state(task, done)
+    else:
+        _fit(task, recipe.guide.epochs, None, folder, "guide")
+        _save_state(task, done)
+    return task.network
+
+
 def members(recipe: Recipe, folder: Path, seed: int) -> list[tuple[Path, int]]:
     """Folder and seed of each member of a training; of a single one, those of the training itself."""
     count = recipe.architecture.members
-    return [(folder, seed)] if count == 1 else [(folder / f"member{n}", seed + MEMBER_SEED * n) for n in range(count)]
+    return (
+        [(folder, seed)]
+        if not recipe.architecture.joined
+        else [(folder / f"member{n}", seed + MEMBER_SEED * n) for n in range(count)]
+    )
 
 
 def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeTask:
@@ -289,7 +310,7 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
         cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), parts[0]))
     folder.mkdir(parents=True, exist_ok=True)
     warm = None
-    if recipe.architecture.members == 1:
+    if not recipe.architecture.joined:
         warm = _fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
     lightning.seed_everything(seed + 1000, verbose=False)
     task = PrototypeTask(recipe, cohort, grid, validation)
@@ -298,7 +319,9 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
         _load_state(task, done)
         return task
     if warm is None:
-        task.join([_fit_prototypes(recipe.member, cohort, place, own) for place, own in members(recipe, folder, seed)])
+        guide = _fit_guide(recipe, cohort, folder, seed) if recipe.architecture.guide else None
+        trained = [_fit_prototypes(recipe.member, cohort, place, own) for place, own in members(recipe, folder, seed)]
+        task.join(trained, guide)
         _save_state(task, done)
         return task
     if recipe.warmup.epochs:
@@ -353,7 +376,7 @@ def _write(
                 subject=entry.subject,
                 file=entry.public_name,
                 sha256=entry.sha256,
-                position_mm=training.positions_mm[plane],
+                position_mm=training.positions_mm[plane] if recipe.architecture.planes == 1 else None,
                 pixel_size_mm=entry.pixel_size_mm,
                 template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
             )
@@ -392,6 +415,7 @@ def _write(
     )  # fmt: skip
     images = None
     if recipe.prototype_images == "value":
-        images = np.stack([training.images[row, plane] for row, plane in sources])
+        shown = task.views if recipe.architecture.planes > 1 else None
+        images = np.stack([training.images[row, plane if shown is None else shown] for row, plane in sources])
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     return save_model(target, info, weights, images)

@@ -45,15 +45,21 @@ def exactness(network: PrototypeRegressor, images: np.ndarray, content: np.ndarr
     """
     import torch
 
-    labels = network.prototype_labels.double().numpy()
+    from expert.model import weighted_prediction
+
+    labels, settings = network.prototype_labels.double().numpy(), network.architecture
     # Summed once more in another order than where they were computed: row by row, contribution by contribution.
     contributions = result.scale * (result.flow * result.cost).sum(axis=-1)
-    forward = []
+    forward, distances = [], []
     with torch.inference_mode():
-        for image, inside in zip(images, content, strict=True):
+        for plane, (image, inside) in enumerate(zip(images, content, strict=True)):
             pixels = torch.from_numpy(np.ascontiguousarray(image)).float()[None, None] / 255
-            weighted, _ = network(pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255)
+            weighted, held = network(pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255, plane)
             forward.append(float(weighted.prediction))
+            distances.append(held.distance)
+        if result.together is not None:
+            mean = torch.stack(distances).mean(0)
+            forward = [float(weighted_prediction(mean, network.prototype_labels, settings.radius, settings.weights).prediction)]
     return Exactness(
         prediction=abs(float(result.shares @ labels) - result.prediction),
         distance=float(np.abs(contributions.sum(axis=-1) - result.distances).max()),

@@ -191,12 +191,14 @@ class Overlay:
         shown = np.flatnonzero(np.any([foreground(e, view) for view in range(len(e.views))], axis=0))
         numbers = {int(patch): str(place) for place, patch in enumerate(numbered, 1)}
         middle, mean = len(e.views) // 2, np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0)
-        self.outlines.features = {
+        told = {
             "index": np.concatenate([shown + 1, self._count + shown + 1]),
             "number": 2 * [numbers.get(int(patch), "") for patch in shown],
             "where": 2 * [whereabouts(e, middle, int(patch)) for patch in shown],
-            "value": np.tile(np.round(mean[shown], 3), 2),
         }
+        if not e.together:  # else each plane has another value for it
+            told["value"] = np.tile(np.round(mean[shown], 3), 2)
+        self.outlines.features = told
 
     # --- events --------------------------------------------------------------------------------------------------------
     def _connect(self) -> list[tuple[Any, Callable[..., None]]]:

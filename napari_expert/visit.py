@@ -246,8 +246,9 @@ class Visit:
         self.viewer.layers.selection.active = source
 
     def _spoken(self) -> np.ndarray:
-        """(M,) what the patches say on the whole: the answer is the mean of the planes, and so is what is painted."""
-        return np.asarray(self.answer.answer_values().mean(axis=0))
+        """What the patches say: (M,) on the whole where the answer is the mean of planes, (V, M) where they decide together."""
+        values, scene = self.answer.answer_values(), self.scene
+        return values if scene is not None and scene.explanation.together else np.asarray(values.mean(axis=0))
 
     def _update_overlay(self) -> None:
         if self.overlay is not None and self.scene is not None:

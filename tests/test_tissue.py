@@ -106,8 +106,8 @@ def test_copies_are_changed_the_same_way_every_time(recipe, heads, tmp_path):
     counted._KNOWN.clear()
     few = CountedCopies(cohort.select(np.array([4, 2])), recipe, 3)
     torch.testing.assert_close(few.fronts[1], made.fronts[2])
-    front, content, label, row = few[1]
-    assert row == 1
+    front, content, label, row, plane = few[1]
+    assert (row, plane) == (1, 0)
     assert label == pytest.approx(cohort.labels[2])
     assert front[-1].sum() == pytest.approx(content.sum().item(), rel=0.2)
 
