@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from expert.ablation import BASE, chosen, shortened
 from expert.errors import InputError, RecipeError
@@ -180,6 +180,11 @@ def _run(job: Job) -> None:
         if common.exists() and not own.exists():
             shutil.copy(common, own)
         warm[own] = common
+    if job.recipe.architecture.guide:
+        own, common = place / "guide.safetensors", job.shared / f"guide-{_guide_key(job)}.safetensors"
+        if common.exists() and not own.exists():
+            shutil.copy(common, own)
+        warm[own] = common
     train(
         job.recipe, job.table, job.folder / "none.safetensors", folds=job.folds, only_fold=job.fold, plain=job.plain,
         run=job.folder, prepared=job.shared / "prepared",
@@ -191,10 +196,21 @@ def _run(job: Job) -> None:
         (place / "measures.json").write_text(json.dumps(asdict(_measured(job))))
 
 
+def _guide_key(job: Job) -> str:
+    """Variants that do not differ in what the guide depends on share it."""
+    r = job.recipe
+    parts = [
+        r.input.model_dump(mode="json"), r.architecture.guiding.model_dump(), r.architecture.stride, r.guide.model_dump(),
+        r.schedule.seed, r.schedule.mixed_precision, r.schedule.validation, job.folds, job.fold,
+        hashlib.sha256(job.table.read_bytes()).hexdigest(), r.label_column,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _warmup_key(job: Job, seed: int) -> str:
     """Variants that do not differ in what the warm-up depends on share it."""
     r = job.recipe
-    parts = {
+    parts: dict[str, Any] = {
         "input": r.input.model_dump(mode="json"), "backbone": r.architecture.backbone, "bins": r.architecture.bins,
         "widths": r.architecture.widths, "pool": r.architecture.pool,
         "dimensions": r.architecture.dimensions, "channels": r.architecture.channels,
@@ -204,6 +220,8 @@ def _warmup_key(job: Job, seed: int) -> str:
         "mixed": r.schedule.mixed_precision, "validation": r.schedule.validation, "folds": job.folds, "fold": job.fold,
         "table": hashlib.sha256(job.table.read_bytes()).hexdigest(), "column": r.label_column,
     }  # fmt: skip
+    if r.architecture.planes > 1:
+        parts["planes"] = r.architecture.planes
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

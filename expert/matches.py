@@ -84,9 +84,9 @@ def middle_plane(explanation: Explanation) -> int:
 
 def plane_image(image: np.ndarray, plane: Plane) -> np.ndarray:
     """(rows, columns) of a view's (or prototype's) image that lie in the plane; of one that shows every view, of that view."""
-    if plane.slice is None:
-        return image if image.ndim == 2 else np.asarray(image[plane.view])
-    return image[plane.slice]
+    if plane.slice is not None:
+        return np.asarray(image[plane.slice])
+    return image if image.ndim == 2 else np.asarray(image[plane.view])
 
 
 def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:

@@ -47,9 +47,8 @@ WHOLE = (
     "50 prototypes", "no prediction loss", "weights cut at the radius", "smaller radius", "larger radius", "uniform marginals",
 )  # fmt: skip
 SLICES = (
-    "average", "position", "no alignment", "consistency", "no prediction loss", "own prototypes", "uniform marginals",
-    "published projection", "published, relabelled", "as published", "equivariance", "25 prototypes", "50 prototypes",
-    "smaller radius", "larger radius", "weights cut at the radius",
+    "one plane", "position", "average", "no prediction loss", "own prototypes", "uniform marginals", "published projection",
+    "published, relabelled", "25 prototypes", "50 prototypes", "smaller radius", "larger radius", "weights cut at the radius",
 )  # fmt: skip
 PLAN = (
     Part(
@@ -64,15 +63,12 @@ PLAN = (
     ),
     Part(
         "ixi-axial", "ixi-axial", "ixi", (), 4,
-        "Brain age from five axial slices (IXI): three networks joined. Trained on one NVIDIA H100 by a script that calls the "
-        "steps of `expert.training`; the command takes the same steps.",
+        "Brain age from five axial slices (IXI): three networks joined, and a guide.",
     ),
     Part(
         "ixi-axial-one", "ixi-axial", "ixi", SLICES, 0,
-        "What each part is good for: `ixi-axial` with one network instead of three, changed in one place at a time. Each row "
-        "is one training, and the intervals, over heads, know nothing of its seed: of three that differed in it alone, one was "
-        "1.9 years worse than another on a fold of another split. The first fold was trained on one NVIDIA H100 (all rows but "
-        "*equivariance*), the second on a processor.",
+        "What each part is good for: `ixi-axial` with one network and the guide instead of three and the guide, changed in one "
+        "place at a time. Each row is one training, and the intervals, over heads, know nothing of its seed.",
         {"architecture.members": 1},
     ),
     Part(
