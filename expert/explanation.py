@@ -183,6 +183,7 @@ class Explanation(_Frozen):
     registration: RegistrationSummary | None
     warnings: tuple[Notice, ...]
     prior: float = Field(0.0, description="cost per cell of distance that helped the matching; no part of the distances")
+    guide: bool = Field(False, description="patches were matched by a network without labels, not by what they are compared by")
     input_sha256: str = Field("", description="`Volume.fingerprint`: whoever has the image recognises it; nobody else can")
     model_name: str
     model_version: str

@@ -295,6 +295,7 @@ def explain(
         ),
         warnings=_warnings(model, volume, prepared, result, prototypes),
         prior=info.architecture.prior,
+        guide=info.architecture.guide > 0,
         input_sha256=volume.fingerprint(),
         model_name=info.name,
         model_version=info.version,

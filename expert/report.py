@@ -361,6 +361,8 @@ def _settings(e: Explanation, model: ModelInfo | None) -> Section:
             ("mass of a patch", masses[about.marginals]),
             ("input", f"{'×'.join(map(str, model.input.shape))} at {model.input.spacing_mm:g} mm"),
         ]
+    if e.guide:
+        rows.append(("guide", "a second network, trained without labels, says which patches are matched; no part of distances"))
     if e.prior:
         rows.append(("spatial prior", f"{e.prior:g} per cell of distance: patches are matched by their place as well"))
     rows.append(("plans", f"largest deviation of a plan from its masses: {worst:.0e}"))

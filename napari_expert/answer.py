@@ -340,6 +340,8 @@ class AnswerPanel(QWidget):
         table.clearSelection()
         blocked.unblock()
         guided = " Patches are matched by their place as well (spatial prior)." if e.prior else ""
+        if e.guide:
+            guided = " Which patches are matched is said by a second network that knows no labels (guide)." + guided
         self.matching.setText(
             f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.{guided}"
         )
