@@ -329,7 +329,8 @@ class _Study:
         order = np.argsort(np.abs(np.arange(len(self.centers)) - (len(self.centers) - 1) / 2), kind="stable")
         replacement = mean_pictures(self.images, self.names, row)
         images, content = self.images[row], self.content[row]
-        view = next((int(n) for n in order if not result.fallbacks[n]), int(order[0]))
+        fell = result.fallbacks if result.together is None else np.full(len(order), result.fallback)
+        view = next((int(n) for n in order if not fell[n]), int(order[0]))
         gone = deletion(self.network, images[view], content[view], replacement[view], result, view, _seed(seed, row))
         areas = {} if gone is None else {"ordered": gone.ordered, "random": gone.random, "gain": gone.gain}
         middle = order[0]

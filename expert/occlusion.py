@@ -81,18 +81,40 @@ def without(image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], c
     return out
 
 
-def predictions(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray, plane: int = 0) -> np.ndarray:
-    """(B,) answers to images (B, *shape) of one content (*shape) and plane, 0 to 255; label units, in double precision."""
+def predictions(
+    network: PrototypeRegressor,
+    images: np.ndarray,
+    content: np.ndarray,
+    plane: int = 0,
+    others: np.ndarray | None = None,
+) -> np.ndarray:
+    """Answers to pictures of one view.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on the CPU
+    images : (B, *shape) 0 to 255
+    content : (*shape) 0 to 255, of all of them
+    plane : which of the explained planes they are
+    others : (V - 1, P) distances of the other planes, where the planes decide together; None: the view answers alone
+
+    Returns
+    -------
+    (B,) label units, in double precision
+    """
     import torch
 
     from expert.model import weighted_prediction
 
     out = []
     labels, settings = network.prototype_labels.double(), network.architecture
+    beside = None if others is None else torch.from_numpy(others)
     with torch.inference_mode():
         mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255)
         for features in _features(network, images):
             distance = network.compare(features[None].double(), mass, plane).distance
+            if beside is not None:
+                distance = torch.cat([distance, beside]).mean(0, keepdim=True)
             out.append(float(weighted_prediction(distance, labels, settings.radius, settings.weights).prediction))
     return np.array(out)
 
@@ -118,6 +140,8 @@ def deletion(
 ) -> Deletion | None:
     """Delete the foreground of one view in ten steps, in the order of |pull| on the answer and in random orders.
 
+    The answer is the view's own, or that of all views where they decide together: the other views stay as they are.
+
     Parameters
     ----------
     network : in evaluation mode, on the CPU
@@ -133,11 +157,16 @@ def deletion(
     Source: the deletion metric of Petsiuk et al., "RISE", BMVC 2018, for a continuous answer.
     """
     cells = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
-    if result.fallbacks[view] or not len(cells):
+    together = result.together is not None
+    if (result.fallback if together else result.fallbacks[view]) or not len(cells):
         return None
     contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
     labels = network.prototype_labels.double().numpy()
-    strength = np.abs(pull(result.distances[view], result.view_shares[view], contributions, labels, result.radius))
+    distances, shares, others = result.distances[view], result.view_shares[view], None
+    if together:
+        distances, shares, contributions = result.mean_distances, result.shares, contributions / len(result.distances)
+        others = np.delete(result.distances, view, axis=0)
+    strength = np.abs(pull(distances, shares, contributions, labels, result.radius))
     if strength[cells].max() < 1e-9:
         return None
     generator = np.random.default_rng(seed)
@@ -149,7 +178,7 @@ def deletion(
     counts = np.unique(np.ceil(np.linspace(0, 1, STEPS + 1) * len(cells)).astype(int))
     pictures = [without(image, filled, network.grid, order[:count]) for order in orders for count in counts[1:-1]]
     ends = [np.asarray(image, dtype=np.float32), without(image, filled, network.grid, cells)]
-    answers = predictions(network, np.stack([*ends, *pictures]), content, view)
+    answers = predictions(network, np.stack([*ends, *pictures]), content, view, others)
     moved = np.abs(answers - answers[0])
     inner = moved[2:].reshape(len(orders), -1)
     curves = np.column_stack([np.zeros(len(orders)), inner, np.full(len(orders), moved[1])])

@@ -18,6 +18,7 @@ from expert.explanation import Explanation
 from expert.inference import compare_images, explain
 from expert.measures import measure_explanations
 from expert.model import PrototypeRegressor, weighted_prediction
+from expert.occlusion import deletion, predictions
 from expert.phantom import write_cohort
 from expert.recipe import Recipe, read_recipe
 from expert.report import write_report
@@ -183,6 +184,21 @@ def test_a_table_predicts_as_one_image_does(path, recipe, cohort):
     assert max(adds.prediction, adds.distance, adds.shares) < 1e-9
     assert adds.forward < 0.05
     assert len(set(task.sources[:, 0].tolist())) == 4
+
+
+def test_deleting_a_patch_moves_the_common_answer(path, recipe, cohort):
+    network, views = load_model(path).network, cohort.planes(recipe.input.positions_mm)
+    images, content = cohort.images[0, views].astype(np.float32), cohort.content[0, views]
+    result = compare_images(network, images, content)
+    others = np.delete(result.distances, 1, axis=0)
+    answers = predictions(network, np.stack([images[1], images[1] / 2]), content[1], 1, others)
+    assert answers[0] == pytest.approx(result.prediction)
+    darker = compare_images(network, np.stack([images[0], images[1] / 2]), content)
+    assert answers[1] == pytest.approx(darker.prediction)
+    assert answers[1] != pytest.approx(answers[0], abs=1e-6)
+    gone = deletion(network, images[1], content[1], images[1] / 2, result, 1, seed=0)
+    assert gone is not None
+    assert gone.ordered > 0
 
 
 def test_explanations_of_planes_are_measured(path, recipe, cohort):
