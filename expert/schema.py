@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 SCHEMA_VERSION = 1
 GUIDE_WIDTHS = (32, 64, 128)
+"""Channels of a guide's residual stages, as many as its grid allows."""
 RESEARCH_USE = "Research use only. Not for clinical decisions."
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 GUIDE_SEED = 5_000
+"""Between the seeds of a training and of its guide."""
 MEMBER_SEED = 10_000
 """Between the seeds of a training's members."""
 
