@@ -41,7 +41,7 @@ class GuideTask(lightning.LightningModule):
         self.settings, self.cohort = recipe.guide, cohort
         self.network = Backbone(recipe.architecture.guiding)
         self.network.mixed_precision = recipe.schedule.mixed_precision
-        self.grid = tuple(n // recipe.architecture.stride for n in recipe.input.shape)
+        self.grid = recipe.grid
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Rows of the cohort; each batch is of one plane, which the step draws."""

@@ -129,7 +129,7 @@ def run_study(
     _check(settings, cohorts, training, repeats)
     folder = Path(out)
     people = (draw_people(training, seed), draw_people(held_out, seed, training))
-    grids = [tuple(n // recipe.architecture.stride for n in recipe.input.shape) for recipe in settings]
+    grids = [recipe.grid for recipe in settings]
     kinds = list(dict.fromkeys(cohort.heads for cohort in cohorts))
     inputs = [recipe.input for recipe in settings]
     whole = training + held_out

@@ -150,6 +150,11 @@ class Recipe(Extended):
         return self
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        """Cells per axis of the feature grid."""
+        return self.architecture.grid(self.input.shape)
+
+    @property
     def member(self) -> Recipe:
         """The recipe that each member of `architecture.members` is trained by."""
         return self.model_copy(update={"architecture": self.architecture.model_copy(update={"members": 1, "guide": 0})})

@@ -109,6 +109,7 @@ class Architecture(Extended):
         "members",
         "planes",
         "guide",
+        "places",
     )
 
     dimensions: Literal[2, 3] = 2
@@ -116,6 +117,9 @@ class Architecture(Extended):
         "residual", description="a residual network (published), or each cell's grey values (`expert.tissue`)"
     )
     bins: int = Field(20, ge=2, description="of a cell's histogram")
+    places: bool = Field(
+        False, description="what a histogram means depends on where its cell lies: a learned offset of each cell"
+    )
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
     )
@@ -159,6 +163,8 @@ class Architecture(Extended):
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
             raise ValueError("guide is for matching by transport: nothing else asks which patches are alike")
+        if self.places and self.backbone != "histogram":
+            raise ValueError("places is for a histogram: a residual network sees what is around a cell")
         return self
 
     def problem(self, recipe: InputRecipe) -> str:
@@ -171,6 +177,10 @@ class Architecture(Extended):
         if self.planes not in (1, explained):
             return f"prototypes of {self.planes} planes need as many explained ones, not {explained}"
         return ""
+
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Cells per axis of the feature grid of an input of that shape."""
+        return tuple(n // self.stride for n in shape)
 
     @property
     def latent(self) -> int:
@@ -299,7 +309,7 @@ class ModelInfo(Document):
     @property
     def grid(self) -> tuple[int, ...]:
         """Cells per axis of the feature grid."""
-        return tuple(n // self.architecture.stride for n in self.input.shape)
+        return self.architecture.grid(self.input.shape)
 
     @property
     def patches(self) -> int:

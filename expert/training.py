@@ -304,7 +304,7 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
 
     from expert.tasks import PrototypeTask
 
-    validation, grid = None, tuple(n // recipe.architecture.stride for n in recipe.input.shape)
+    validation, grid = None, recipe.grid
     if recipe.schedule.validation:
         parts = split(cohort, max(2, round(1 / recipe.schedule.validation)), seed)
         validation = cohort.select(parts[0])

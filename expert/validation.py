@@ -99,7 +99,7 @@ def gather(
             "minus_plain_high": float(high),
         }
     planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
-    grid = tuple(n // recipe.architecture.stride for n in recipe.input.shape)
+    grid = recipe.grid
     familiarity = calibrate(Reference.of(cohort, planes, grid), told) if len(told) == count else None
     calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}

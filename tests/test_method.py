@@ -56,7 +56,7 @@ def test_one_image_alone_is_the_same_image_among_thirty(dimensions):
     torch.manual_seed(0)
     shape = (64, 32) if dimensions == 2 else (32, 32, 32)
     architecture = Architecture(dimensions=dimensions, widths=(8, 16), pool=1, channels=16, prototypes=7, marginals="content")
-    grid = tuple(n // architecture.stride for n in shape)
+    grid = architecture.grid(shape)
     network = PrototypeRegressor(architecture, grid).eval()
     images = torch.rand(30, 1, *shape)
     content = torch.rand(30, *shape)

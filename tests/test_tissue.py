@@ -37,10 +37,13 @@ projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
 """
 
 
+GRID = (4, 5, 4)
+
+
 def backbone(dimensions: int = 3, **changes: object) -> HistogramBackbone:
     torch.manual_seed(0)
     settings = {"backbone": "histogram", "dimensions": dimensions, "widths": (8,), "pool": 4, "channels": 6, "bins": 5}
-    return HistogramBackbone(Architecture(**(settings | changes))).eval()
+    return HistogramBackbone(Architecture(**(settings | changes)), GRID[:dimensions]).eval()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def test_copies_are_changed_the_same_way_every_time(recipe, heads, tmp_path):
     made = CountedCopies(cohort, recipe, 3)
     assert len(made) == 3 * len(cohort.labels)
     assert made.fronts.shape == (len(cohort.labels), 3, 13, 4, 5, 4)
-    own = HistogramBackbone(recipe.architecture).front(torch.from_numpy(cohort.images[2])[:, None].float() / 255)
+    own = HistogramBackbone(recipe.architecture, recipe.grid).front(torch.from_numpy(cohort.images[2])[:, None].float() / 255)
     torch.testing.assert_close(made.fronts[2, 0].float(), own[0], atol=2e-3, rtol=2e-3)
     assert not torch.allclose(made.fronts[2, 0], made.fronts[2, 1])
     counted._KNOWN.clear()
@@ -130,3 +133,17 @@ def test_losses_that_need_images_are_refused(recipe):
         document["losses"][name] = 1.0
         with pytest.raises(ValueError, match="histogram"):
             Recipe.model_validate(document)
+
+
+def test_with_places_the_same_grey_values_mean_one_thing_here_and_another_there():
+    image = torch.rand(1, 1, 4, 4, 4).repeat(1, 1, 4, 5, 4)
+    anywhere, network = backbone(), backbone(places=True)
+    with torch.inference_mode():
+        everywhere = network(image)[0].flatten(1)
+        torch.testing.assert_close(everywhere, everywhere[:, :1].expand_as(everywhere))  # nothing is learned yet
+        network.features.places.offset[:, 1, 2, 3] = 2.0
+        torch.testing.assert_close(network(image)[0, :, 0, 0, 0], everywhere[:, 0])
+        assert not torch.allclose(network(image)[0, :, 1, 2, 3], everywhere[:, 0])
+    assert "features.places.offset" not in anywhere.state_dict()
+    with pytest.raises(ValueError, match="places is for a histogram"):
+        Architecture(places=True)
