@@ -29,7 +29,7 @@ class Backbone(nn.Module):
 
     Parameters
     ----------
-    architecture : dimensions, widths, pool, channels and mirrored are used
+    architecture : dimensions, shrink, widths, pool, channels and mirrored are used
 
     Source: Hesse et al., WACV 2024 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
     """
@@ -57,6 +57,8 @@ class Backbone(nn.Module):
         convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
         pooling = nn.AvgPool2d if architecture.dimensions == 2 else nn.AvgPool3d
         self.features = nn.Sequential()
+        if architecture.shrink > 1:
+            self.features.add_module("shrink", pooling(architecture.shrink))
         for name in ("conv1", "bn1", "act", "maxpool", *[f"layer{n + 1}" for n in range(stages)]):
             self.features.add_module(name, getattr(network, name))
         if architecture.pool > 1:

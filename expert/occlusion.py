@@ -233,7 +233,7 @@ def receptive_field(architecture: Architecture) -> int:
     if architecture.backbone == "histogram":
         return architecture.pool
     # (kernel, stride) from the input on: the stem, then two blocks of two convolutions per stage, then the pooling.
-    layers = [(7, 2), (3, 2)]
+    layers = [(architecture.shrink, architecture.shrink), (7, 2), (3, 2)]
     for stage in range(len(architecture.widths)):
         layers += [(3, 1 if stage == 0 else 2), (3, 1), (3, 1), (3, 1)]
     layers.append((architecture.pool, architecture.pool))

@@ -110,6 +110,7 @@ class Architecture(Extended):
         "planes",
         "guide",
         "places",
+        "shrink",
     )
 
     dimensions: Literal[2, 3] = 2
@@ -123,6 +124,7 @@ class Architecture(Extended):
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
     )
+    shrink: int = Field(1, ge=1, description="input cells per axis averaged to one before the first stage of a residual network")
     pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = Field(
@@ -194,19 +196,24 @@ class Architecture(Extended):
 
     @property
     def guiding(self) -> Architecture:
-        """Of the guide's network: of the same grid, as few stages as see what is around a cell."""
-        stages = min(3, max(1, int(math.log2(max(self.stride, 4))) - 1))
+        """Of the guide's network: of the same grid, as few stages as see what is around a cell.
+
+        In three dimensions it reads the image at half its resolution, where the grid allows: an eighth of the work.
+        """
+        shrink = 2 if self.dimensions == 3 and self.stride >= 8 else 1
+        left = max(4, self.stride // shrink)
+        stages = min(3, max(1, int(math.log2(left)) - 1))
         return Architecture(
-            dimensions=self.dimensions, widths=GUIDE_WIDTHS[:stages], pool=max(1, self.stride // (4 * 2 ** (stages - 1))),
-            channels=self.guide, mirrored=self.mirrored,
+            dimensions=self.dimensions, shrink=shrink, widths=GUIDE_WIDTHS[:stages],
+            pool=max(1, left // (4 * 2 ** (stages - 1))), channels=self.guide, mirrored=self.mirrored,
         )  # fmt: skip
 
     @property
     def stride(self) -> int:
-        """Input cells per feature cell and axis: stem 4, then 2 for each stage after the first, then the pooling."""
+        """Input cells per feature cell and axis: before the stem, 4 there, 2 for each stage after the first, the pooling."""
         if self.backbone == "histogram":
             return self.pool
-        return 4 * int(2 ** (len(self.widths) - 1)) * self.pool
+        return self.shrink * 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
 class ImageReference(Extended):
