@@ -124,7 +124,9 @@ class Architecture(Extended):
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
     )
-    shrink: int = Field(1, ge=1, description="input cells per axis averaged to one before the first stage of a residual network")
+    shrink: int = Field(
+        1, ge=1, description="input cells per axis averaged to one before the first stage of a residual network"
+    )
     pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = Field(

@@ -8,11 +8,12 @@ import torch
 
 from expert.bundle import load_model
 from expert.cohort_arrays import load_cohort
+from expert.correspondence import self_match
 from expert.counted import CountedCopies
 from expert.datasets import read_table
 from expert.inference import explain
 from expert.occlusion import receptive_field
-from expert.recipe import Recipe, read_recipe
+from expert.recipe import Guide, Recipe, read_recipe
 from expert.schema import Architecture
 from expert.tissue import HistogramBackbone
 from expert.training import train
@@ -147,3 +148,23 @@ def test_with_places_the_same_grey_values_mean_one_thing_here_and_another_there(
     assert "features.places.offset" not in anywhere.state_dict()
     with pytest.raises(ValueError, match="places is for a histogram"):
         Architecture(places=True)
+
+
+def test_in_three_dimensions_a_guide_finds_what_was_moved(recipe, heads, tmp_path):
+    settings = recipe.architecture.model_copy(update={"guide": 8, "places": True, "regularization": 0.03})
+    losses = recipe.losses.model_copy(update={"alignment": 0.0})
+    guided = Recipe.model_validate(
+        recipe.model_copy(
+            update={"architecture": settings, "guide": Guide(epochs=10, batch=7, views=1), "losses": losses}
+        ).model_dump()
+    )
+    model = load_model(train(guided, heads, tmp_path / "guided.safetensors", jobs=2))
+    network = model.network
+    assert settings.guiding.shrink == 2  # half the resolution
+    assert network.backbone.guide(torch.rand(1, 1, *guided.input.shape)).shape == (1, 8, *guided.grid)
+    cohort = load_cohort(read_table(heads), guided.input, tmp_path / "guided.run" / "prepared")
+    found, chance = self_match(network, cohort.images[0, 0], cohort.content[0, 0])
+    assert found["shift"] > 0.25 > 5 * chance["shift"]
+    # What the places tell apart is compared, not matched by.
+    network.backbone.members[0].features.places.offset.data.add_(torch.randn(16, *guided.grid))
+    assert self_match(network, cohort.images[0, 0], cohort.content[0, 0])[0] == found
