@@ -85,9 +85,6 @@ VARIANTS = (
         "What if patches are matched by what they are compared by?",
         {"architecture.guide": 0, "architecture.prior": 0.0, "schedule.by_position": False},
     ),
-    Variant(
-        "no places", "What does it do that a box's grey values mean what they do in its place?", {"architecture.places": False}
-    ),
     Variant("no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}),
     Variant(
         "alignment", "What does the alignment of registered cells do?", {"losses.alignment": 1.5, "losses.temperature": 0.03}

@@ -11,14 +11,14 @@ from expert.schema import Architecture
 from expert.tissue import HistogramBackbone
 
 
-def make_backbone(architecture: Architecture, grid: tuple[int, ...]) -> Backbone | HistogramBackbone | Members:
-    """The network from image to feature grid (cells per axis) that an architecture asks for."""
-    return Members(architecture, grid) if architecture.joined else one_backbone(architecture, grid)
+def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
+    """The network from image to feature grid that an architecture asks for."""
+    return Members(architecture) if architecture.joined else one_backbone(architecture)
 
 
-def one_backbone(architecture: Architecture, grid: tuple[int, ...]) -> Backbone | HistogramBackbone:
+def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
     """A single member of an architecture."""
-    return HistogramBackbone(architecture, grid) if architecture.backbone == "histogram" else Backbone(architecture)
+    return HistogramBackbone(architecture) if architecture.backbone == "histogram" else Backbone(architecture)
 
 
 class Backbone(nn.Module):
@@ -113,16 +113,15 @@ class Members(nn.Module):
     Parameters
     ----------
     architecture : `members` backbones of it
-    grid : cells per axis of the feature grid
     """
 
     gain: Tensor
     """(E,) by which each member's channels are multiplied before they are put side by side."""
 
-    def __init__(self, architecture: Architecture, grid: tuple[int, ...]) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.mixed_precision = False
-        self.members = nn.ModuleList(one_backbone(architecture, grid) for _ in range(architecture.members))
+        self.members = nn.ModuleList(one_backbone(architecture) for _ in range(architecture.members))
         self.register_buffer("gain", torch.ones(architecture.members))
         self.guide = Backbone(architecture.guiding) if architecture.guide else None
 

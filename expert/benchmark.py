@@ -222,8 +222,6 @@ def _warmup_key(job: Job, seed: int) -> str:
     }  # fmt: skip
     if r.architecture.planes > 1:
         parts["planes"] = r.architecture.planes
-    if r.architecture.places:
-        parts["places"] = True
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -66,7 +66,7 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
 
     def __init__(self, cohort: CohortArrays, recipe: Recipe, views: int) -> None:
         self.views, self.labels, self.each = views, cohort.labels, recipe.augmentation.copies + 1
-        backbone = HistogramBackbone(recipe.architecture, recipe.grid)
+        backbone = HistogramBackbone(recipe.architecture)
         made = [
             _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256, cohort.folder)
             for row in range(len(cohort.labels))

@@ -111,7 +111,7 @@ class PrototypeRegressor(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.grid = grid
-        self.backbone = make_backbone(architecture, grid)
+        self.backbone = make_backbone(architecture)
         count = architecture.prototypes
         cells = int(torch.tensor(grid).prod())
         # Of one plane each, or of every explained plane: (planes * P, ...), plane by plane.

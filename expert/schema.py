@@ -109,7 +109,6 @@ class Architecture(Extended):
         "members",
         "planes",
         "guide",
-        "places",
         "shrink",
     )
 
@@ -118,9 +117,6 @@ class Architecture(Extended):
         "residual", description="a residual network (published), or each cell's grey values (`expert.tissue`)"
     )
     bins: int = Field(20, ge=2, description="of a cell's histogram")
-    places: bool = Field(
-        False, description="what a histogram means depends on where its cell lies: a learned offset of each cell"
-    )
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
     )
@@ -167,8 +163,6 @@ class Architecture(Extended):
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
             raise ValueError("guide is for matching by transport: nothing else asks which patches are alike")
-        if self.places and self.backbone != "histogram":
-            raise ValueError("places is for a histogram: a residual network sees what is around a cell")
         return self
 
     def problem(self, recipe: InputRecipe) -> str:

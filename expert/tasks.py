@@ -130,7 +130,7 @@ class RegressionTask(lightning.LightningModule):
     def __init__(self, recipe: Recipe, cohort: CohortArrays, epochs: int) -> None:
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
-        self.backbone = one_backbone(recipe.architecture, recipe.grid)
+        self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
         # Where prototypes show every plane, each plane has a head of its own.
         self.head = nn.Linear(recipe.architecture.widths[-1], recipe.architecture.planes)

@@ -18,24 +18,6 @@ LITTLE = 0.02
 """Added to a cell's content before its histogram is made one of shares: a cell with a few voxels has none worth trusting."""
 
 
-class Places(nn.Module):
-    """An offset of each cell, in front of the first nonlinearity: the same grey values may mean one thing here, another there.
-
-    Parameters
-    ----------
-    channels : of what the offset is added to
-    grid : cells per axis
-    """
-
-    def __init__(self, channels: int, grid: tuple[int, ...]) -> None:
-        super().__init__()
-        self.offset = nn.Parameter(torch.zeros(channels, *grid))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, *grid) to the same."""
-        return features + self.offset
-
-
 class HistogramBackbone(nn.Module):
     """Soft histogram of each cell, a small network of each cell's own, and the two 1×1 convolutions of ExPeRT.
 
@@ -44,11 +26,10 @@ class HistogramBackbone(nn.Module):
 
     Parameters
     ----------
-    architecture : dimensions, widths, pool, bins, places, channels and mirrored are used
-    grid : cells per axis of the feature grid
+    architecture : dimensions, widths, pool, bins, channels and mirrored are used
     """
 
-    def __init__(self, architecture: Architecture, grid: tuple[int, ...]) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.mixed_precision = False
         self.mirrored = [2 + axis for axis in architecture.mirrored]
@@ -58,8 +39,6 @@ class HistogramBackbone(nn.Module):
         inputs = self.bins + 1
         for number, width in enumerate(architecture.widths):
             self.features.add_module(f"conv{number}", convolution(inputs, width, 1))
-            if architecture.places and number == 0:
-                self.features.add_module("places", Places(width, grid))
             self.features.add_module(f"act{number}", nn.ReLU())
             inputs = width
         self.add_on_layers = nn.Sequential(

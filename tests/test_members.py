@@ -34,7 +34,7 @@ def recipe(tmp_path_factory) -> Recipe:
 def test_joined_distances_are_the_root_of_the_mean_square(backbone):
     torch.manual_seed(0)
     settings = {"backbone": backbone, "widths": (8,), "pool": 4, "channels": 6, "prototypes": 2, "matching": "position"}
-    single = [make_backbone(Architecture(**settings), (4, 8)).eval() for _ in range(3)]
+    single = [make_backbone(Architecture(**settings)).eval() for _ in range(3)]
     scales = [2.0, 5.0, 11.0]
     images = torch.rand(3, 1, 16, 32)
     grid = tuple(single[0](images).shape[2:])

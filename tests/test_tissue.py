@@ -38,13 +38,10 @@ projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
 """
 
 
-GRID = (4, 5, 4)
-
-
 def backbone(dimensions: int = 3, **changes: object) -> HistogramBackbone:
     torch.manual_seed(0)
     settings = {"backbone": "histogram", "dimensions": dimensions, "widths": (8,), "pool": 4, "channels": 6, "bins": 5}
-    return HistogramBackbone(Architecture(**(settings | changes)), GRID[:dimensions]).eval()
+    return HistogramBackbone(Architecture(**(settings | changes))).eval()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +101,7 @@ def test_copies_are_changed_the_same_way_every_time(recipe, heads, tmp_path):
     made = CountedCopies(cohort, recipe, 3)
     assert len(made) == 3 * len(cohort.labels)
     assert made.fronts.shape == (len(cohort.labels), 3, 13, 4, 5, 4)
-    own = HistogramBackbone(recipe.architecture, recipe.grid).front(torch.from_numpy(cohort.images[2])[:, None].float() / 255)
+    own = HistogramBackbone(recipe.architecture).front(torch.from_numpy(cohort.images[2])[:, None].float() / 255)
     torch.testing.assert_close(made.fronts[2, 0].float(), own[0], atol=2e-3, rtol=2e-3)
     assert not torch.allclose(made.fronts[2, 0], made.fronts[2, 1])
     counted._KNOWN.clear()
@@ -136,22 +133,8 @@ def test_losses_that_need_images_are_refused(recipe):
             Recipe.model_validate(document)
 
 
-def test_with_places_the_same_grey_values_mean_one_thing_here_and_another_there():
-    image = torch.rand(1, 1, 4, 4, 4).repeat(1, 1, 4, 5, 4)
-    anywhere, network = backbone(), backbone(places=True)
-    with torch.inference_mode():
-        everywhere = network(image)[0].flatten(1)
-        torch.testing.assert_close(everywhere, everywhere[:, :1].expand_as(everywhere))  # nothing is learned yet
-        network.features.places.offset[:, 1, 2, 3] = 2.0
-        torch.testing.assert_close(network(image)[0, :, 0, 0, 0], everywhere[:, 0])
-        assert not torch.allclose(network(image)[0, :, 1, 2, 3], everywhere[:, 0])
-    assert "features.places.offset" not in anywhere.state_dict()
-    with pytest.raises(ValueError, match="places is for a histogram"):
-        Architecture(places=True)
-
-
 def test_in_three_dimensions_a_guide_finds_what_was_moved(recipe, heads, tmp_path):
-    settings = recipe.architecture.model_copy(update={"guide": 8, "places": True, "regularization": 0.03})
+    settings = recipe.architecture.model_copy(update={"guide": 8, "regularization": 0.03})
     losses = recipe.losses.model_copy(update={"alignment": 0.0})
     guided = Recipe.model_validate(
         recipe.model_copy(
@@ -165,6 +148,6 @@ def test_in_three_dimensions_a_guide_finds_what_was_moved(recipe, heads, tmp_pat
     cohort = load_cohort(read_table(heads), guided.input, tmp_path / "guided.run" / "prepared")
     found, chance = self_match(network, cohort.images[0, 0], cohort.content[0, 0])
     assert found["shift"] > 0.25 > 5 * chance["shift"]
-    # What the places tell apart is compared, not matched by.
-    network.backbone.members[0].features.places.offset.data.add_(torch.randn(16, *guided.grid))
+    # What grey values tell apart is compared, not matched by.
+    network.backbone.members[0].features.conv0.weight.data.mul_(-1)
     assert self_match(network, cohort.images[0, 0], cohort.content[0, 0])[0] == found
