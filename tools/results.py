@@ -57,9 +57,9 @@ PLAN = (
     ),
     Part(
         "ixi-volume-one", "ixi-volume", "ixi", WHOLE, 0,
-        "What each part is good for: `ixi-volume` with one network instead of three, and the spatial prior of its first version "
-        "in place of the guide (both are trained with each patch in its own place), changed in one place at a time. Each row is "
-        "one training, and the intervals, over heads, know nothing of its seed.",
+        "What each part is good for: `ixi-volume` with one network instead of three, and the spatial prior of its first "
+        "version in place of the guide (both are trained with each patch in its own place), changed in one place at a time. "
+        "Each row is one training, and the intervals, over heads, know nothing of its seed.",
         {"architecture.members": 1, "architecture.guide": 0, "architecture.prior": 0.15},
     ),
     Part(
