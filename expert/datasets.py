@@ -23,12 +23,12 @@ SOURCES = {
 LICENCES = {"IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"}
 SAMPLE = ImageReference(
     dataset="IXI",
-    subject="IXI556-HH-2452",
-    file="T1/IXI556-HH-2452_T1.nii.gz",
-    sha256="55ceb773de08f1ea057ab651ced5e60887e7190ad5f467013c8845ecbb5bfc95",
+    subject="IXI516-HH-2297",
+    file="T1/IXI516-HH-2297_T1.nii.gz",
+    sha256="1f02d30da5502caa2bcf1659842df11537802a14e98624319463aed085e0f1e7",
 )
 """A real head to try things on; no prototype of a shipped model shows it."""
-SAMPLE_AGE = 55.64
+SAMPLE_AGE = 60.41
 """Its age in years."""
 PATIENCE_S = 10
 """Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""
