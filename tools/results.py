@@ -50,6 +50,11 @@ SLICES = (
     "one plane", "position", "average", "no prediction loss", "own prototypes", "uniform marginals", "published projection",
     "published, relabelled", "25 prototypes", "50 prototypes", "smaller radius", "larger radius", "weights cut at the radius",
 )  # fmt: skip
+HEADS = (
+    "average", "position", "no prediction loss", "own prototypes", "uniform marginals", "consistency", "equivariance",
+    "published projection", "published, relabelled", "as published", "25 prototypes", "100 prototypes", "finer grid",
+    "smaller radius", "larger radius", "weights cut at the radius",
+)  # fmt: skip
 PLAN = (
     Part(
         "ixi-volume", "ixi-volume", "ixi", (), 1,
@@ -76,6 +81,11 @@ PLAN = (
         "fetal-head", "fetal-head", "weeks.csv", (), 8,
         "Weeks derived from the head's circumference, at a fixed number of millimetres per pixel: the size of the head tells "
         "the answer, and measuring it is what the model has learnt.",
+    ),
+    Part(
+        "fetal-head-parts", "fetal-head", "weeks.csv", HEADS, 1,
+        "What each part is good for: `fetal-head`, changed in one place at a time. Each row is one training, and the intervals, "
+        "over heads, know nothing of its seed.",
     ),
     Part(
         "fetal-head-scaled", "fetal-head", "weeks-scaled.csv", (), 8,
