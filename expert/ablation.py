@@ -25,8 +25,9 @@ class Variant:
     question: str
     """What the comparison with the recipe itself answers."""
     changes: dict[str, Any]
-    """"part.field" to value; a string that begins with "×" multiplies the recipe's own number. "architecture.stride" can be
-    halved, "÷2", or doubled, "×2": by the pooling, or where there is none by leaving out the last residual stage."""
+    """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own number.
+    "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where there is none by leaving out the last
+    residual stage."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -41,12 +42,13 @@ class Variant:
             if field == "architecture.stride":
                 document["architecture"] |= _restrided(recipe, finer=value == "÷2")
                 continue
-            part, name = field.split(".")
-            settings = getattr(recipe, part, None)
+            part, _, name = field.rpartition(".")
+            settings = getattr(recipe, part, None) if part else recipe
             if not isinstance(settings, Document) or name not in type(settings).model_fields:
                 raise RecipeError(f"The variant '{self.name}' changes '{field}', which no recipe has.")
             factor = isinstance(value, str) and value.startswith("×")
-            document[part][name] = getattr(settings, name) * float(value[1:]) if factor else value
+            own = document[part] if part else document
+            own[name] = getattr(settings, name) * float(value[1:]) if factor else value
         try:
             return Recipe.model_validate(document)
         except ValidationError as error:
@@ -68,7 +70,7 @@ VARIANTS = (
     Variant(
         "average",
         "Does it matter which patch is matched to which?",
-        {"architecture.matching": "average", "architecture.guide": 0},
+        {"architecture.matching": "average", "architecture.guide": 0, "schedule.by_position": False},
     ),
     Variant(
         "position",
@@ -106,8 +108,20 @@ VARIANTS = (
     ),
     Variant(
         "as published",
-        "What does all of that do together? The backbone, its warm-up and the number of prototypes stay.",
+        "What does the published training do, whole? Backbone, warm-up, batches, epochs, radius and number of prototypes stay.",
         {
+            "start": "uniform",
+            "calibrate_scale": False,
+            "schedule.optimizer": "adam",
+            "schedule.decay": "step",
+            "schedule.backbone_rate": 5e-4,
+            "schedule.head_rate": 5e-4,
+            "schedule.scale_rate": 0.01,
+            "schedule.weight_decay": 0.0,
+            "projection.epochs": (0, 75, 100),
+            "projection.every": 25,
+            "losses.metric": 1.0,
+            "losses.leak": 0.05,
             "losses.own": True,
             "losses.sigma": 1.0,
             "losses.consistency": 10.0,
@@ -121,6 +135,7 @@ VARIANTS = (
             "architecture.regularization": 0.1,
             "architecture.floor": False,
             "architecture.guide": 0,
+            "architecture.members": 1,
             "architecture.planes": 1,
             "schedule.by_position": False,
             "projection.window": None,
@@ -141,7 +156,11 @@ VARIANTS = (
     Variant("coarser grid", "Are patches of twice the size better?", {"architecture.stride": "×2"}),
     Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
     Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
-    Variant("weights cut at the radius", "What if far prototypes have no weight?", {"architecture.weights": "cut"}),
+    Variant(
+        "weights cut at the radius",
+        "What if far prototypes have no weight, and the nearest answers alone where all are far?",
+        {"architecture.weights": "cut"},
+    ),
     Variant("relative weights", "What if the nearest prototypes always have weight?", {"architecture.weights": "relative"}),
     Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
     Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),

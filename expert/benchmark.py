@@ -94,6 +94,7 @@ def run_benchmark(
         raise InputError(f"At least 2 folds are needed, not {folds}.")
     folder, source = Path(out), Path(table)
     planned = [job for recipe in recipes for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)]
+    _refuse_others(planned)
     todo = [job for job in planned if run and not _finished(job)]
     if not run:
         for recipe in recipes:
@@ -151,6 +152,23 @@ def _jobs(
             )  # fmt: skip
     # Fold by fold: what is stopped early compares all variants, on fewer subjects.
     return sorted(out, key=lambda job: job.fold)
+
+
+def _refuse_others(jobs: Sequence[Job]) -> None:
+    """Folds of another recipe, budget or table are never told as those of this one."""
+    from expert.datasets import read_table
+    from expert.training import belongs, identity
+
+    tables: dict[str | None, Any] = {}
+    for job in jobs:
+        column = job.recipe.label_column
+        if column not in tables:
+            tables[column] = read_table(job.table, label_column=column)
+        if not belongs(job.folder, identity(job.recipe, tables[column], job.folds)):
+            raise InputError(
+                f"The folder {job.folder} holds folds of another recipe, budget, table or number of folds: choose another "
+                "folder with --out, or remove that one."
+            )
 
 
 def _trained(job: Job) -> bool:

@@ -90,16 +90,22 @@ def foreground_cells(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
 def plans(network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided: bool = False) -> np.ndarray:
     """(B, M, M) transport plans from one image (B = 1) to each of the others, converged, in double precision.
 
-    They are found by what the patches look like alone; where `guided`, the model's spatial prior helps, if it has one.
+    They are found by what the patches look like alone; where `guided`, the model's spatial prior helps, if it has one. A model
+    that matches by position or not at all does so here as well.
     """
     import torch
 
-    from expert.transport import transport_plan
+    from expert.transport import average_match, position_plan, transport_plan
 
+    matching = network.architecture.matching
     with torch.inference_mode():
+        if matching == "position":
+            return np.asarray(position_plan(one.mass, len(others.mass)).flow[0].numpy())
+        if matching == "average":
+            return np.asarray(average_match(one.features, others.features, one.mass, others.mass)[0].flow[0].numpy())
         alike = network.costs(one.features, others.features)[1]
         by = network.with_prior(alike) if guided else alike
-        plan = transport_plan(by, network.architecture.regularization, source=one.mass, target=others.mass)
+        plan = transport_plan(by, network.architecture.regularization, source=one.mass, target=others.mass, rounded=True)
     return np.asarray(plan.flow[0].numpy())
 
 

@@ -52,9 +52,13 @@ class Entry:
     @property
     def public_name(self) -> str:
         """The file within its data set: what may be told to others. A way that leads elsewhere is left off."""
-        path = PurePosixPath(self.name.replace("\\", "/"))
-        outside = path.is_absolute() or ".." in path.parts or ":" in self.name
-        return path.name if outside else str(path)
+        return _public_name(self.name)
+
+
+def _public_name(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    outside = path.is_absolute() or ".." in path.parts or ":" in name
+    return path.name if outside else str(path)
 
 
 def read_table(path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True) -> tuple[Entry, ...]:
@@ -103,7 +107,7 @@ def read_table(path: str | os.PathLike[str], *, label_column: str | None = None,
         digest = _verify(where, row, file) if labelled else row.get("sha256", "")
         out.append(
             Entry(
-                subject=(row.get(subject, "") if subject else "") or Path(row["file"]).name,
+                subject=(row.get(subject, "") if subject else "") or _public_name(row["file"]),
                 name=row["file"],
                 file=file,
                 label=_number(where, row, label) if labelled and label else math.nan,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expert.intervals import mean_interval
 from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Errors:
     images: int
     mae: float
     mae_low: float
-    """95 % bootstrap interval of the MAE over subjects (2,000 resamples, seed 0)."""
+    """95 % bootstrap interval of the MAE over subjects (`expert.intervals.mean_interval`)."""
     mae_high: float
     rmse: float
     r: float
@@ -39,25 +40,25 @@ class Errors:
     """Of (prediction - label) on label: 0 is unbiased, -1 is the mean predictor."""
 
 
-def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float) -> Errors:
+def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float, subjects: np.ndarray | None = None) -> Errors:
     """Error figures.
 
     Parameters
     ----------
     prediction, labels : (N,) label units
     training_mean : what the mean predictor answers
+    subjects : (N,) whose image each is; every image is another subject's if None
     """
     residual = prediction - labels
     absolute = np.abs(residual)
-    resamples = np.random.default_rng(0).integers(0, len(labels), (2000, len(labels)))
-    low, high = np.percentile(absolute[resamples].mean(axis=1), [2.5, 97.5])
+    low, high = mean_interval(absolute, subjects)
     varied = len(labels) > 1 and labels.std() > 0
     r = float(np.corrcoef(prediction, labels)[0, 1]) if varied and prediction.std() > 0 else 0.0
     return Errors(
         images=len(labels),
         mae=float(absolute.mean()),
-        mae_low=float(low),
-        mae_high=float(high),
+        mae_low=low,
+        mae_high=high,
         rmse=float(np.sqrt((residual**2).mean())),
         r=r,
         r2=float(1 - (residual**2).sum() / ((labels - labels.mean()) ** 2).sum()) if varied else 0.0,
@@ -99,18 +100,20 @@ def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
     return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)
 
 
-def collapse(prediction: np.ndarray, labels: np.ndarray, mean_predictor_mae: float, distinct: int, prototypes: int) -> str:
+def collapse(
+    prediction: np.ndarray, labels: np.ndarray, mean_predictor_mae: float | None, distinct: int, prototypes: int
+) -> str:
     """Why these predictions are those of a collapsed model; empty if they are not.
 
     Parameters
     ----------
     prediction, labels : (N,) label units
-    mean_predictor_mae : label units
+    mean_predictor_mae : label units; None where it is not known
     distinct : number of different subjects among the prototypes
     prototypes : number of prototypes
     """
     mae = float(np.abs(prediction - labels).mean())
-    if mae > 0.9 * mean_predictor_mae:
+    if mean_predictor_mae is not None and mae > 0.9 * mean_predictor_mae:
         return f"its error ({mae:.1f}) is that of always answering the mean ({mean_predictor_mae:.1f})"
     if prediction.std() < 0.3 * labels.std():
         return f"its predictions hardly differ (standard deviation {prediction.std():.1f}, labels {labels.std():.1f})"
@@ -126,7 +129,7 @@ class Evaluation:
     model: str
     errors: Errors
     coverage: float
-    """Share of images with a prototype in radius in every view."""
+    """Share of images with a prototype in radius in every view (or by the mean distance where that decides)."""
     interval_coverage: float | None
     """Share of labels inside the interval; None where the model has none."""
     interval_level: float | None
@@ -139,6 +142,8 @@ class Evaluation:
     """Share of images flagged as unlike the training data."""
     failed: str
     unit: str
+    mean_known: bool = True
+    """Whether the model tells its training labels' mean; else the mean predictor answers the middle of their range."""
     statement: str = RESEARCH_USE
     explanations: ExplanationMeasures | None = None
     """What the explanations are worth; None where it was not asked for."""
@@ -159,7 +164,7 @@ class Evaluation:
             ("RMSE", f"{e.rmse:.2f} {u}"),
             ("r", f"{e.r:.3f}"),
             ("R²", f"{e.r2:.3f}"),
-            ("mean predictor MAE", f"{e.mean_predictor_mae:.2f} {u}"),
+            ("mean predictor MAE" if self.mean_known else "mid-range predictor MAE", f"{e.mean_predictor_mae:.2f} {u}"),
             ("slope of error on label", f"{e.slope:+.2f}"),
             ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
             ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
@@ -221,13 +226,14 @@ def evaluate(
     prediction = np.array([result.prediction for result in results])
     nearest = np.array([result.nearest_distance for result in results])
     info, calibration = model.info, model.info.calibration
-    mean = float(info.validation.get("training_mean", (info.label.minimum + info.label.maximum) / 2))
-    figures = errors(prediction, cohort.labels, mean)
+    known = info.validation.get("training_mean")
+    middle = (info.label.minimum + info.label.maximum) / 2 if known is None else float(known)
+    figures = errors(prediction, cohort.labels, middle, cohort.subjects)
     distinct = distinct_prototypes(model)
     return Evaluation(
         model=info.name,
         errors=figures,
-        coverage=float(np.mean([not result.fallback for result in results])),
+        coverage=float(np.mean([result.covered for result in results])),
         interval_coverage=None
         if calibration is None
         else float((np.abs(prediction - cohort.labels) <= calibration.half_width).mean()),
@@ -239,7 +245,10 @@ def evaluate(
         unlike_training=float(np.mean(unlike)),
         explanations=None if explanations is None else _explanations(model, cohort, explanations, progress),
         failed=info.collapsed
-        or collapse(prediction, cohort.labels, figures.mean_predictor_mae, distinct, len(info.prototypes)),
+        or collapse(
+            prediction, cohort.labels, None if known is None else figures.mean_predictor_mae, distinct, len(info.prototypes)
+        ),
+        mean_known=known is not None,
         unit=info.label.unit,
         rows=[
             {"row": n + 1, "label": float(y), "prediction": float(p), "nearest_distance": float(d)}
@@ -282,13 +291,14 @@ def _explanations(
 ) -> ExplanationMeasures:
     from expert.measures import measure_explanations
 
+    told = [p.source_label for p in model.info.prototypes]
     return measure_explanations(
         model.network,
         model.info.input,
         cohort,
         subjects=subjects,
         source_subjects=prototype_subjects(model, cohort.entries),
-        source_labels=np.array([p.source_label for p in model.info.prototypes]),
+        source_labels=None if None in told else np.array(told),
         unit=model.info.label.unit,
         progress=progress,
     )

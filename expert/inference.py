@@ -85,6 +85,12 @@ class ViewsResult:
         return int(near.any(axis=0).sum())
 
     @property
+    def covered(self) -> bool:
+        """Whether a prototype lies within the radius in every view, or by its mean distance where that decides."""
+        nearest = self.distances.min(axis=1) if self.together is None else self.mean_distances.min()
+        return bool(np.all(nearest <= self.radius))
+
+    @property
     def fallback(self) -> bool:
         """Whether any view, or all of them together, found no prototype in radius."""
         return bool(self.fallbacks.any()) if self.together is None else self.together[1]

@@ -24,32 +24,56 @@ class Figure:
     """What the same measure gives where the explanation says nothing; None where there is no such thing."""
 
 
-def over_subjects(values: Sequence[float] | np.ndarray, chance: Sequence[float] | np.ndarray | None = None) -> Figure | None:
-    """Mean and interval of one value per subject.
+def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over images: whole subjects are drawn (2,000 resamples, seed 0).
 
     Parameters
     ----------
-    values : (N,) one per subject, NaN where there was nothing to measure
-    chance : (N,) what chance gives for the same subjects
+    values : (N,) one per image, finite
+    subjects : (N,) whose image each is; every image is another subject's if None
+
+    Source: Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval); Davison and Hinkley, "Bootstrap
+    Methods and their Application", 1997, section 3.8 (whole groups are drawn).
+    """
+    if subjects is None:
+        subjects = np.arange(len(values))
+    _, first, whose = np.unique(subjects, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))[whose]  # in the order of the table, whatever they are called
+    count, sums = np.bincount(order), np.bincount(order, values)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / count[drawn].sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def over_subjects(
+    values: Sequence[float] | np.ndarray,
+    chance: Sequence[float] | np.ndarray | None = None,
+    subjects: np.ndarray | None = None,
+) -> Figure | None:
+    """Mean and interval of one value per image.
+
+    Parameters
+    ----------
+    values : (N,) one per image, NaN where there was nothing to measure
+    chance : (N,) what chance gives for the same images
+    subjects : (N,) whose image each is; every image is another subject's if None
 
     Returns
     -------
-    Figure, or None where no subject has a value
-
-    Source: Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval).
+    Figure, or None where no image has a value
     """
     every = np.asarray(values, dtype=float)
     there = np.isfinite(every)
     if not there.any():
         return None
     found = every[there]
-    resamples = np.random.default_rng(0).integers(0, len(found), (RESAMPLES, len(found)))
-    low, high = np.percentile(found[resamples].mean(axis=1), [2.5, 97.5])
+    whose = None if subjects is None else np.asarray(subjects)[there]
+    low, high = mean_interval(found, whose)
     return Figure(
         value=float(found.mean()),
-        low=float(low),
-        high=float(high),
-        subjects=len(found),
+        low=low,
+        high=high,
+        subjects=len(found) if whose is None else len(np.unique(whose)),
         chance=None if chance is None else float(np.asarray(chance, dtype=float)[there].mean()),
     )
 

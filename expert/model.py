@@ -214,8 +214,9 @@ class PrototypeRegressor(nn.Module):
             return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
         tolerance = 1e-6 if cost.shape[-1] <= FINE else 1e-4
         plan = transport_plan(
-            self.with_prior(alike), self.architecture.regularization, source=source, target=target, tolerance=tolerance
-        )
+            self.with_prior(alike), self.architecture.regularization,
+            source=source, target=target, tolerance=tolerance, rounded=True,
+        )  # fmt: skip
         cost = self.above_floor(cost)
         return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
 

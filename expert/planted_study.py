@@ -240,13 +240,15 @@ def measure_pointing(
         images, content = cohort.images[n, list(views)], cohort.content[n, list(views)]
         result = compare_images(network, images, content)
         seen: dict[str, list[float]] = {}
-        foreground = foreground_cells(content, network.grid)
+        foreground, together = foreground_cells(content, network.grid), result.together is not None
         for v in range(len(images)):
-            inside, mass, shares = foreground[v], result.mass[v], result.view_shares[v]
+            inside, mass = foreground[v], result.mass[v]
+            shares = result.shares if together else result.view_shares[v]
             parts = result.scale * (result.flow[v] * result.cost[v]).sum(-1)
             spoken = {"pair": parts[youngest] - parts[oldest]}  # as `expert.speaking.between`
-            if not result.fallbacks[v]:
-                spoken["answer"] = pull(result.distances[v], shares, parts, labels, result.radius)
+            if not (result.fallback if together else result.fallbacks[v]):  # as `expert.speaking.for_answer`
+                distances = result.mean_distances if together else result.distances[v]
+                spoken["answer"] = pull(distances, shares, parts / len(images) if together else parts, labels, result.radius)
             for what, values in spoken.items():
                 for place, region in regions.items():
                     for name, value in _in_region(np.abs(values), mass, inside, region[n, v]).items():

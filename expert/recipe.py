@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -141,13 +141,23 @@ class Recipe(Extended):
         told = self.architecture
         if self.schedule.by_position and told.matching == "transport" and not (told.prior or told.guide):
             raise ValueError("schedule.by_position stands in for a spatial prior or a guide: set one in architecture")
+        if self.schedule.by_position and told.matching == "average":
+            raise ValueError("schedule.by_position would train patches one by one where architecture.matching averages them")
         if self.architecture.guide and self.input.space != "mni":
             raise ValueError("architecture.guide needs registered images: input.space must be mni")
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
-        if self.architecture.members > 1 and (self.architecture.floor or self.schedule.validation):
-            raise ValueError("architecture.members need architecture.floor: false and schedule.validation: 0")
+        if self.architecture.joined and (self.architecture.floor or self.schedule.validation):
+            raise ValueError(
+                "architecture.members and architecture.guide need architecture.floor: false and schedule.validation: 0"
+            )
         return self
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a training's numbers depend on: everything but names and words."""
+        words = {"name", "version", "label_name", "label_unit", "dataset", "licence", "prototype_images", "card"}
+        return self.model_dump(mode="json", exclude=words)
 
     @property
     def grid(self) -> tuple[int, ...]:

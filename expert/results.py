@@ -13,9 +13,9 @@ import numpy as np
 
 from expert.ablation import BASE, PLAIN, VARIANTS
 from expert.evaluation import Errors, bias_corrected, bias_line, errors
-from expert.intervals import Figure, over_subjects
+from expert.intervals import Figure, mean_interval, over_subjects
 from expert.schema import RESEARCH_USE
-from expert.validation import LEVEL
+from expert.validation import LEVEL, covered
 
 if TYPE_CHECKING:
     from expert.benchmark import Job
@@ -62,12 +62,13 @@ def write_results(folder: Path, groups: Sequence[Sequence[Job]]) -> Path:
     Path of `results.md`
     """
     from expert.result_plots import write_plots
+    from expert.training import fold_rows
 
     text = ["# Results", "", RESEARCH_USE, ""]
     document: dict[str, Any] = {"statement": RESEARCH_USE, "recipes": {}}
     for jobs in groups:
-        labels, parts = _cohort(jobs[0])
-        outcomes = _outcomes(jobs, labels, parts)
+        cohort = fold_rows(jobs[0].recipe, jobs[0].table, jobs[0].folds)
+        labels, outcomes = cohort[0], _outcomes(jobs, *cohort)
         name = jobs[0].recipe.name
         text += _section(jobs, labels, outcomes)
         plots = write_plots(folder, name, labels, outcomes, _curves(jobs), jobs[0].recipe.label_unit)
@@ -85,54 +86,51 @@ def write_results(folder: Path, groups: Sequence[Sequence[Job]]) -> Path:
 
 
 # --- gathering ----------------------------------------------------------------------------------------------------------
-def _cohort(job: Job) -> tuple[np.ndarray, list[np.ndarray]]:
-    from expert.training import fold_rows
-
-    return fold_rows(job.recipe, job.table, job.folds)
-
-
-def _outcomes(jobs: Sequence[Job], labels: np.ndarray, parts: list[np.ndarray]) -> list[Outcome]:
-    folders: dict[Path, str] = {}
-    for job in jobs:
-        folders.setdefault(job.folder, job.variant)
-    tables = {name: _read(place, parts, len(labels)) for place, name in folders.items()}
-    base = next(place for place, name in folders.items() if name == BASE)
+def _outcomes(jobs: Sequence[Job], labels: np.ndarray, subjects: np.ndarray, parts: list[np.ndarray]) -> list[Outcome]:
+    tables = {job.variant: _read(job, parts, len(labels)) for job in jobs if job.fold == 0}
+    base = next(job.folder for job in jobs if job.variant == BASE)
     plain = np.full(len(labels), np.nan)
     for number, rows in enumerate(parts):
         beside = base / f"fold{number}" / "plain.json"
         if beside.exists():
             plain[rows] = json.loads(beside.read_text())["prediction"]
     own = tables[BASE]
-    out = [_outcome(name, table, labels, parts, own["prediction"]) for name, table in tables.items()]
+    cohort = labels, subjects, parts
+    out = [_outcome(name, table, cohort, own["prediction"]) for name, table in tables.items()]
     if np.isfinite(plain).any():
-        out.insert(1, _outcome(PLAIN, {"prediction": plain, "mean": own["mean"]}, labels, parts, own["prediction"]))
+        out.insert(1, _outcome(PLAIN, {"prediction": plain, "mean": own["mean"]}, cohort, own["prediction"]))
     return [outcome for outcome in out if outcome.folds]
 
 
-def _read(place: Path, parts: list[np.ndarray], count: int) -> dict[str, Any]:
+def _read(job: Job, parts: list[np.ndarray], count: int) -> dict[str, Any]:
+    """All folds of the job's variant."""
+    place = job.folder
     table: dict[str, Any] = {
-        name: np.full(count, np.nan) for name in ("prediction", "fallback", "effective", "mean", "distinct")
+        name: np.full(count, np.nan) for name in ("prediction", "covered", "effective", "mean", "distinct")
     }
     table["measures"] = []
     for number, rows in enumerate(parts):
         done, measured = place / f"fold{number}" / "result.json", place / f"fold{number}" / "measures.json"
         if done.exists():
             out = json.loads(done.read_text())
-            for name in ("prediction", "fallback", "effective"):
+            for name in ("prediction", "effective"):
                 table[name][rows] = out[name]
+            table["covered"][rows] = covered(out, job.recipe)
             table["mean"][rows], table["distinct"][rows] = out["training_mean"], out["distinct"]
         if measured.exists():
             table["measures"].append(json.loads(measured.read_text()))
     return table
 
 
-def _outcome(name: str, table: dict[str, Any], labels: np.ndarray, parts: list[np.ndarray], base: np.ndarray) -> Outcome:
-    prediction = table["prediction"]
+def _outcome(
+    name: str, table: dict[str, Any], cohort: tuple[np.ndarray, np.ndarray, list[np.ndarray]], base: np.ndarray
+) -> Outcome:
+    prediction, (labels, subjects, parts) = table["prediction"], cohort
     there = np.isfinite(prediction)
     done = [rows for rows in parts if np.isfinite(prediction[rows]).all()]
     if not done:
         return Outcome(name, 0, prediction, errors(labels, labels, 0.0), None, None, None, None, None, None, None, None, {})
-    figures = errors(prediction[there], labels[there], 0.0)
+    figures = errors(prediction[there], labels[there], 0.0, subjects[there])
     mean_mae = float(np.abs(table["mean"][there] - labels[there]).mean())
     figures = Errors(**{**asdict(figures), "mean_predictor_mae": mean_mae})
     both = there & np.isfinite(base)
@@ -144,14 +142,13 @@ def _outcome(name: str, table: dict[str, Any], labels: np.ndarray, parts: list[n
         values = table.get(column)
         return None if values is None or not np.isfinite(values).any() else float(np.nanmean(values))
 
-    fallback = mean("fallback")
     return Outcome(
         variant=name,
         folds=len(done),
         prediction=prediction,
         figures=figures,
-        minus_base=None if name == BASE or not both.any() else over_subjects(difference),
-        coverage=None if fallback is None else 1 - fallback,
+        minus_base=None if name == BASE or not both.any() else over_subjects(difference, subjects=subjects[both]),
+        coverage=mean("covered"),
         effective=mean("effective"),
         distinct=mean("distinct"),
         interval=inside,
@@ -180,20 +177,31 @@ def _crossed(
 
 
 def _pooled(folds: list[dict[str, Any]]) -> dict[str, Figure]:
-    """Figures of several folds as one: means weighted by subjects; intervals as of independent means."""
+    """Figures of several folds as one: means weighted by subjects; intervals as of independent means.
+
+    One subject has no interval: where every fold measured one, they are drawn as the subjects that they are; else it is as
+    uncertain as a subject of the other folds.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     for fold in folds:
         for name, figure in _flat(fold):
             found.setdefault(name, []).append(figure)
     out = {}
     for name, figures in found.items():
-        weights = np.array([figure["subjects"] for figure in figures], dtype=float)
-        weights /= weights.sum()
-        value = float(weights @ [figure["value"] for figure in figures])
-        half = float(np.sqrt((weights**2) @ [((f["high"] - f["low"]) / 2) ** 2 for f in figures]))
+        counts, values = (np.array([figure[part] for figure in figures], dtype=float) for part in ("subjects", "value"))
+        weights = counts / counts.sum()
+        value = float(weights @ values)
+        if (counts == 1).all():
+            low, high = mean_interval(values)
+        else:
+            squares = np.array([((f["high"] - f["low"]) / 2) ** 2 for f in figures])
+            several = counts > 1
+            squares[~several] = (squares * counts)[several].mean()
+            half = float(np.sqrt((weights**2) @ squares))
+            low, high = value - half, value + half
         chances = [figure["chance"] for figure in figures]
         chance = None if None in chances else float(weights @ chances)
-        out[name] = Figure(value, value - half, value + half, sum(figure["subjects"] for figure in figures), chance)
+        out[name] = Figure(value, low, high, int(counts.sum()), chance)
     return out
 
 
@@ -265,6 +273,12 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
         "A negative difference is better than the recipe.",
         "",
     ]
+    if recipe.architecture.weights == "relative":
+        text += [
+            f"Weights are relative: prototypes beyond the radius ({recipe.architecture.radius:g} {unit}) have weight as well. "
+            "How many images have a prototype in radius only says how near the nearest one is.",
+            "",
+        ]
     if any(outcome.folds < folds for outcome in outcomes):
         text += [
             "**Not all folds are done**: errors of different folds are not comparable. The differences are: they are of the "

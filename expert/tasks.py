@@ -353,8 +353,10 @@ class PrototypeTask(lightning.LightningModule):
             parts["equivariance"] = losses.equivariance * equivariance_loss(
                 features[few], network.backbone(copies), new_places(theta, network.grid), mass[few], losses.temperature
             )
-        if losses.alignment:
-            parts["alignment"] = losses.alignment * alignment_loss(features, features.roll(1, 0), mass, losses.temperature)
+        if losses.alignment:  # with the next subject of the batch, plane by plane where a subject's planes go together
+            parts["alignment"] = losses.alignment * alignment_loss(
+                features, features.roll(several, 0), mass, losses.temperature
+            )
         with torch.no_grad():
             settings = recipe.architecture
             found = weighted_prediction(distance, network.prototype_labels, settings.radius, settings.weights)

@@ -6,6 +6,7 @@ images, Lightning's last checkpoint of each stage, and the finished parts as saf
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ def train(
         )
     if folds == 1 or folds > people:
         raise InputError(f"{people} subjects cannot be split into {folds} folds.")
-    _claim(folder, recipe, cohort, resume)
+    _claim(folder, identity(recipe, entries, folds), resume)
     parts = split(cohort, folds, recipe.schedule.seed) if folds else []
     for number, test in enumerate(parts):
         if only_fold is None or number == only_fold:
@@ -130,6 +131,14 @@ def _kept(
         raise InputError(
             f"{len(shared)} images of the calibration table are training images too: remove them from one of them."
         )
+    # By the names that the tables give: files of one name may well show different people.
+    people, others = ({e.subject for e in table if e.subject != e.public_name} for table in (entries, training))
+    people &= others
+    if people:
+        raise InputError(
+            f"{len(people)} subjects of the calibration table are training subjects too: remove them from one of them, or name "
+            "them differently where the tables mean different people."
+        )
     return load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
 
 
@@ -155,12 +164,12 @@ def split_subjects(subjects: np.ndarray, labels: np.ndarray, folds: int, seed: i
     return [np.flatnonzero(np.isin(subjects, ordered[fold == number])) for number in range(folds)]
 
 
-def fold_rows(recipe: Recipe, table: str | Path, folds: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels (N,) of a table, and the rows that each fold holds out; no image is looked at."""
+def fold_rows(recipe: Recipe, table: str | Path, folds: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Labels (N,) and subjects (N,) of a table, and the rows that each fold holds out; no image is looked at."""
     entries = read_table(table, label_column=recipe.label_column)
     labels = np.array([entry.label for entry in entries], dtype=float)
     subjects = np.unique([entry.subject for entry in entries], return_inverse=True)[1]
-    return labels, split_subjects(subjects, labels, folds, recipe.schedule.seed)
+    return labels, subjects, split_subjects(subjects, labels, folds, recipe.schedule.seed)
 
 
 def trained_fold(
@@ -192,20 +201,37 @@ def fit(recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None 
     return _fit_prototypes(recipe, cohort, folder, recipe.schedule.seed if seed is None else seed)
 
 
-def _claim(folder: Path, recipe: Recipe, cohort: CohortArrays, resume: bool) -> None:
-    """A run's folder belongs to one recipe and one table; another one would mix two trainings."""
+def identity(recipe: Recipe, entries: Sequence[Entry], folds: int) -> dict[str, Any]:
+    """What a run's folder belongs to: settings, labels, folds, and a checksum of who is in it; no names."""
+    people = np.unique([entry.subject for entry in entries], return_inverse=True)[1].tolist()
+    who = json.dumps([people, [entry.sha256 for entry in entries]])
+    return {
+        "settings": recipe.settings,
+        "labels": [entry.label for entry in entries],
+        "folds": folds,
+        "images": hashlib.sha256(who.encode()).hexdigest(),
+    }
+
+
+def belongs(folder: Path, known: dict[str, Any]) -> bool:
+    """Whether a run's folder is empty, or of this `identity`."""
     mark = folder / "run.json"
-    identity = {"recipe": recipe.model_dump(mode="json", exclude={"card"}), "labels": cohort.labels.tolist()}
+    return not mark.exists() or json.loads(mark.read_text()) == json.loads(json.dumps(known))
+
+
+def _claim(folder: Path, known: dict[str, Any], resume: bool) -> None:
+    """A run's folder belongs to one recipe, table and number of folds; others would mix two trainings."""
+    mark = folder / "run.json"
     if mark.exists() and not resume:
         for stale in [*folder.glob("fold*/**/*"), *folder.glob("final/**/*")]:
             if stale.is_file():
                 stale.unlink()
-    elif mark.exists() and json.loads(mark.read_text()) != identity:
+    elif not belongs(folder, known):
         raise ExpertError(
-            f"The folder {folder} holds a training with another recipe or table: choose another --run folder, or start anew "
-            "with --no-resume."
+            f"The folder {folder} holds a training with another recipe, table or number of folds: choose another --run folder, "
+            "or start anew with --no-resume."
         )
-    mark.write_text(json.dumps(identity))
+    mark.write_text(json.dumps(known))
 
 
 def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
@@ -214,6 +240,7 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     import sys
 
     import lightning
+    import torch
     from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
     from lightning.pytorch.loggers import CSVLogger
 
@@ -225,7 +252,7 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="auto",
-        devices=1,
+        devices=[torch.cuda.current_device()] if torch.cuda.is_available() else 1,
         callbacks=[keep, *bars],
         logger=CSVLogger(folder, name=name, version=""),
         enable_progress_bar=bool(bars),

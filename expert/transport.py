@@ -65,6 +65,7 @@ def transport_plan(
     tolerance: float = 1e-6,
     max_iterations: int = 2000,
     gradient_iterations: int = 10,
+    rounded: bool = False,
 ) -> TransportPlan:
     """Entropic optimal transport of each image's patches onto each prototype's patches.
 
@@ -81,6 +82,7 @@ def transport_plan(
     target : (P, M)  mass of the prototypes' patches; uniform if None
     tolerance : bound on each plan's L2 row-marginal error
     max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error``
+    rounded : plans that reach that bound are put onto their marginals (`onto_marginals`), so that every plan meets them
 
     Returns
     -------
@@ -117,6 +119,8 @@ def transport_plan(
         flow = _scale(kernel + u[:, :, None] + v[:, None, :], a, b, gradient_iterations, gradient=True)[2]
     else:
         flow = torch.exp(kernel + u[:, :, None] + v[:, None, :])
+        if rounded and len(active):
+            flow[active] = onto_marginals(flow[active], a[active], b[active])
     with torch.no_grad():
         row_error = (flow.sum(dim=2) - a).abs().amax(dim=1)
         column_error = (flow.sum(dim=1) - b).abs().amax(dim=1)
@@ -125,6 +129,28 @@ def transport_plan(
         marginal_error=torch.maximum(row_error, column_error).reshape(images, prototypes),
         iterations=iterations.reshape(images, prototypes),
     )
+
+
+def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """The plans with what is missing or too much in their rows and columns mended: at most twice as far away as that is large.
+
+    Parameters
+    ----------
+    flow : (N, M, M)  plans that almost meet their marginals
+    source, target : (N, M)  row and column sums to meet
+
+    Returns
+    -------
+    (N, M, M)
+
+    Source: Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal transport via Sinkhorn
+    iteration", NeurIPS 2017, algorithm 2.
+    """
+    tiny = torch.finfo(flow.dtype).tiny
+    flow = flow * (source / flow.sum(2).clamp_min(tiny)).clamp(max=1)[:, :, None]
+    flow = flow * (target / flow.sum(1).clamp_min(tiny)).clamp(max=1)[:, None, :]
+    rows, columns = (source - flow.sum(2)).clamp_min(0), (target - flow.sum(1)).clamp_min(0)
+    return flow + rows[:, :, None] * columns[:, None, :] / rows.sum(1).clamp_min(tiny)[:, None, None]
 
 
 @cache

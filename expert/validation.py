@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from expert.cohort_arrays import CohortArrays
 from expert.errors import InputError
 from expert.evaluation import bias_line, effective_prototypes, errors
 from expert.familiarity import SIGNS, Reference, calibrate, calibrate_signs, score_signs, signs
+from expert.intervals import mean_interval
 from expert.recipe import Recipe
 from expert.schema import Calibration, Familiarity
 
@@ -36,7 +37,7 @@ def examine(
 
     Returns
     -------
-    (N,) each: prediction, whether any view fell back, nearest distance, effective prototypes
+    (N,) each: prediction, whether a prototype was in radius, nearest distance, effective prototypes
     signs of being unlike the training data, see `expert.familiarity.signs`
     """
     from expert.inference import compare_images
@@ -47,10 +48,22 @@ def examine(
     ):
         result = compare_images(network, images, content)
         effective = effective_prototypes(result.shares[None])
-        rows.append((result.prediction, result.fallback, result.nearest_distance, effective))
+        rows.append((result.prediction, result.covered, result.nearest_distance, effective))
         found.append(signs(usual, network.grid, images, content, float(quality), result))
-    names = ("prediction", "fallback", "nearest", "effective")
+    names = ("prediction", "covered", "nearest", "effective")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}, found
+
+
+def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
+    """(N,) whether a prototype was in radius for each held-out image of a fold's `result.json`.
+
+    Earlier versions wrote down only who fell back on the nearest prototype, which with relative weights nobody does.
+    """
+    if "covered" in fold:
+        return np.asarray(fold["covered"], dtype=float)
+    if recipe.architecture.weights == "cut":
+        return 1.0 - np.asarray(fold["fallback"], dtype=float)
+    return (np.asarray(fold["nearest"]) <= recipe.architecture.radius).astype(float)
 
 
 def gather(
@@ -61,13 +74,14 @@ def gather(
         return {"training_mean": float(cohort.labels.mean())}, None
     count = len(cohort.labels)
     table = {
-        name: np.full(count, np.nan) for name in ("prediction", "fallback", "nearest", "effective", "plain", "fold", "mean")
+        name: np.full(count, np.nan) for name in ("prediction", "covered", "nearest", "effective", "plain", "fold", "mean")
     }
     distinct, told = [], []
     for number, test in enumerate(parts):
         out = json.loads((folder / f"fold{number}" / "result.json").read_text())
-        for name in ("prediction", "fallback", "nearest", "effective"):
+        for name in ("prediction", "nearest", "effective"):
             table[name][test] = out[name]
+        table["covered"][test] = covered(out, recipe)
         table["fold"][test], table["mean"][test] = number, out["training_mean"]
         distinct.append(out["distinct"])
         told += [
@@ -77,12 +91,12 @@ def gather(
         if plain:
             table["plain"][test] = json.loads(beside.read_text())["prediction"]
     residual = np.abs(table["prediction"] - cohort.labels)
-    figures = errors(table["prediction"], cohort.labels, 0.0)
+    figures = errors(table["prediction"], cohort.labels, 0.0, cohort.subjects)
     validation = {
         **{k: float(v) for k, v in asdict(figures).items()},
         "mean_predictor_mae": float(np.abs(table["mean"] - cohort.labels).mean()),
         "folds": float(len(parts)),
-        "coverage": float(1 - table["fallback"].mean()),
+        "coverage": float(table["covered"].mean()),
         "distinct_prototypes": float(np.mean(distinct)),
         "effective_prototypes": float(table["effective"].mean()),
         "training_mean": float(cohort.labels.mean()),
@@ -91,12 +105,11 @@ def gather(
         beside_figures = errors(table["plain"], cohort.labels, 0.0)
         validation |= {"plain_mae": beside_figures.mae, "plain_r": beside_figures.r}
         difference = residual - np.abs(table["plain"] - cohort.labels)
-        resamples = np.random.default_rng(0).integers(0, count, (2000, count))
-        low, high = np.percentile(difference[resamples].mean(axis=1), [2.5, 97.5])
+        low, high = mean_interval(difference, cohort.subjects)
         validation |= {
             "minus_plain_mae": float(difference.mean()),
-            "minus_plain_low": float(low),
-            "minus_plain_high": float(high),
+            "minus_plain_low": low,
+            "minus_plain_high": high,
         }
     planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
     grid = recipe.grid
@@ -127,10 +140,10 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
     usual = Reference.of(task.cohort, task.views, task.network.grid)
     out, found = examine(task, cohort, usual)
     mean = float(task.cohort.labels.mean())
-    figures = errors(out["prediction"], cohort.labels, mean)
+    figures = errors(out["prediction"], cohort.labels, mean, cohort.subjects)
     validation = {
         **{k: float(v) for k, v in asdict(figures).items()},
-        "coverage": float(1 - out["fallback"].mean()),
+        "coverage": float(out["covered"].mean()),
         "distinct_prototypes": float(len(np.unique(task.sources[:, 0].numpy()))),
         "effective_prototypes": float(out["effective"].mean()),
         "training_mean": mean,

@@ -6,6 +6,7 @@ import json
 import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from expert.ablation import BASE, VARIANTS, Variant, chosen, shortened
 from expert.benchmark import run_benchmark
 from expert.errors import InputError, RecipeError
 from expert.evaluation import bias_corrected, bias_line
+from expert.model import PrototypeRegressor
 from expert.recipe import read_recipe
+from expert.results import _pooled
 from expert.schema import RESEARCH_USE
 from expert.training import fold_rows
 from expert.transport import average_match, image_distance, patch_cost, position_plan
@@ -45,11 +48,11 @@ def test_every_variant_changes_what_it_says_or_nothing(recipe):
             continue
         changed = variant.of(recipe).model_dump()
         for field, value in variant.changes.items():
-            part, name = field.split(".")
-            now = getattr(getattr(variant.of(recipe), part), name)
-            before = getattr(getattr(recipe, part), name)
+            part, _, name = field.rpartition(".")
+            one, other = (getattr(of, part) if part else of for of in (variant.of(recipe), recipe))
+            now, before = getattr(one, name), getattr(other, name)
             assert now == (pytest.approx(before * float(value[1:])) if isinstance(value, str) and value[0] == "×" else value)
-            changed[part][name] = before
+            (changed[part] if part else changed)[name] = before
         assert type(recipe).model_validate(changed) == recipe
     with pytest.raises(RecipeError, match="which no recipe has"):
         Variant("odd", "", {"architecture.colour": 1}).of(recipe)
@@ -88,6 +91,18 @@ def test_of_all_variants_those_are_left_out_that_a_recipe_cannot_have(recipe, sq
         _jobs(counted, squares, tmp_path, ["equivariance"], 2, 1.0, 0, 1)
 
 
+def test_averages_are_trained_as_averages():
+    recipe = read_recipe(Path(__file__).parents[1] / "recipes" / "ixi-axial.yaml")
+    (average,) = (variant.of(recipe) for variant in VARIANTS if variant.name == "average")
+    assert recipe.schedule.by_position
+    assert not average.schedule.by_position
+    network = PrototypeRegressor(average.architecture, average.grid)
+    features = torch.rand(2, average.architecture.latent, *average.grid, generator=torch.Generator().manual_seed(1))
+    mass = torch.full((2, int(np.prod(average.grid))), 1 / np.prod(average.grid))
+    trained = network.rough_distance(features, mass, by_position=average.schedule.by_position)
+    torch.testing.assert_close(trained, network.compare(features, mass).distance)
+
+
 def test_a_smaller_budget_moves_the_projections_with_the_epochs(recipe):
     short = shortened(recipe, 0.5)
     assert (short.warmup.epochs, short.schedule.epochs, short.projection.every) == (2, 2, 1)
@@ -122,7 +137,7 @@ def test_all_variants_answer_for_the_same_held_out_subjects(benched, recipe, squ
     document = json.loads((target.parent / "results.json").read_text())["recipes"]["tiny"]
     assert [entry["variant"] for entry in document["variants"]] == [BASE, "plain", *variants]
     labels = np.array(document["labels"])
-    _, parts = fold_rows(recipe, squares, 2)
+    _, _, parts = fold_rows(recipe, squares, 2)
     for entry in document["variants"]:
         prediction = np.array(entry["prediction"])
         assert np.isfinite(prediction).all()
@@ -180,6 +195,28 @@ def test_what_is_finished_is_told_before_the_rest_is(benched, recipe, squares, t
     assert "| as given |" in told
     with pytest.raises(InputError, match="No fold of tiny is finished"):
         run_benchmark([recipe], squares, tmp_path / "none", folds=2, run=False)
+
+
+def test_folds_of_another_budget_table_or_recipe_are_not_told_as_these(benched, recipe, squares):
+    path, variants = benched
+    same = {"variants": variants, "folds": 2, "budget": 0.5, "subjects": 3, "run": False}
+    wider = recipe.model_copy(update={"architecture": recipe.architecture.model_copy(update={"radius": 9.0})})
+    renamed = recipe.model_copy(update={"version": "2", "card": "Other words."})
+    for other, changes in ((recipe, {"budget": 1.0}), (recipe, {"folds": 3}), (wider, {})):
+        with pytest.raises(InputError, match="another recipe, budget, table or number of folds"):
+            run_benchmark([other], squares, path.parent, **same | changes)
+    assert run_benchmark([renamed], squares, path.parent, **same).read_text() == path.read_text()
+
+
+def test_one_measured_subject_of_each_fold_has_an_interval_over_them():
+    def figure(value, half, subjects):
+        return {"x": {"value": value, "low": value - half, "high": value + half, "subjects": subjects, "chance": None}}
+
+    single = _pooled([figure(value, 0.0, 1) for value in (1.0, 2.0, 6.0)])["x"]
+    assert (single.value, single.subjects) == (3.0, 3)
+    assert single.low < 2 < 4 < single.high
+    mixed = _pooled([figure(1.0, 0.0, 1), figure(1.0, 0.5, 4)])["x"]
+    assert (mixed.high - mixed.low) / 2 == pytest.approx(np.sqrt(0.2**2 * 1.0 + 0.8**2 * 0.25))
 
 
 def test_variants_share_a_warm_up_where_it_is_the_same(benched):

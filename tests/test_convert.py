@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import pickle
 import sys
@@ -158,9 +159,13 @@ def test_a_converted_model_is_evaluated(converted, tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("\n".join(rows))
     out = tmp_path / "e.json"
-    result = run(app, ["evaluate", str(converted), "--data", str(table), "--out", str(out), "--jobs", "1"])
+    asked = ["evaluate", str(converted), "--data", str(table), "--out", str(out), "--jobs", "1"]
+    result = run(app, [*asked, "--explanations", "--subjects", "1"])
     assert result.exit_code == 0, result.output
     assert "unknown" in result.output
+    # The checkpoint does not tell the mean of its training labels.
+    assert "mid-range predictor MAE" in result.output
+    assert json.loads(out.read_text())["explanations"]["source_label_gap"] is None
 
 
 # --- images of people, and how they lie ---------------------------------------------------------------------------------

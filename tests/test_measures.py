@@ -73,6 +73,18 @@ def test_what_knows_only_its_place_does_not(recipe):
 
 
 @both
+@pytest.mark.parametrize("matching", ["position", "average"])
+def test_a_model_that_does_not_match_is_measured_as_it_is(recipe, matching):
+    net = network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe), matching=matching)
+    found, _ = self_match(net, *picture(recipe))
+    if matching == "position":
+        assert found["shift"] == 0
+        assert found["flip, same place"] == 1
+    else:
+        assert found["shift"] == pytest.approx(1 / np.prod(grid_of(recipe)))
+
+
+@both
 def test_places_are_followed_in_others_only_by_what_they_have_in_common(recipe):
     common = pictures(recipe, 1, 7)[0].astype(float)
     one, other = (np.clip(common + np.random.default_rng(n).normal(0, 10, common.shape), 0, 255) for n in range(2))
@@ -327,6 +339,14 @@ def test_intervals_are_over_subjects():
     assert figure.low == 1
     assert figure.high == 3
     assert over_subjects([np.nan]) is None
+    # Five images of one subject are no five subjects.
+    whose = np.repeat(np.arange(6), 5)
+    values = np.random.default_rng(1).normal(0, 1, 6)[whose]
+    images, people = over_subjects(values), over_subjects(values, subjects=whose)
+    assert people.value == images.value
+    assert people.subjects == 6
+    assert people.high - people.low > 1.8 * (images.high - images.low)
+    assert over_subjects(values, subjects=[f"{n:02}" for n in range(30)]) == images
     wide, narrow = over_subjects(np.arange(5.0)), over_subjects(np.arange(500.0) / 100)
     assert wide.high - wide.low > 5 * (narrow.high - narrow.low)
 

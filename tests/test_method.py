@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from expert.augmentation import moved, new_places
+from expert.bundle import load_model
 from expert.evaluation import collapse, effective_prototypes, errors
+from expert.inference import compare_images
 from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
@@ -39,6 +41,22 @@ def test_plans_keep_their_marginals_and_the_plan_of_an_image_with_itself_is_the_
     own = transport_plan(patch_cost(features, features).double(), 0.02).flow
     share = own[range(3), range(3)].diagonal(dim1=-2, dim2=-1) * 12
     assert share.min() > 0.99
+
+
+def test_plans_that_do_not_converge_in_time_are_put_onto_their_marginals():
+    features, prototypes = random_grids()
+    cost = patch_cost(features, prototypes).double()
+    short, long = (transport_plan(cost, 0.02, max_iterations=steps) for steps in (20, 20_000))
+    mended = transport_plan(cost, 0.02, max_iterations=20, rounded=True)
+    assert short.marginal_error.max() > 1e-3
+    assert mended.marginal_error.max() < 1e-12
+    assert mended.flow.min() >= 0
+    # Not farther from the plan that was meant than twice what was missing in rows and columns.
+    missing = (short.flow.sum(-1) - 1 / 12).abs().sum(-1) + (short.flow.sum(-2) - 1 / 12).abs().sum(-1)
+    assert ((mended.flow - short.flow).abs().sum((-1, -2)) <= 2 * missing + 1e-12).all()
+    torch.testing.assert_close(
+        transport_plan(cost, 0.02, max_iterations=20_000, rounded=True).flow, long.flow, atol=1e-5, rtol=0
+    )
 
 
 def test_gradients_flow_through_the_plan():
@@ -204,6 +222,19 @@ def test_relative_weights_are_the_cut_ones_within_the_radius_and_go_on_beyond_it
     assert out.weights.max(1).values.tolist() == [1.0, 1.0]
     assert out.prediction[0].item() == pytest.approx(20, abs=1e-9)
     assert out.prediction[1].item() == pytest.approx(30)  # below 0 counts as 0: both are as near as can be
+
+
+def test_a_prototype_is_in_radius_or_not_however_weights_are_made(tiny_model_file):
+    network = load_model(tiny_model_file).network
+    images = np.random.default_rng(1).integers(0, 255, (1, *load_model(tiny_model_file).info.input.shape), dtype=np.uint8)
+    content = np.full_like(images, 255)
+    for weights in ("cut", "relative"):
+        for factor, near in ((0.99, False), (1.01, True)):
+            nearest = compare_images(network, images, content).nearest_distance
+            network.architecture = network.architecture.model_copy(update={"radius": nearest * factor, "weights": weights})
+            result = compare_images(network, images, content)
+            assert result.covered is near
+            assert result.fallback is (weights == "cut" and not near)
 
 
 def test_a_floor_is_taken_off_every_distance_which_still_splits():

@@ -12,6 +12,7 @@ from expert.board import Board
 from expert.bundle import load_model
 from expert.cohort_arrays import load_cohort
 from expert.control import untrained
+from expert.correspondence import foreground_cells
 from expert.datasets import read_table
 from expert.evaluation import evaluate
 from expert.explanation import Explanation
@@ -20,10 +21,12 @@ from expert.measures import measure_explanations
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.occlusion import deletion, predictions
 from expert.phantom import write_cohort
+from expert.planted_study import measure_pointing
 from expert.recipe import Recipe, read_recipe
 from expert.report import write_report
 from expert.schema import Architecture
-from expert.tasks import WholeSubjects, nearest_planes
+from expert.speaking import pull
+from expert.tasks import PrototypeTask, WholeSubjects, nearest_planes
 from expert.training import fit, train
 from expert.trust import exactness
 
@@ -211,9 +214,43 @@ def test_explanations_of_planes_are_measured(path, recipe, cohort):
     assert len(sources) == 4
 
 
+def test_planted_effects_are_sought_in_the_common_answer(path, recipe, cohort):
+    network, views = load_model(path).network, cohort.planes(recipe.input.positions_mm)
+    cells = int(np.prod(network.grid))
+    regions = {"ventricles": np.zeros((1, 2, cells), dtype=bool)}
+    regions["ventricles"][:, :, : cells // 2] = True
+    seen = measure_pointing(network, cohort.select(np.array([0])), views, regions)
+    found = compare_images(network, cohort.images[0, views], cohort.content[0, views])
+    assert seen["error"][0] == pytest.approx(abs(found.prediction - cohort.labels[0]))
+    shares, labels = [], network.prototype_labels.double().numpy()
+    for v, inside in enumerate(foreground_cells(cohort.content[0, views], network.grid)):
+        parts = found.scale * (found.flow[v] * found.cost[v]).sum(-1) / 2
+        pulls = np.abs(pull(found.mean_distances, found.shares, parts, labels, found.radius))
+        shares.append(pulls[inside & regions["ventricles"][0, v]].sum() / pulls[inside].sum())
+    assert seen["answer ventricles share"][0] == pytest.approx(np.mean(shares))
+
+
+def test_cells_are_aligned_with_those_of_another_subject(recipe, cohort, monkeypatch):
+    document = recipe.model_dump()
+    document["losses"]["alignment"] = 1.0
+    task = PrototypeTask(Recipe.model_validate(document).member, cohort, recipe.grid)
+    task.initialise()
+    pairs = []
+    monkeypatch.setattr("expert.tasks.alignment_loss", lambda one, other, *rest: pairs.append((one, other)) or one.sum() * 0)
+    monkeypatch.setattr(task, "log_dict", lambda *args, **kwargs: None)
+    batch = next(iter(task.train_dataloader()))
+    task.training_step(batch, 0)
+    (one, other), rows, planes = pairs[0], batch[3], batch[4]
+    for n in range(len(one)):
+        (partner,) = [m for m in range(len(one)) if torch.equal(other[n], one[m])]
+        assert rows[partner] != rows[n]
+        assert planes[partner] == planes[n] or abs(int(planes[partner]) - int(planes[n])) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"floor": True}, "guide need architecture.floor: false"),
         ({"planes": 3}, "prototypes of 3 planes need as many explained ones, not 2"),
         ({"matching": "average"}, "guide is for matching by transport"),
     ],

@@ -117,6 +117,34 @@ def test_calibration_from_images_kept_out(tiny_recipe, squares, tmp_path):
     assert model.info.calibration.images == 12
     with pytest.raises(InputError, match="training images too"):
         train(read_recipe(tiny_recipe), squares, tmp_path / "n.safetensors", calibration=squares, jobs=1)
+    # Other images of the same people are refused as well.
+    mine, theirs = (tmp_path / name for name in ("mine.csv", "theirs.csv"))
+    for target, source in ((mine, squares), (theirs, kept)):
+        with source.open() as file:
+            rows = list(csv.DictReader(file))
+        told = [f"{n},{source.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)]
+        target.write_text("subject,file,label,pixel_size_mm\n" + "\n".join(told))
+    with pytest.raises(InputError, match="12 subjects of the calibration table are training subjects too"):
+        train(read_recipe(tiny_recipe), mine, tmp_path / "n.safetensors", calibration=theirs, jobs=1)
+
+
+def test_the_folder_of_a_run_is_of_one_split(tiny_recipe, squares, tmp_path):
+    recipe, folder = changed(read_recipe(tiny_recipe), schedule={"epochs": 1}, warmup={"epochs": 1}), tmp_path / "run"
+
+    def fold(table, folds, **words):
+        one = recipe.model_copy(update=words)
+        return train(one, table, tmp_path / "m.safetensors", folds=folds, only_fold=0, run=folder, jobs=1)
+
+    fold(squares, 3)
+    fold(squares, 3, version="2", card="Other words.")
+    with pytest.raises(ExpertError, match="number of folds"):
+        fold(squares, 4)
+    with squares.open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [f"{n // 2},{squares.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)]
+    (tmp_path / "pairs.csv").write_text("subject,file,label,pixel_size_mm\n" + "\n".join(lines))
+    with pytest.raises(ExpertError, match="another recipe, table"):
+        fold(tmp_path / "pairs.csv", 3)
 
 
 def test_no_subject_enters_a_model_unless_asked(tiny_recipe, squares, tmp_path):

@@ -48,12 +48,12 @@ WHOLE = (
 )  # fmt: skip
 SLICES = (
     "one plane", "position", "average", "no prediction loss", "own prototypes", "uniform marginals", "published projection",
-    "published, relabelled", "25 prototypes", "50 prototypes", "smaller radius", "larger radius", "weights cut at the radius",
+    "published, relabelled", "25 prototypes", "50 prototypes", "finer grid", "smaller radius", "larger radius",
+    "weights cut at the radius",
 )  # fmt: skip
 HEADS = (
-    "average", "position", "no prediction loss", "own prototypes", "uniform marginals", "consistency", "equivariance",
-    "published projection", "published, relabelled", "as published", "25 prototypes", "100 prototypes", "finer grid",
-    "smaller radius", "larger radius", "weights cut at the radius",
+    "average", "position", "no prediction loss", "consistency", "published projection", "published, relabelled", "as published",
+    "25 prototypes", "100 prototypes", "finer grid", "smaller radius",
 )  # fmt: skip
 PLAN = (
     Part(
@@ -84,8 +84,8 @@ PLAN = (
     ),
     Part(
         "fetal-head-parts", "fetal-head", "weeks.csv", HEADS, 1,
-        "What each part is good for: `fetal-head`, changed in one place at a time. Each row is one training, and the intervals, "
-        "over heads, know nothing of its seed.",
+        "What each part is good for: `fetal-head`, changed in one place at a time. Each row is one training, and the intervals "
+        "know nothing of its seed.",
     ),
     Part(
         "fetal-head-scaled", "fetal-head", "weeks-scaled.csv", (), 8,
