@@ -27,7 +27,7 @@ class Variant:
     changes: dict[str, Any]
     """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own number.
     "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where there is none by leaving out the last
-    residual stage."""
+    residual stage. "projection.epochs": "published" are the published ones, in proportion to the recipe's epochs."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -42,6 +42,9 @@ class Variant:
             if field == "architecture.stride":
                 document["architecture"] |= _restrided(recipe, finer=value == "÷2")
                 continue
+            if field == "projection.epochs" and value == "published":
+                document["projection"] |= _published(recipe.schedule.epochs)
+                continue
             part, _, name = field.rpartition(".")
             settings = getattr(recipe, part, None) if part else recipe
             if not isinstance(settings, Document) or name not in type(settings).model_fields:
@@ -53,6 +56,11 @@ class Variant:
             return Recipe.model_validate(document)
         except ValidationError as error:
             raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {first_problem(error)}.") from error
+
+
+def _published(epochs: int) -> dict[str, Any]:
+    """The published projections (before epochs 0, 75, 100 and every 25 of 300) of a training of so many epochs."""
+    return {"epochs": (0, epochs // 4, epochs // 3), "every": max(1, epochs // 12)}
 
 
 def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
@@ -108,7 +116,8 @@ VARIANTS = (
     ),
     Variant(
         "as published",
-        "What does the published training do, whole? Backbone, warm-up, batches, epochs, radius and number of prototypes stay.",
+        "What does the published training do, whole, in the recipe's number of epochs? What stays: backbone, warm-up, "
+        "augmentation, batches, radius and number of prototypes.",
         {
             "start": "uniform",
             "calibrate_scale": False,
@@ -118,8 +127,7 @@ VARIANTS = (
             "schedule.head_rate": 5e-4,
             "schedule.scale_rate": 0.01,
             "schedule.weight_decay": 0.0,
-            "projection.epochs": (0, 75, 100),
-            "projection.every": 25,
+            "projection.epochs": "published",
             "losses.metric": 1.0,
             "losses.leak": 0.05,
             "losses.own": True,

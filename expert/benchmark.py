@@ -157,7 +157,7 @@ def _jobs(
 def _refuse_others(jobs: Sequence[Job]) -> None:
     """Folds of another recipe, budget or table are never told as those of this one."""
     from expert.datasets import read_table
-    from expert.training import belongs, identity
+    from expert.runs import belongs, identity
 
     tables: dict[str | None, Any] = {}
     for job in jobs:
@@ -167,7 +167,7 @@ def _refuse_others(jobs: Sequence[Job]) -> None:
         if not belongs(job.folder, identity(job.recipe, tables[column], job.folds)):
             raise InputError(
                 f"The folder {job.folder} holds folds of another recipe, budget, table or number of folds: choose another "
-                "folder with --out, or remove that one."
+                "folder with --out."
             )
 
 

@@ -18,6 +18,7 @@ from expert.augmentation import moved
 from expert.backbone import Members
 from expert.cohort_arrays import FORMAT as PREPARED
 from expert.cohort_arrays import CohortArrays
+from expert.datasets import Entry
 from expert.recipe import Augmentation, Recipe
 from expert.tissue import HistogramBackbone
 
@@ -68,7 +69,7 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         self.views, self.labels, self.each = views, cohort.labels, recipe.augmentation.copies + 1
         backbone = HistogramBackbone(recipe.architecture)
         made = [
-            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row].sha256, cohort.folder)
+            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row], cohort.folder)
             for row in range(len(cohort.labels))
         ]
         self.fronts = torch.stack([fronts for fronts, _ in made])
@@ -87,11 +88,13 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
 
 
 def _copies(
-    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, sha256: str, folder: Path | None
+    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, entry: Entry, folder: Path | None
 ) -> tuple[Tensor, Tensor]:
     """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one subject's K planes."""
     settings = recipe.augmentation
-    text = repr((sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell))
+    text = repr((entry.sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell))
+    if entry.pixel_size_mm is not None:
+        text += f" {entry.pixel_size_mm}"
     key = hashlib.sha256(f"{PREPARED} {FORMAT} {text}".encode()).hexdigest()[:24]
     kept = None if folder is None else folder / f"counted-{key}.safetensors"
     if key not in _KNOWN and kept is not None and kept.exists():
@@ -100,7 +103,7 @@ def _copies(
     if key not in _KNOWN:
         # A subject's copies are the same in every fold.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(sha256[:12], 16))
+            torch.manual_seed(int(entry.sha256[:12], 16))
             made = [pair for image, inside in zip(images, content, strict=True) for pair in _changed(image, inside, settings)]
         fronts = torch.cat([backbone.front(image) for image, _ in made]).half()
         pool = functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d

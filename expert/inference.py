@@ -419,10 +419,10 @@ def _warnings(
         ))  # fmt: skip
     if result.fallback:
         views = int(result.fallbacks.sum())
+        where = f"in {views} of {len(result.fallbacks)} views: there" if result.together is None else "on average of the views"
         out.append(Notice(
             code="no_prototype_in_radius",
-            message=f"No prototype within {result.radius:g} {unit} in {views} of {len(result.fallbacks)} views: "
-            "there, the nearest prototype's label is the answer.",
+            message=f"No prototype within {result.radius:g} {unit} {where}, the nearest prototype's label is the answer.",
         ))  # fmt: skip
     if volume.ndim == 3 and volume.space == "unknown":
         out.append(Notice(

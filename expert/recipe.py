@@ -147,6 +147,8 @@ class Recipe(Extended):
             raise ValueError("architecture.guide needs registered images: input.space must be mni")
         if self.losses.alignment and self.input.space != "mni":
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
+        if self.losses.alignment and self.schedule.batch < 2 * told.planes:
+            raise ValueError("losses.alignment needs two subjects in a batch: schedule.batch must be at least 2 x planes")
         if self.architecture.joined and (self.architecture.floor or self.schedule.validation):
             raise ValueError(
                 "architecture.members and architecture.guide need architecture.floor: false and schedule.validation: 0"

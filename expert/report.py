@@ -11,6 +11,7 @@ import numpy as np
 
 from expert import __version__, speaking
 from expert.errors import InputError
+from expert.evaluation import effective_prototypes
 from expert.explanation import Explanation, PrototypeMatch
 from expert.figures import color_of, decimals, negligible, prototype_plot, side_by_side, signed_map, strongest
 from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, table
@@ -109,11 +110,11 @@ def compose(explanation: Explanation, *, model: ModelInfo | None = None, source:
     e = explanation
     plane = planes(e)[middle_plane(e)]
     patches = chosen_patches(e, plane, "closest")
-    voices = int((e.shares > 0).sum())
     told = "" if source is None else f" of {source}"
     mean = "the label of one prototype, which is a training image"
-    if voices > 1:
-        mean = f"the weighted mean of the labels of {voices} prototypes, each of which is a training image"
+    if e.shares.max() < 1 - 1e-9:
+        voices = int(effective_prototypes(e.shares[None]))
+        mean = f"the weighted mean of the prototypes' labels, each a training image; {voices} of them hold 80 % of the weight"
     aside = "no interval: the model is not calibrated"
     if e.interval is not None:
         aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
@@ -185,6 +186,8 @@ def _answer(e: Explanation) -> Section:
         f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of {e.radius:g} {e.unit}; the nearest "
         f"is {e.nearest_distance:.1f} {e.unit} away."
     )
+    if not e.prototypes_in_radius and not e.fallback:
+        within += " None needs to: this model weighs them relative to the nearest."
     plot = Figures(1, (Figure(caption, prototype_plot(e)),))
     return Section("The answer", (plot, table(headings, rows), Paragraph(note + within)))
 

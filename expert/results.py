@@ -13,7 +13,7 @@ import numpy as np
 
 from expert.ablation import BASE, PLAIN, VARIANTS
 from expert.evaluation import Errors, bias_corrected, bias_line, errors
-from expert.intervals import Figure, mean_interval, over_subjects
+from expert.intervals import Figure, over_subjects
 from expert.schema import RESEARCH_USE
 from expert.validation import LEVEL, covered
 
@@ -177,11 +177,12 @@ def _crossed(
 
 
 def _pooled(folds: list[dict[str, Any]]) -> dict[str, Figure]:
-    """Figures of several folds as one: means weighted by subjects; intervals as of independent means.
+    """Figures of several folds as one: means weighted by subjects.
 
-    One subject has no interval: where every fold measured one, they are drawn as the subjects that they are; else it is as
-    uncertain as a subject of the other folds.
+    Each fold is a model of its own: intervals are of the mean over folds (Student's t), of a single fold its own.
     """
+    from scipy.stats import t as student
+
     found: dict[str, list[dict[str, Any]]] = {}
     for fold in folds:
         for name, figure in _flat(fold):
@@ -191,13 +192,9 @@ def _pooled(folds: list[dict[str, Any]]) -> dict[str, Figure]:
         counts, values = (np.array([figure[part] for figure in figures], dtype=float) for part in ("subjects", "value"))
         weights = counts / counts.sum()
         value = float(weights @ values)
-        if (counts == 1).all():
-            low, high = mean_interval(values)
-        else:
-            squares = np.array([((f["high"] - f["low"]) / 2) ** 2 for f in figures])
-            several = counts > 1
-            squares[~several] = (squares * counts)[several].mean()
-            half = float(np.sqrt((weights**2) @ squares))
+        low, high = figures[0]["low"], figures[0]["high"]
+        if len(values) > 1:
+            half = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
             low, high = value - half, value + half
         chances = [figure["chance"] for figure in figures]
         chance = None if None in chances else float(weights @ chances)
@@ -239,7 +236,7 @@ def _curves(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------
-ERRORS = ("variant", "MAE (95 %)", "less the recipe's (95 %)", "RMSE", "r", "slope", "in radius", "interval covers",
+ERRORS = ("variant", "MAE (95 %)", "MAE minus the recipe's (95 %)", "RMSE", "r", "slope", "in radius", "interval covers",
           "effective prototypes", "distinct")  # fmt: skip
 MATCHES = {
     "self-match": "self_match: mean",
@@ -254,7 +251,7 @@ TRUST = {
     "same five, shift of 1": "stability: shift of 1: prototypes",
     "same five, flip": "stability: flip: prototypes",
     "same partner, noise": "stability: noise: matches",
-    "deletion gain": "deletion: gain",
+    "deletion gain (95 %)": "deletion: gain",
     "response from outside": "outside_response",
 }
 SHARES = {"self-match", "follows", "on background", "wrong side", "same partner, noise", "response from outside"}
@@ -288,9 +285,10 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
     text += _table(ERRORS, [_error_row(outcome, folds) for outcome in outcomes])
     if base.corrected_mae is not None:
         text += [
-            f"The 90 % interval of each fold comes from the other folds' errors (± {base.half_width:.1f} {unit}). A line "
-            f"through the other folds' predictions, taken away, would leave an error of {base.corrected_mae:.2f} and a slope "
-            f"of {base.corrected_slope:+.2f}: predictions are never corrected unless asked for.",
+            "Slope is that of the error (prediction - label) on the label. The 90 % interval of each fold comes from the other "
+            f"folds' errors (± {base.half_width:.1f} {unit} on average). Corrected for regression to the mean, by a line "
+            f"fitted on the other folds, the error would be {base.corrected_mae:.2f}, the slope {base.corrected_slope:+.2f}: "
+            "predictions are never corrected unless asked for.",
             "",
         ]
     measured = [outcome for outcome in outcomes if outcome.measures]
@@ -298,7 +296,7 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
         subjects = max(figure.subjects for figure in measured[0].measures.values())
         text += [f"What the matches mean, on {subjects} held-out subject{'s' * (subjects > 1)} (chance in brackets):", ""]
         text += _table(("variant", *MATCHES), [_measure_row(outcome, MATCHES) for outcome in measured])
-        text += ["How far the explanations can be trusted:", ""]
+        text += [f"How far the explanations can be trusted (deletion gain in {unit}, with its interval over folds):", ""]
         text += _table(("variant", *TRUST), [_measure_row(outcome, TRUST) for outcome in measured])
     asked = [f"- *{o.variant}*: {QUESTIONS[o.variant]}" for o in outcomes if QUESTIONS.get(o.variant)]
     return [*text, *asked, ""]
@@ -339,6 +337,8 @@ def _measure_row(outcome: Outcome, columns: dict[str, str]) -> list[str]:
             continue
         percent = heading in SHARES
         words = f"{100 * figure.value:.0f} %" if percent else f"{figure.value:.2f}"
+        if "95 %" in heading:
+            words += f" ({figure.low:+.2f} – {figure.high:+.2f})"
         if figure.chance is not None:
             words += f" ({100 * figure.chance:.0f} %)" if percent else f" ({figure.chance:.2f})"
         row.append(words)

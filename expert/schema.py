@@ -138,7 +138,9 @@ class Architecture(Extended):
     )
     members: int = Field(1, ge=1, description="networks trained one by one, their distances joined")
     prototypes: int = Field(100, ge=2)
-    radius: float = Field(5.0, gt=0, description="label units; a prototype further away has no weight")
+    radius: float = Field(
+        5.0, gt=0, description="label units; beyond it a prototype has no weight, or next to none: see weights"
+    )
     weights: Literal["cut", "relative"] = Field(
         "cut", description="0 beyond the radius (published), or never: relative to the nearest prototype's"
     )

@@ -6,7 +6,6 @@ images, Lightning's last checkpoint of each stage, and the finished parts as saf
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,11 +17,12 @@ import numpy as np
 from expert.bundle import save_model
 from expert.cohort_arrays import CohortArrays, load_cohort
 from expert.datasets import Entry, read_table
-from expert.errors import ExpertError, InputError
+from expert.errors import InputError
 from expert.evaluation import collapse
 from expert.familiarity import Reference
 from expert.inference import versions
 from expert.recipe import Recipe
+from expert.runs import claim, identity
 from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
 from expert.validation import examine, gather, kept_out
 
@@ -91,7 +91,7 @@ def train(
     kept = _kept(recipe, entries, calibration, folds, folder, jobs, progress) if calibration is not None else None
     people = len(np.unique(cohort.subjects))
     needed = recipe.architecture.prototypes if recipe.projection.distinct or recipe.start == "subjects" else 2
-    held_out = people // folds if folds else 0
+    held_out = -(-people // folds) if folds else 0
     if people - held_out < needed:
         raise InputError(
             f"The table has {people} subjects, of which {people - held_out} train; the recipe needs at least {needed}: "
@@ -99,7 +99,7 @@ def train(
         )
     if folds == 1 or folds > people:
         raise InputError(f"{people} subjects cannot be split into {folds} folds.")
-    _claim(folder, identity(recipe, entries, folds), resume)
+    claim(folder, identity(recipe, entries, folds), resume)
     parts = split(cohort, folds, recipe.schedule.seed) if folds else []
     for number, test in enumerate(parts):
         if only_fold is None or number == only_fold:
@@ -199,39 +199,6 @@ def fit(recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None 
     PrototypeTask
     """
     return _fit_prototypes(recipe, cohort, folder, recipe.schedule.seed if seed is None else seed)
-
-
-def identity(recipe: Recipe, entries: Sequence[Entry], folds: int) -> dict[str, Any]:
-    """What a run's folder belongs to: settings, labels, folds, and a checksum of who is in it; no names."""
-    people = np.unique([entry.subject for entry in entries], return_inverse=True)[1].tolist()
-    who = json.dumps([people, [entry.sha256 for entry in entries]])
-    return {
-        "settings": recipe.settings,
-        "labels": [entry.label for entry in entries],
-        "folds": folds,
-        "images": hashlib.sha256(who.encode()).hexdigest(),
-    }
-
-
-def belongs(folder: Path, known: dict[str, Any]) -> bool:
-    """Whether a run's folder is empty, or of this `identity`."""
-    mark = folder / "run.json"
-    return not mark.exists() or json.loads(mark.read_text()) == json.loads(json.dumps(known))
-
-
-def _claim(folder: Path, known: dict[str, Any], resume: bool) -> None:
-    """A run's folder belongs to one recipe, table and number of folds; others would mix two trainings."""
-    mark = folder / "run.json"
-    if mark.exists() and not resume:
-        for stale in [*folder.glob("fold*/**/*"), *folder.glob("final/**/*")]:
-            if stale.is_file():
-                stale.unlink()
-    elif not belongs(folder, known):
-        raise ExpertError(
-            f"The folder {folder} holds a training with another recipe, table or number of folds: choose another --run folder, "
-            "or start anew with --no-resume."
-        )
-    mark.write_text(json.dumps(known))
 
 
 def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
@@ -368,7 +335,7 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
         found, signs = examine(task, held_out, Reference.of(task.cohort, task.views, task.network.grid))
         out: dict[str, Any] = {name: value.tolist() for name, value in found.items()} | {"signs": signs}
         out["training_mean"] = float(training.labels.mean())
-        out["distinct"] = len(np.unique(task.sources[:, 0].numpy()))
+        out["distinct"] = len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))
         result.write_text(json.dumps(out))
     beside = folder / "plain.json"
     if plain and not beside.exists():
@@ -411,7 +378,7 @@ def _write(
         prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))
     fitted = task.fitted()
     mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
-    distinct = len(np.unique(sources[:, 0]))
+    distinct = len(np.unique(training.subjects[sources[:, 0]]))
     reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))
     if not reason and "mae" in validation and validation["mae"] > 0.9 * mean_mae:
         reason = f"its cross-validated error ({validation['mae']:.1f}) is that of always answering the mean ({mean_mae:.1f})"

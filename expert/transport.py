@@ -81,7 +81,7 @@ def transport_plan(
     source : (B, M)  mass of the images' patches, rows sum to 1; uniform if None
     target : (P, M)  mass of the prototypes' patches; uniform if None
     tolerance : bound on each plan's L2 row-marginal error
-    max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error``
+    max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error`` (unless `rounded`)
     rounded : plans that reach that bound are put onto their marginals (`onto_marginals`), so that every plan meets them
 
     Returns

@@ -57,13 +57,16 @@ def examine(
 def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
     """(N,) whether a prototype was in radius for each held-out image of a fold's `result.json`.
 
-    Earlier versions wrote down only who fell back on the nearest prototype, which with relative weights nobody does.
+    Earlier versions wrote down only who fell back on the nearest prototype, which with relative weights nobody does; the
+    nearest distance they wrote is a mean over planes (NaN where these decide one by one).
     """
     if "covered" in fold:
         return np.asarray(fold["covered"], dtype=float)
     if recipe.architecture.weights == "cut":
         return 1.0 - np.asarray(fold["fallback"], dtype=float)
-    return (np.asarray(fold["nearest"]) <= recipe.architecture.radius).astype(float)
+    near = (np.asarray(fold["nearest"]) <= recipe.architecture.radius).astype(float)
+    one_by_one = recipe.architecture.planes == 1 and len(recipe.input.shape) == 2 and len(recipe.input.positions_mm) > 1
+    return np.full_like(near, np.nan) if one_by_one and recipe.input.space == "mni" else near
 
 
 def gather(
@@ -144,7 +147,7 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
     validation = {
         **{k: float(v) for k, v in asdict(figures).items()},
         "coverage": float(out["covered"].mean()),
-        "distinct_prototypes": float(len(np.unique(task.sources[:, 0].numpy()))),
+        "distinct_prototypes": float(len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))),
         "effective_prototypes": float(out["effective"].mean()),
         "training_mean": mean,
     }

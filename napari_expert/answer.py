@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from expert import speaking
+from expert.evaluation import effective_prototypes
 from expert.matches import CHOICES, CONVENTION, NEUROLOGICAL, Choice, sharpness, spread, whereabouts
 from napari_expert.parts import Label, SortedItem, combo, fill_combo, menu_button, percent
 from napari_expert.plots import PrototypePlot
@@ -408,13 +409,16 @@ def _headline(board: Board) -> str:
 
 def _about(board: Board, neurological: bool) -> str:
     e = board.explanations[0]
-    voices = int((e.shares > 0).sum())
+    voices = effective_prototypes(e.shares[None])
     shown = float(e.shares[list(board.prototypes)].sum())
     text = f"{e.label_name}: the label of one prototype."
     if board.subjects == 2:
         text = f"{e.label_name} of two images, and {len(board.prototypes)} prototypes both were likened to (shares A / B)."
-    elif voices > 1:
-        text = f"{e.label_name}: weighted mean of {voices} prototypes; those shown hold {percent(shown)} of the weight."
+    elif float(e.shares.max()) < 1 - 1e-9:
+        text = (
+            f"{e.label_name}: weighted mean of the prototypes' labels. {voices:.0f} prototypes hold 80 % of the weight, those "
+            f"shown {percent(shown)}."
+        )
     if board.head:
         convention = NEUROLOGICAL if neurological else CONVENTION
         text += f" {convention.capitalize()}."

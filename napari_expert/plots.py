@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from expert.evaluation import effective_prototypes
 from expert.figures import nice_step
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 PREDICTION = QColor("#D55E00")
 STEM = QColor("#56B4E9")
 MARGIN, BELOW, ABOVE = 10.0, 32.0, 28.0
+SEEN = 0.005
+"""Of smaller shares no stem is seen."""
 
 
 class PrototypePlot(QWidget):
@@ -54,14 +57,15 @@ class PrototypePlot(QWidget):
         self._explanation, self._shown, self._under, self._other = explanation, shown or {}, -1, other
         if explanation is not None:
             self.setAccessibleDescription(
-                f"{int((explanation.shares > 0).sum())} of {len(explanation.labels)} prototypes have a share; "
+                f"{effective_prototypes(explanation.shares[None]):.0f} of {len(explanation.labels)} prototypes hold 80 % of "
+                "the weight; "
                 f"the prediction is {explanation.prediction:.1f} {explanation.unit}."
             )
         self.update()
 
     # --- mouse ---------------------------------------------------------------------------------------------------------
     def prototype_at(self, x: float) -> int:
-        """Index of the prototype nearest to a horizontal place in pixels, those with a share first; -1 where none is near."""
+        """Index of the prototype nearest to a horizontal place in pixels, those with a visible share first; -1 for none."""
         e = self._explanation
         if e is None:
             return -1
@@ -69,7 +73,7 @@ class PrototypePlot(QWidget):
         near = np.flatnonzero(away <= 6)
         if not len(near):
             return -1
-        return int(min(near, key=lambda n: (e.shares[n] <= 0, away[n])))
+        return int(min(near, key=lambda n: (e.shares[n] < SEEN, away[n])))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         found = self.prototype_at(event.position().x())

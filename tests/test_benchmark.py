@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from expert.ablation import BASE, VARIANTS, Variant, chosen, shortened
 from expert.benchmark import run_benchmark
+from expert.datasets import read_table
 from expert.errors import InputError, RecipeError
 from expert.evaluation import bias_corrected, bias_line
 from expert.model import PrototypeRegressor
 from expert.recipe import read_recipe
 from expert.results import _pooled
+from expert.runs import identity
 from expert.schema import RESEARCH_USE
 from expert.training import fold_rows
 from expert.transport import average_match, image_distance, patch_cost, position_plan
@@ -48,6 +50,9 @@ def test_every_variant_changes_what_it_says_or_nothing(recipe):
             continue
         changed = variant.of(recipe).model_dump()
         for field, value in variant.changes.items():
+            if value == "published":
+                value = (0, recipe.schedule.epochs // 4, recipe.schedule.epochs // 3)
+                changed["projection"]["every"] = recipe.projection.every
             part, _, name = field.rpartition(".")
             one, other = (getattr(of, part) if part else of for of in (variant.of(recipe), recipe))
             now, before = getattr(one, name), getattr(other, name)
@@ -205,18 +210,25 @@ def test_folds_of_another_budget_table_or_recipe_are_not_told_as_these(benched, 
     for other, changes in ((recipe, {"budget": 1.0}), (recipe, {"folds": 3}), (wider, {})):
         with pytest.raises(InputError, match="another recipe, budget, table or number of folds"):
             run_benchmark([other], squares, path.parent, **same | changes)
+    # Another image, another pixel size.
+    entries = read_table(squares)
+    known, swapped = (identity(recipe, of, 2) for of in (entries, (entries[1], entries[0], *entries[2:])))
+    assert known != swapped
+    assert known != identity(recipe, (replace(entries[0], pixel_size_mm=2.0), *entries[1:]), 2)
     assert run_benchmark([renamed], squares, path.parent, **same).read_text() == path.read_text()
 
 
-def test_one_measured_subject_of_each_fold_has_an_interval_over_them():
+def test_folds_are_models_and_intervals_are_over_them():
     def figure(value, half, subjects):
         return {"x": {"value": value, "low": value - half, "high": value + half, "subjects": subjects, "chance": None}}
 
     single = _pooled([figure(value, 0.0, 1) for value in (1.0, 2.0, 6.0)])["x"]
     assert (single.value, single.subjects) == (3.0, 3)
-    assert single.low < 2 < 4 < single.high
-    mixed = _pooled([figure(1.0, 0.0, 1), figure(1.0, 0.5, 4)])["x"]
-    assert (mixed.high - mixed.low) / 2 == pytest.approx(np.sqrt(0.2**2 * 1.0 + 0.8**2 * 0.25))
+    assert single.high - single.value == pytest.approx(4.3027 * np.sqrt(7) / np.sqrt(3), rel=1e-4)  # t of 2 degrees
+    several = _pooled([figure(1.0, 0.1, 4), figure(2.0, 0.1, 4)])["x"]
+    assert several.low < 0 < 3 < several.high  # models that disagree, though each is sure
+    alone = _pooled([figure(1.0, 0.5, 4)])["x"]
+    assert (alone.low, alone.high) == (0.5, 1.5)
 
 
 def test_variants_share_a_warm_up_where_it_is_the_same(benched):

@@ -309,6 +309,9 @@ def test_a_fallback_is_said_and_pulls_nothing(explanation, tmp_path):
         assert "the nearest one alone answers: no patch pulls" in text
         assert "pulls up" not in text
         assert text.count("no prototype in radius: the nearest one answers") == len(views)
+        assert "None needs to" not in text
+    for text in both(explanation.model_copy(update={"prototypes_in_radius": 0}), tmp_path):
+        assert "None needs to: this model weighs them relative to the nearest." in text
 
 
 def test_references_are_named_by_data_set_subject_and_checksum(explanation, tmp_path):

@@ -68,7 +68,7 @@ PLAN = (
         {"architecture.members": 1, "architecture.guide": 0, "architecture.prior": 0.15},
     ),
     Part(
-        "ixi-axial", "ixi-axial", "ixi", (), 4,
+        "ixi-axial", "ixi-axial", "ixi", (), 12,
         "Brain age from five axial slices (IXI): three networks joined, and a guide.",
     ),
     Part(
