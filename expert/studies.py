@@ -64,7 +64,7 @@ def planted(
 def strange(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file, of heads.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label: heads to change.")],
-    subjects: Annotated[int, typer.Option(min=1, help="How many heads (a minute or two each).")] = 6,
+    subjects: Annotated[int, typer.Option(min=1, help="How many heads (one to four minutes each).")] = 6,
     other: Annotated[
         list[Path] | None, typer.Option(help="An image that is nothing the model was made for; may be repeated.")
     ] = None,
