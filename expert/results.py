@@ -276,6 +276,12 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
             "How many images have a prototype in radius only says how near the nearest one is.",
             "",
         ]
+    if recipe.schedule.by_position:
+        text += [
+            "In training each patch is held against its own place: variants of the transport (position, sharper, softer, a "
+            "spatial prior) are the recipe's own networks, matched otherwise afterwards.",
+            "",
+        ]
     if any(outcome.folds < folds for outcome in outcomes):
         text += [
             "**Not all folds are done**: errors of different folds are not comparable. The differences are: they are of the "
