@@ -343,7 +343,7 @@ def _measure_row(outcome: Outcome, columns: dict[str, str]) -> list[str]:
             continue
         percent = heading in SHARES
         words = f"{100 * figure.value:.0f} %" if percent else f"{figure.value:.2f}"
-        if "95 %" in heading:
+        if "95 %" in heading and figure.high > figure.low:
             words += f" ({figure.low:+.2f} – {figure.high:+.2f})"
         if figure.chance is not None:
             words += f" ({100 * figure.chance:.0f} %)" if percent else f" ({figure.chance:.2f})"
