@@ -254,6 +254,8 @@ TRUST = {
     "deletion gain (95 %)": "deletion: gain",
     "response from outside": "outside_response",
 }
+TRANSPORTED = {"position", "sharper transport", "softer transport", "spatial prior", "no spatial prior"}
+"""Variants that a training by position does not see."""
 SHARES = {"self-match", "follows", "on background", "wrong side", "same partner, noise", "response from outside"}
 
 
@@ -276,10 +278,11 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
             "How many images have a prototype in radius only says how near the nearest one is.",
             "",
         ]
-    if recipe.schedule.by_position:
+    same = [outcome.variant for outcome in outcomes if outcome.variant in TRANSPORTED]
+    if recipe.schedule.by_position and same:
         text += [
-            "In training each patch is held against its own place: variants of the transport (position, sharper, softer, a "
-            "spatial prior) are the recipe's own networks, matched otherwise afterwards.",
+            f"In training each patch is held against its own place: {', '.join(f'*{name}*' for name in same)} "
+            f"{'is' if len(same) == 1 else 'are'} the recipe's own network, matched otherwise afterwards.",
             "",
         ]
     if any(outcome.folds < folds for outcome in outcomes):
