@@ -83,7 +83,7 @@ PLAN = (
         "the answer, and measuring it is what the model has learnt.",
     ),
     Part(
-        "fetal-head-parts", "fetal-head", "weeks.csv", HEADS, 1,
+        "fetal-head-parts", "fetal-head", "weeks.csv", HEADS, 0,
         "What each part is good for: `fetal-head`, changed in one place at a time. Each row is one training, and the intervals "
         "know nothing of its seed.",
     ),
