@@ -104,5 +104,5 @@ def test_a_training_image_s_own_prototypes_are_known(recipe, heads, tmp_path):  
 def test_what_members_cannot_do_is_told(part, setting, recipe):
     document = recipe.model_dump()
     document[part] |= setting
-    with pytest.raises(ValueError, match=r"architecture\.members need"):
+    with pytest.raises(ValueError, match=r"architecture\.members and architecture\.guide need"):
         Recipe.model_validate(document)
