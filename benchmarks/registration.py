@@ -1,9 +1,10 @@
-"""Registration measured on real heads: brain mask against a reference (Dice), failures, seconds per head.
+"""Registration measured on real heads: brain mask against a reference (Dice), failures, seconds per
+head.
 
     python benchmarks/registration.py --heads ixi/T1 --masks ixi/brain_mask --out registration.csv
 
-Heads and masks are NIfTI files of two folders, paired by their names up to the first underscore. `--jobs` processes, one
-thread each; seconds are the wall time of `register` alone.
+Heads and masks are NIfTI files of two folders, paired by their names up to the first underscore.
+`--jobs` processes, one thread each; seconds are the wall time of `register` alone.
 """
 
 from __future__ import annotations
@@ -76,8 +77,14 @@ def main() -> None:
     seconds = np.array([row["seconds"] for row in rows], dtype=float)
     print(f"heads                 {len(rows)}")
     print(f"refused               {sum(not row['acceptable'] for row in rows)}")
-    print(f"Dice                  median {np.median(dice):.3f}, lowest {dice.min():.3f}, under {POOR}: {(dice < POOR).sum()}")
-    print(f"seconds per head      median {np.median(seconds):.2f}, longest {seconds.max():.2f} ({chosen.jobs} at once)")
+    print(
+        f"Dice                  median {np.median(dice):.3f}, lowest {dice.min():.3f}, "
+        f"under {POOR}: {(dice < POOR).sum()}"
+    )
+    print(
+        f"seconds per head      median {np.median(seconds):.2f}, longest "
+        f"{seconds.max():.2f} ({chosen.jobs} at once)"
+    )
 
 
 if __name__ == "__main__":

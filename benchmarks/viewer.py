@@ -1,9 +1,11 @@
-"""The window measured: opening, Run to answer by stage, the longest time it does not react, pointing at patches, memory.
+"""The window measured: opening, Run to answer by stage, the longest time it does not react,
+pointing at patches, memory.
 
     python benchmarks/viewer.py
     python benchmarks/viewer.py --head ixi/T1/IXI012.nii.gz --model ixi-axial --data ixi
 
-A synthetic head by default. Needs a screen (`xvfb-run` is one). Nothing of the user's settings is read or written.
+A synthetic head by default. Needs a screen (`xvfb-run` is one). Nothing of the user's settings is
+read or written.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ viewer.close()
 
 
 class Pulse:
-    """Times between the ticks of a timer in the event loop: where they are long, the window did not react."""
+    """Times between the ticks of a timer in the event loop: where they are long, the window did not
+    react."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -72,8 +75,11 @@ class Pulse:
 
 
 def opening() -> tuple[float, list[str]]:
-    """Milliseconds to import, make and dock the panel in a fresh process, and what of `HEAVY` that imported."""
-    done = subprocess.run([sys.executable, "-c", OPEN.format(heavy=HEAVY)], capture_output=True, text=True, check=True)
+    """Milliseconds to import, make and dock the panel in a fresh process, and what of `HEAVY` that
+    imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN.format(heavy=HEAVY)], capture_output=True, text=True, check=True
+    )
     seconds, *heavy = done.stdout.split()
     return 1000 * float(seconds), heavy
 
@@ -96,7 +102,9 @@ def run(panel: ExpertWidget) -> tuple[dict[str, float], np.ndarray]:
     marks: dict[str, float] = {"load": time.perf_counter()}
 
     def mark(stage: str, fraction: float) -> None:
-        marks.setdefault("layers" if stage == "match" and fraction == 1 else stage, time.perf_counter())
+        marks.setdefault(
+            "layers" if stage == "match" and fraction == 1 else stage, time.perf_counter()
+        )
 
     ended: list[float] = []
     pulse = Pulse()
@@ -116,13 +124,22 @@ def run(panel: ExpertWidget) -> tuple[dict[str, float], np.ndarray]:
 
 
 def pointing(scene: Scene, draw: bool) -> np.ndarray:
-    """(N,) ms to light up a patch and its partners (`draw`: until they are on the screen), for `MOST` patches of all cells."""
+    """(N,) ms to light up a patch and its partners (`draw`: until they are on the screen), for
+    `MOST` patches of all cells."""
     from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
-    canvas = next(widget for widget in QApplication.allWidgets() if isinstance(widget, QOpenGLWidget) and widget.isVisible())
+    canvas = next(
+        widget
+        for widget in QApplication.allWidgets()
+        if isinstance(widget, QOpenGLWidget) and widget.isVisible()
+    )
     swapped: list[float] = []
     connection = canvas.frameSwapped.connect(lambda: swapped.append(time.perf_counter()))
-    places = [(cell, patch) for cell in range(len(scene.cells)) for patch in range(len(scene.explanation.views[0].mass))]
+    places = [
+        (cell, patch)
+        for cell in range(len(scene.cells))
+        for patch in range(len(scene.explanation.views[0].mass))
+    ]
     out = []
     for cell, patch in places[:: -(-len(places) // MOST)]:
         swapped.clear()
@@ -138,7 +155,9 @@ def pointing(scene: Scene, draw: bool) -> np.ndarray:
     return np.array(out)
 
 
-def enlarged(explanation: Explanation, grid: tuple[int, int] = (16, 12), top: int = 5) -> Explanation:
+def enlarged(
+    explanation: Explanation, grid: tuple[int, int] = (16, 12), top: int = 5
+) -> Explanation:
     """The explanation as if its model had more patches: random plans, as diffuse as real ones."""
     generator = np.random.default_rng(1)
     count = int(np.prod(grid))
@@ -159,12 +178,17 @@ def enlarged(explanation: Explanation, grid: tuple[int, int] = (16, 12), top: in
             update = {"flow": plan / plan.sum(), "cost": generator.uniform(0, 1, (count, count))}
             matched.append(view.model_copy(update=update))
         prototypes.append(match.model_copy(update={"views": tuple(matched)}))
-    return explanation.model_copy(update={"views": views, "prototypes": tuple(prototypes), "grid": grid})
+    return explanation.model_copy(
+        update={"views": views, "prototypes": tuple(prototypes), "grid": grid}
+    )
 
 
 def line(name: str, values: np.ndarray) -> None:
     """One row: median, 95 % and longest."""
-    print(f"{name:34}median {np.median(values):7.1f}   95 % {np.percentile(values, 95):7.1f}   longest {values.max():7.1f}  ms")
+    print(
+        f"{name:34}median {np.median(values):7.1f}   95 % {np.percentile(values, 95):7.1f} "
+        f"  longest {values.max():7.1f}  ms"
+    )
 
 
 def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None:
@@ -183,7 +207,9 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     assert panel is not None
     panel.choose_model(model)
     panel.data = data
-    pixels, arguments = read(str(head))[0][:2] if head is not None else layer_arguments(phantom(72, 5))
+    pixels, arguments = (
+        read(str(head))[0][:2] if head is not None else layer_arguments(phantom(72, 5))
+    )
     viewer.add_image(pixels, **arguments)
     settle(1.0)
     seconds, gaps = run(panel)
@@ -200,7 +226,10 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     print(f"{f'memory after {runs} runs':34}{memory_mb():.0f} MB")
     width = viewer.canvas.size[1]
     print(f"{'canvas at 1280 x 720':34}{width} pixels, {100 * width / SIZE[0]:.0f} % of the width")
-    for name, explanation, top in (("{} x {} patches", panel.explanation, 3), ("{} x {} patches", None, 5)):
+    for name, explanation, top in (
+        ("{} x {} patches", panel.explanation, 3),
+        ("{} x {} patches", None, 5),
+    ):
         if explanation is None:
             assert panel.explanation is not None
             panel.top.setValue(top)
@@ -219,12 +248,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--head", type=Path, help="a synthetic head if not given")
     parser.add_argument("--model", default="phantom")
-    parser.add_argument("--data", type=Path, help="folder of the data set with the prototypes' images")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the data set with the prototypes' images"
+    )
     parser.add_argument("--runs", type=int, default=10)
     chosen = parser.parse_args()
     print(f"load of this machine before        {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
     took, heavy = opening()
-    print(f"panel opened, cold                {took:6.0f} ms; heavy imports: {', '.join(heavy) or 'none'}")
+    print(
+        f"panel opened, cold                {took:6.0f} ms; heavy imports: "
+        f"{', '.join(heavy) or 'none'}"
+    )
     measure(chosen.head, chosen.model, chosen.data, chosen.runs)
 
 

@@ -1,6 +1,8 @@
-"""ExPeRT: prototype-based explainable regression for medical images. Research use only. Not for clinical decisions.
+"""ExPeRT: prototype-based explainable regression for medical images. Research use only. Not for
+clinical decisions.
 
-``read_volume`` → ``load_model`` → ``explain`` → ``write_report``. Nothing heavy is imported before it is used.
+``read_volume`` → ``load_model`` → ``explain`` → ``write_report``. Nothing heavy is imported before
+it is used.
 """
 
 from __future__ import annotations
@@ -41,17 +43,75 @@ _HOME = {
     "write_volume": "volume",
 }
 _MODULES = (
-    "ablation", "augmentation", "backbone", "benchmark", "board", "bundle", "changes", "checkpoint", "cohort", "control",
-    "conversion", "correspondence", "counted", "datasets", "errors", "evaluation", "explanation", "familiarity", "figures",
-    "inference", "intensity", "intervals", "layout", "losses", "matches", "measures", "model", "occlusion", "ownspace", "pdf",
-    "phantom", "preparation", "projection", "recipe", "registration", "report", "results", "schema", "speaking", "strange",
-    "tables", "template", "tissue", "training", "transport", "trust", "volume",
-)  # fmt: skip
-__all__ = [  # noqa: RUF022 - in the order of use
-    "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain", "Explanation", "write_report",
-    "write_csv", "convert_checkpoint", "read_facts", "Facts",
-    "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
-]  # fmt: skip
+    "ablation",
+    "augmentation",
+    "backbone",
+    "benchmark",
+    "board",
+    "bundle",
+    "changes",
+    "checkpoint",
+    "cohort",
+    "control",
+    "conversion",
+    "correspondence",
+    "counted",
+    "datasets",
+    "errors",
+    "evaluation",
+    "explanation",
+    "familiarity",
+    "figures",
+    "inference",
+    "intensity",
+    "intervals",
+    "layout",
+    "losses",
+    "matches",
+    "measures",
+    "model",
+    "occlusion",
+    "ownspace",
+    "pdf",
+    "phantom",
+    "preparation",
+    "projection",
+    "recipe",
+    "registration",
+    "report",
+    "results",
+    "schema",
+    "speaking",
+    "strange",
+    "tables",
+    "template",
+    "tissue",
+    "training",
+    "transport",
+    "trust",
+    "volume",
+)
+__all__ = [  # noqa: RUF022
+    "read_volume",
+    "write_volume",
+    "Volume",
+    "load_model",
+    "shipped_models",
+    "Model",
+    "explain",
+    "Explanation",
+    "write_report",
+    "write_csv",
+    "convert_checkpoint",
+    "read_facts",
+    "Facts",
+    "ExpertError",
+    "InputError",
+    "ModelError",
+    "RecipeError",
+    "Cancelled",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

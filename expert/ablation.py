@@ -1,4 +1,5 @@
-"""One change at a time: variants of a recipe that answer what each part of the method is good for."""
+"""One change at a time: variants of a recipe that answer what each part of the method is good
+for."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from expert.recipe import Recipe
 from expert.schema import Document
 
 PLAIN = "plain"
-"""Not a variant of the recipe: a regression head on the same backbone, folds and number of epochs."""
+"""Not a variant of the recipe: a regression head on the same backbone, folds and number of
+epochs."""
 BASE = "as given"
 """The recipe itself."""
 
@@ -25,9 +27,10 @@ class Variant:
     question: str
     """What the comparison with the recipe itself answers."""
     changes: dict[str, Any]
-    """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own number.
-    "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where there is none by leaving out the last
-    residual stage. "projection.epochs": "published" are the published ones, in proportion to the recipe's epochs."""
+    """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own
+    number. "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where
+    there is none by leaving out the last residual stage. "projection.epochs": "published" are the
+    published ones, in proportion to the recipe's epochs."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -48,18 +51,24 @@ class Variant:
             part, _, name = field.rpartition(".")
             settings = getattr(recipe, part, None) if part else recipe
             if not isinstance(settings, Document) or name not in type(settings).model_fields:
-                raise RecipeError(f"The variant '{self.name}' changes '{field}', which no recipe has.")
+                raise RecipeError(
+                    f"The variant '{self.name}' changes '{field}', which no recipe has."
+                )
             factor = isinstance(value, str) and value.startswith("×")
             own = document[part] if part else document
             own[name] = getattr(settings, name) * float(value[1:]) if factor else value
         try:
             return Recipe.model_validate(document)
         except ValidationError as error:
-            raise RecipeError(f"The variant '{self.name}' of {recipe.name} cannot be used: {first_problem(error)}.") from error
+            raise RecipeError(
+                f"The variant '{self.name}' of {recipe.name} cannot be used: "
+                f"{first_problem(error)}."
+            ) from error
 
 
 def _published(epochs: int) -> dict[str, Any]:
-    """The published projections (before epochs 0, 75, 100 and every 25 of 300) of a training of so many epochs."""
+    """The published projections (before epochs 0, 75, 100 and every 25 of 300) of a training of so
+    many epochs."""
     return {"epochs": (0, epochs // 4, epochs // 3), "every": max(1, epochs // 12)}
 
 
@@ -78,7 +87,11 @@ VARIANTS = (
     Variant(
         "average",
         "Does it matter which patch is matched to which?",
-        {"architecture.matching": "average", "architecture.guide": 0, "schedule.by_position": False},
+        {
+            "architecture.matching": "average",
+            "architecture.guide": 0,
+            "schedule.by_position": False,
+        },
     ),
     Variant(
         "position",
@@ -95,15 +108,37 @@ VARIANTS = (
         "What if patches are matched by what they are compared by?",
         {"architecture.guide": 0, "architecture.prior": 0.0, "schedule.by_position": False},
     ),
-    Variant("no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}),
     Variant(
-        "alignment", "What does the alignment of registered cells do?", {"losses.alignment": 1.5, "losses.temperature": 0.03}
+        "no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}
     ),
-    Variant("no consistency", "What does the published flip consistency do?", {"losses.consistency": 0.0}),
-    Variant("consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}),
-    Variant("no prediction loss", "What does the direct loss on the answer do?", {"losses.prediction": 0.0}),
-    Variant("own prototypes", "May a training image lean on the prototype that it is?", {"losses.own": True}),
-    Variant("uniform marginals", "What does it do that empty cells carry no mass?", {"architecture.marginals": "uniform"}),
+    Variant(
+        "alignment",
+        "What does the alignment of registered cells do?",
+        {"losses.alignment": 1.5, "losses.temperature": 0.03},
+    ),
+    Variant(
+        "no consistency",
+        "What does the published flip consistency do?",
+        {"losses.consistency": 0.0},
+    ),
+    Variant(
+        "consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}
+    ),
+    Variant(
+        "no prediction loss",
+        "What does the direct loss on the answer do?",
+        {"losses.prediction": 0.0},
+    ),
+    Variant(
+        "own prototypes",
+        "May a training image lean on the prototype that it is?",
+        {"losses.own": True},
+    ),
+    Variant(
+        "uniform marginals",
+        "What does it do that empty cells carry no mass?",
+        {"architecture.marginals": "uniform"},
+    ),
     Variant(
         "published projection",
         "What do distinct, label-aware, relabelled prototypes cost?",
@@ -116,7 +151,8 @@ VARIANTS = (
     ),
     Variant(
         "as published",
-        "What does the published training do, whole, in the recipe's number of epochs? What stays: backbone, warm-up, "
+        "What does the published training do, whole, in the recipe's number of epochs? "
+        "What stays: backbone, warm-up, "
         "augmentation, batches, radius and number of prototypes.",
         {
             "start": "uniform",
@@ -151,15 +187,27 @@ VARIANTS = (
             "projection.relabel": False,
         },
     ),
-    Variant("spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.1}),
-    Variant("no spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.0}),
-    Variant("equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 1.0}),
-    Variant("no equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 0.0}),
+    Variant(
+        "spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.1}
+    ),
+    Variant(
+        "no spatial prior",
+        "What does it do to match by place as well?",
+        {"architecture.prior": 0.0},
+    ),
+    Variant(
+        "equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 1.0}
+    ),
+    Variant(
+        "no equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 0.0}
+    ),
     Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
     Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
     Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
     Variant("one network", "What do several trainings, joined, do?", {"architecture.members": 1}),
-    Variant("three networks", "What do several trainings, joined, do?", {"architecture.members": 3}),
+    Variant(
+        "three networks", "What do several trainings, joined, do?", {"architecture.members": 3}
+    ),
     Variant("finer grid", "Are patches of half the size better?", {"architecture.stride": "÷2"}),
     Variant("coarser grid", "Are patches of twice the size better?", {"architecture.stride": "×2"}),
     Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
@@ -169,7 +217,11 @@ VARIANTS = (
         "What if far prototypes have no weight, and the nearest answers alone where all are far?",
         {"architecture.weights": "cut"},
     ),
-    Variant("relative weights", "What if the nearest prototypes always have weight?", {"architecture.weights": "relative"}),
+    Variant(
+        "relative weights",
+        "What if the nearest prototypes always have weight?",
+        {"architecture.weights": "relative"},
+    ),
     Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
     Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),
 )
@@ -187,8 +239,14 @@ def chosen(names: list[str] | None) -> list[Variant]:
     known = {variant.name: variant for variant in VARIANTS}
     for name in names or []:
         if name not in known:
-            raise RecipeError(f"There is no variant '{name}': choose among {', '.join(repr(v) for v in known)}.")
-    return [variant for variant in VARIANTS if names is None or variant.name in names or variant.name == BASE]
+            raise RecipeError(
+                f"There is no variant '{name}': choose among {', '.join(repr(v) for v in known)}."
+            )
+    return [
+        variant
+        for variant in VARIANTS
+        if names is None or variant.name in names or variant.name == BASE
+    ]
 
 
 def shortened(recipe: Recipe, budget: float) -> Recipe:
@@ -203,8 +261,14 @@ def shortened(recipe: Recipe, budget: float) -> Recipe:
         "epochs": tuple(sorted({round(epoch * budget) for epoch in recipe.projection.epochs})),
         "every": scaled(recipe.projection.every),
     })  # fmt: skip
-    return recipe.model_copy(update={
-        "warmup": recipe.warmup.model_copy(update={"epochs": scaled(recipe.warmup.epochs) if recipe.warmup.epochs else 0}),
-        "schedule": recipe.schedule.model_copy(update={"epochs": scaled(recipe.schedule.epochs)}),
-        "projection": projection,
-    })  # fmt: skip
+    return recipe.model_copy(
+        update={
+            "warmup": recipe.warmup.model_copy(
+                update={"epochs": scaled(recipe.warmup.epochs) if recipe.warmup.epochs else 0}
+            ),
+            "schedule": recipe.schedule.model_copy(
+                update={"epochs": scaled(recipe.schedule.epochs)}
+            ),
+            "projection": projection,
+        }
+    )

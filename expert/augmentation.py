@@ -1,4 +1,5 @@
-"""Random changes of a batch of training images, drawn from the global torch generator (seeded by the training)."""
+"""Random changes of a batch of training images, drawn from the global torch generator (seeded by
+the training)."""
 
 from __future__ import annotations
 
@@ -11,12 +12,17 @@ from torch.nn import functional
 from expert.recipe import Augmentation
 
 
-def augment(images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, shift, mirror and re-grade a batch; see `moved`, which says where everything went."""
+def augment(
+    images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Rotate, scale, shift, mirror and re-grade a batch; see `moved`, which says where everything
+    went."""
     return moved(images, content, settings, flip)[:2]
 
 
-def moved(images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+def moved(
+    images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Rotate, scale, shift, mirror and re-grade a batch.
 
     Parameters
@@ -29,7 +35,8 @@ def moved(images: Tensor, content: Tensor, settings: Augmentation, flip: float =
     Returns
     -------
     images, content : of the same shapes
-    theta : (B, axes, axes + 1)  what `torch.nn.functional.affine_grid` was given: from new places to old ones
+    theta : (B, axes, axes + 1)  what `torch.nn.functional.affine_grid` was given: from new places
+        to old ones
     """
     batch, axes = images.shape[0], images.dim() - 2
 
@@ -43,7 +50,8 @@ def moved(images: Tensor, content: Tensor, settings: Augmentation, flip: float =
             angle = uniform(batch) * math.radians(settings.rotation_deg)
             turn = torch.eye(axes, device=images.device).repeat(batch, 1, 1)
             turn[:, first, first] = turn[:, second, second] = angle.cos()
-            # Grid coordinates run from -1 to 1 on every axis: a rigid turn must know the picture's proportions.
+            # Grid coordinates run from -1 to 1 on every axis: a rigid turn must know the picture's
+            # proportions.
             turn[:, first, second] = -angle.sin() * size[second] / size[first]
             turn[:, second, first] = angle.sin() * size[first] / size[second]
             matrix = matrix @ turn
@@ -67,7 +75,13 @@ def moved(images: Tensor, content: Tensor, settings: Augmentation, flip: float =
         field = functional.interpolate(coarse, size=images.shape[2:], mode=mode, align_corners=True)
         images = images * torch.exp(settings.bias * field)
     if settings.noise:
-        images = images + settings.noise * torch.rand(one, device=images.device) * torch.randn_like(images) * content[:, None]
+        images = (
+            images
+            + settings.noise
+            * torch.rand(one, device=images.device)
+            * torch.randn_like(images)
+            * content[:, None]
+        )
     return images.clamp(0, 1), content, theta
 
 
@@ -88,5 +102,7 @@ def new_places(theta: Tensor, grid: tuple[int, ...]) -> Tensor:
     cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
     # torch counts the last axis first, from -1 to 1.
     old = (2 * (cells + 0.5) / sizes - 1).flip(-1)
-    new: Tensor = torch.linalg.solve(theta[:, :, :-1], (old[None] - theta[:, None, :, -1]).transpose(1, 2)).transpose(1, 2)
+    new: Tensor = torch.linalg.solve(
+        theta[:, :, :-1], (old[None] - theta[:, None, :, -1]).transpose(1, 2)
+    ).transpose(1, 2)
     return (new.flip(-1) + 1) / 2 * sizes - 0.5

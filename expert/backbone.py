@@ -18,14 +18,20 @@ def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | 
 
 def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
     """A single member of an architecture."""
-    return HistogramBackbone(architecture) if architecture.backbone == "histogram" else Backbone(architecture)
+    return (
+        HistogramBackbone(architecture)
+        if architecture.backbone == "histogram"
+        else Backbone(architecture)
+    )
 
 
 class Backbone(nn.Module):
-    """ResNet stages (two basic blocks each), optional pooling, and the two 1×1 convolutions of ExPeRT.
+    """ResNet stages (two basic blocks each), optional pooling, and the two 1×1 convolutions of
+    ExPeRT.
 
-    The residual stages are MONAI's (He et al., CVPR 2016); with four stages of 64, 128, 256, 512 channels this is ResNet-18.
-    Fewer stages with pooling keep the same grid with a smaller receptive field.
+    The residual stages are MONAI's (He et al., CVPR 2016); with four stages of 64, 128, 256, 512
+    channels this is ResNet-18. Fewer stages with pooling keep the same grid with a smaller
+    receptive field.
 
     Parameters
     ----------
@@ -36,14 +42,17 @@ class Backbone(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        # Half-width arithmetic of the residual stages while training: twice the speed on recent CPUs; never at inference.
+        # Half-width arithmetic of the residual stages while training: twice the speed on recent
+        # CPUs; never at inference.
         self.mixed_precision = False
         self.mirrored = [2 + axis for axis in architecture.mirrored]
         from monai.networks.nets.resnet import ResNet
 
         widths = list(architecture.widths)
         stages = len(widths)
-        full = widths + [1] * (4 - stages)  # MONAI builds four stages; those beyond the cut are dropped below
+        full = widths + [1] * (
+            4 - stages
+        )  # MONAI builds four stages; those beyond the cut are dropped below
         network = ResNet(
             "basic",
             [2, 2, 2, 2],
@@ -80,7 +89,8 @@ class Backbone(nn.Module):
                     nn.init.zeros_(parameter)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would see."""
+        """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would
+        see."""
         if self.mirrored:  # read from the far end, given back as the image lies
             images = images.flip(self.mirrored)
         if self.mixed_precision and self.training:
@@ -104,11 +114,12 @@ class Backbone(nn.Module):
 class Members(nn.Module):
     """Backbones that were trained one by one, side by side: each patch has the channels of all.
 
-    Not part of the published method. A patch's distance becomes the root of the members' mean squared distances, in label
-    units: what one training saw by chance weighs less, and all that is built on distances (plans, shares, evidence) stays.
+    Not part of the published method. A patch's distance becomes the root of the members' mean
+    squared distances, in label units: what one training saw by chance weighs less, and all that is
+    built on distances (plans, shares, evidence) stays.
 
-    The last channels are those of the guide, where the architecture has one (`expert.guide`): patches are matched by them
-    alone, and compared by the others alone.
+    The last channels are those of the guide, where the architecture has one (`expert.guide`):
+    patches are matched by them alone, and compared by the others alone.
 
     Parameters
     ----------
@@ -121,19 +132,23 @@ class Members(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.mixed_precision = False
-        self.members = nn.ModuleList(one_backbone(architecture) for _ in range(architecture.members))
+        self.members = nn.ModuleList(
+            one_backbone(architecture) for _ in range(architecture.members)
+        )
         self.register_buffer("gain", torch.ones(architecture.members))
         self.guide = Backbone(architecture.guiding) if architecture.guide else None
 
     @property
     def counted(self) -> HistogramBackbone | None:
-        """What reads images once for all members, if they count and nothing else needs the images themselves."""
+        """What reads images once for all members, if they count and nothing else needs the images
+        themselves."""
         first = self.members[0]
         return first if isinstance(first, HistogramBackbone) and self.guide is None else None
 
     @torch.no_grad()
     def join(self, members: Sequence[nn.Module], scales: Sequence[float]) -> float:
-        """Take over trained members whose distances are in label units after multiplication by `scales`.
+        """Take over trained members whose distances are in label units after multiplication by
+        `scales`.
 
         Returns
         -------
@@ -146,7 +161,8 @@ class Members(nn.Module):
         return whole
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) in [0, 1], or their counts (`HistogramBackbone.front`), to (B, E * C, *grid)."""
+        """(B, 1, *shape) in [0, 1], or their counts (`HistogramBackbone.front`), to (B, E * C,
+        *grid)."""
         first = self.members[0]
         read = first.front(images) if isinstance(first, HistogramBackbone) else images
         parts = [gain * member(read) for gain, member in zip(self.gain, self.members, strict=True)]
@@ -160,7 +176,8 @@ def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Te
     ----------
     content : (B, *shape)  0 to 1, e.g. the brain mask
     grid : cells per axis
-    floor : a cell's least content before the shares are taken, so that every cell keeps a defined (tiny) mass
+    floor : a cell's least content before the shares are taken, so that every cell keeps a defined
+        (tiny) mass
 
     Returns
     -------

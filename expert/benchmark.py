@@ -1,8 +1,9 @@
-"""The experiment runner: the same folds, seeds and budget for a recipe, its variants, and a plain regression head.
+"""The experiment runner: the same folds, seeds and budget for a recipe, its variants, and a plain
+regression head.
 
-Every fold of every variant is a job that leaves its result in a folder of its own: a run that was killed goes on where it
-stopped, and jobs run side by side where there are cores or graphics cards for them. What `expert.results` writes is made of
-those folders alone.
+Every fold of every variant is a job that leaves its result in a folder of its own: a run that was
+killed goes on where it stopped, and jobs run side by side where there are cores or graphics cards
+for them. What `expert.results` writes is made of those folders alone.
 """
 
 from __future__ import annotations
@@ -66,10 +67,11 @@ def run_benchmark(
     Parameters
     ----------
     recipes : from `expert.recipe.read_recipe`, with different names
-    table : CSV with `file` and the label; split by subject, the same way for all variants of a recipe
+    table : CSV with `file` and the label; split by subject, the same way for all variants of a
+        recipe
     out : folder for everything; `results.md`, `results.json` and the plots lie at its top
-    variants : names from `expert.ablation.VARIANTS`; all that the recipe can be changed to if None. The recipe itself and
-        the plain head always run
+    variants : names from `expert.ablation.VARIANTS`; all that the recipe can be changed to if None.
+        The recipe itself and the plain head always run
     folds : at least 2
     jobs : folds that run side by side; with graphics cards, they are dealt out to them
     budget : times the recipes' epochs: 0.2 is a quick look, and is told in the results
@@ -89,17 +91,29 @@ def run_benchmark(
     from expert.results import write_results
 
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise InputError("Two recipes have the same name: their results would lie in one folder. Rename one of them.")
+        raise InputError(
+            "Two recipes have the same name: their results would lie in one folder. Rename "
+            "one of them."
+        )
     if folds < 2:
         raise InputError(f"At least 2 folds are needed, not {folds}.")
     folder, source = Path(out), Path(table)
-    planned = [job for recipe in recipes for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)]
+    planned = [
+        job
+        for recipe in recipes
+        for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)
+    ]
     _refuse_others(planned)
     todo = [job for job in planned if run and not _finished(job)]
     if not run:
         for recipe in recipes:
-            if not any(job.recipe.name == recipe.name and job.variant == BASE and _trained(job) for job in planned):
-                raise InputError(f"No fold of {recipe.name} is finished in {folder}: there is nothing to tell.")
+            if not any(
+                job.recipe.name == recipe.name and job.variant == BASE and _trained(job)
+                for job in planned
+            ):
+                raise InputError(
+                    f"No fold of {recipe.name} is finished in {folder}: there is nothing to tell."
+                )
     # The first job alone: it prepares the images and the warm-up that the others take.
     for number, job in enumerate(todo[:1]):
         _run(job)
@@ -118,11 +132,20 @@ def run_benchmark(
                 future.result()
                 if progress is not None:
                     progress("folds", number / len(todo))
-    return write_results(folder, [[job for job in planned if job.recipe.name == recipe.name] for recipe in recipes])
+    return write_results(
+        folder, [[job for job in planned if job.recipe.name == recipe.name] for recipe in recipes]
+    )
 
 
 def _jobs(
-    recipe: Recipe, table: Path, folder: Path, variants: list[str] | None, folds: int, budget: float, subjects: int, jobs: int
+    recipe: Recipe,
+    table: Path,
+    folder: Path,
+    variants: list[str] | None,
+    folds: int,
+    budget: float,
+    subjects: int,
+    jobs: int,
 ) -> list[Job]:
     """All folds of all variants that change the recipe."""
     import torch
@@ -145,11 +168,19 @@ def _jobs(
         for fold in range(folds):
             out.append(
                 Job(
-                    recipe=changed, variant=variant.name, table=table, folder=place, shared=folder / "shared",
-                    fold=fold, folds=folds, plain=variant.name == BASE, subjects=subjects, threads=threads,
+                    recipe=changed,
+                    variant=variant.name,
+                    table=table,
+                    folder=place,
+                    shared=folder / "shared",
+                    fold=fold,
+                    folds=folds,
+                    plain=variant.name == BASE,
+                    subjects=subjects,
+                    threads=threads,
                     device=fold % cards if cards else None,
                 )
-            )  # fmt: skip
+            )
     # Fold by fold: what is stopped early compares all variants, on fewer subjects.
     return sorted(out, key=lambda job: job.fold)
 
@@ -166,7 +197,8 @@ def _refuse_others(jobs: Sequence[Job]) -> None:
             tables[column] = read_table(job.table, label_column=column)
         if not belongs(job.folder, identity(job.recipe, tables[column], job.folds)):
             raise InputError(
-                f"The folder {job.folder} holds folds of another recipe, budget, table or number of folds: choose another "
+                f"The folder {job.folder} holds folds of another recipe, budget, table or "
+                "number of folds: choose another "
                 "folder with --out."
             )
 
@@ -177,7 +209,11 @@ def _trained(job: Job) -> bool:
 
 def _finished(job: Job) -> bool:
     done = job.folder / f"fold{job.fold}"
-    wanted = ["result.json", *(["plain.json"] if job.plain else []), *(["measures.json"] if job.subjects else [])]
+    wanted = [
+        "result.json",
+        *(["plain.json"] if job.plain else []),
+        *(["measures.json"] if job.subjects else []),
+    ]
     return all((done / name).exists() for name in wanted)
 
 
@@ -194,19 +230,31 @@ def _run(job: Job) -> None:
     warm = {}
     for folder, seed in members(job.recipe, place, job.recipe.schedule.seed + job.fold):
         folder.mkdir(parents=True, exist_ok=True)
-        own, common = folder / "warmup.safetensors", job.shared / f"warmup-{_warmup_key(job, seed)}.safetensors"
+        own, common = (
+            folder / "warmup.safetensors",
+            job.shared / f"warmup-{_warmup_key(job, seed)}.safetensors",
+        )
         if common.exists() and not own.exists():
             shutil.copy(common, own)
         warm[own] = common
     if job.recipe.architecture.guide:
-        own, common = place / "guide.safetensors", job.shared / f"guide-{_guide_key(job)}.safetensors"
+        own, common = (
+            place / "guide.safetensors",
+            job.shared / f"guide-{_guide_key(job)}.safetensors",
+        )
         if common.exists() and not own.exists():
             shutil.copy(common, own)
         warm[own] = common
     train(
-        job.recipe, job.table, job.folder / "none.safetensors", folds=job.folds, only_fold=job.fold, plain=job.plain,
-        run=job.folder, prepared=job.shared / "prepared",
-    )  # fmt: skip
+        job.recipe,
+        job.table,
+        job.folder / "none.safetensors",
+        folds=job.folds,
+        only_fold=job.fold,
+        plain=job.plain,
+        run=job.folder,
+        prepared=job.shared / "prepared",
+    )
     for own, common in warm.items():
         if own.exists() and not common.exists():
             shutil.copy(own, common)
@@ -218,10 +266,18 @@ def _guide_key(job: Job) -> str:
     """Variants that do not differ in what the guide depends on share it."""
     r = job.recipe
     parts = [
-        r.input.model_dump(mode="json"), r.architecture.guiding.model_dump(), r.architecture.stride, r.guide.model_dump(),
-        r.schedule.seed, r.schedule.mixed_precision, r.schedule.validation, job.folds, job.fold,
-        hashlib.sha256(job.table.read_bytes()).hexdigest(), r.label_column,
-    ]  # fmt: skip
+        r.input.model_dump(mode="json"),
+        r.architecture.guiding.model_dump(),
+        r.architecture.stride,
+        r.guide.model_dump(),
+        r.schedule.seed,
+        r.schedule.mixed_precision,
+        r.schedule.validation,
+        job.folds,
+        job.fold,
+        hashlib.sha256(job.table.read_bytes()).hexdigest(),
+        r.label_column,
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -229,15 +285,26 @@ def _warmup_key(job: Job, seed: int) -> str:
     """Variants that do not differ in what the warm-up depends on share it."""
     r = job.recipe
     parts: dict[str, Any] = {
-        "input": r.input.model_dump(mode="json"), "backbone": r.architecture.backbone, "bins": r.architecture.bins,
-        "widths": r.architecture.widths, "pool": r.architecture.pool,
-        "dimensions": r.architecture.dimensions, "channels": r.architecture.channels,
+        "input": r.input.model_dump(mode="json"),
+        "backbone": r.architecture.backbone,
+        "bins": r.architecture.bins,
+        "widths": r.architecture.widths,
+        "pool": r.architecture.pool,
+        "dimensions": r.architecture.dimensions,
+        "channels": r.architecture.channels,
         "augmentation": r.augmentation.model_dump(),
-        "warmup": r.warmup.model_dump(), "seed": seed, "split": r.schedule.seed, "batch": r.schedule.batch,
+        "warmup": r.warmup.model_dump(),
+        "seed": seed,
+        "split": r.schedule.seed,
+        "batch": r.schedule.batch,
         "views": r.schedule.views,
-        "mixed": r.schedule.mixed_precision, "validation": r.schedule.validation, "folds": job.folds, "fold": job.fold,
-        "table": hashlib.sha256(job.table.read_bytes()).hexdigest(), "column": r.label_column,
-    }  # fmt: skip
+        "mixed": r.schedule.mixed_precision,
+        "validation": r.schedule.validation,
+        "folds": job.folds,
+        "fold": job.fold,
+        "table": hashlib.sha256(job.table.read_bytes()).hexdigest(),
+        "column": r.label_column,
+    }
     if r.architecture.planes > 1:
         parts["planes"] = r.architecture.planes
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

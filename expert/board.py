@@ -1,7 +1,9 @@
-"""What is laid side by side: one explained image and its prototypes, or two explained images and the prototypes they share.
+"""What is laid side by side: one explained image and its prototypes, or two explained images and
+the prototypes they share.
 
-A *cell* is one picture: first the subjects, then the prototypes. Every question of the viewer is answered here, without a
-window: what a cell shows, and where the mass of one cell's patch lies in all the others.
+A *cell* is one picture: first the subjects, then the prototypes. Every question of the viewer is
+answered here, without a window: what a cell shows, and where the mass of one cell's patch lies in
+all the others.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class Match:
     spread: float
     """Over how many patches it was spread."""
     adds: float | None
-    """What the patch adds to the distance from the prototype, label units; None between two subjects."""
+    """What the patch adds to the distance from the prototype, label units; None between two
+    subjects."""
 
 
 class Board:
@@ -42,7 +45,8 @@ class Board:
     Parameters
     ----------
     explanations : one, or two by the same model to be compared
-    top : how many prototypes to show: the first by share, or, of two, those that both were likened to most
+    top : how many prototypes to show: the first by share, or, of two, those that both were likened
+        to most
 
     Raises
     ------
@@ -91,12 +95,15 @@ class Board:
         index = self.prototypes[cell - self.subjects]
         match = self._ranks[0][index]
         differs = abs(match.label - match.own_label) >= 0.5
-        label = f"{match.label:.0f} (image: {match.own_label:.0f})" if differs else f"{match.label:.0f}"
+        label = (
+            f"{match.label:.0f} (image: {match.own_label:.0f})" if differs else f"{match.label:.0f}"
+        )
         shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
         return f"#{match.rank} · {label} {unit} · {shares}"
 
     def image(self, cell: int, plane: Plane) -> np.ndarray | None:
-        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not at hand."""
+        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not at
+        hand."""
         if cell < self.subjects:
             return plane_image(self.explanations[cell].views[plane.view].image, plane)
         image = self._ranks[0][self.prototypes[cell - self.subjects]].image
@@ -105,11 +112,14 @@ class Board:
     def patches(self, plane: Plane, choice: Choice) -> list[int]:
         """The first subject's numbered patches, in the order of their numbers."""
         first = self.explanations[0]
-        shown = first.model_copy(update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)})
+        shown = first.model_copy(
+            update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)}
+        )
         return chosen_patches(shown, plane, choice)
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:
-        """The strongest partner of each of the first subject's given patches in every other cell."""
+        """The strongest partner of each of the first subject's given patches in every other
+        cell."""
         out = []
         for number, source in enumerate(patches, 1):
             shares = self.partners(view, 0, source)
@@ -117,9 +127,15 @@ class Board:
                 row = shares[cell]
                 adds = None
                 if cell >= self.subjects:
-                    adds = float(self.explanations[0].views[view].contributions[self.prototypes[cell - self.subjects], source])
+                    adds = float(
+                        self.explanations[0]
+                        .views[view]
+                        .contributions[self.prototypes[cell - self.subjects], source]
+                    )
                 target = int(row.argmax())
-                out.append(Match(number, source, cell, target, float(row[target]), spread(row), adds))
+                out.append(
+                    Match(number, source, cell, target, float(row[target]), spread(row), adds)
+                )
         return out
 
     def partners(self, view: int, cell: int, patch: int) -> tuple[np.ndarray, ...]:
@@ -132,25 +148,33 @@ class Board:
 
         Returns
         -------
-        one (M,) array per cell, each of which sums to 1 (or is 0). A subject's patch follows its rows of the plans to the
-        prototypes; a prototype's patch leads back along its columns to the subjects. Everything else (one subject to the
-        other, one prototype to the other) goes by way of these, each way with its share.
+        one (M,) array per cell, each of which sums to 1 (or is 0). A subject's patch follows its
+        rows of the plans to the prototypes; a prototype's patch leads back along its columns to the
+        subjects. Everything else (one subject to the other, one prototype to the other) goes by way
+        of these, each way with its share.
         """
         count = len(self.explanations[0].views[view].mass)
         own = np.zeros(count)
         own[patch] = 1.0
         if cell < self.subjects:
-            prototypes = [own @ _rows(self._plan(cell, view, n)) for n in range(len(self.prototypes))]
+            prototypes = [
+                own @ _rows(self._plan(cell, view, n)) for n in range(len(self.prototypes))
+            ]
             subjects = []
             for other in range(self.subjects):
-                ways = [prototypes[n] @ _rows(self._plan(other, view, n).T) for n in range(len(self.prototypes))]
+                ways = [
+                    prototypes[n] @ _rows(self._plan(other, view, n).T)
+                    for n in range(len(self.prototypes))
+                ]
                 subjects.append(own if other == cell else _mean(ways, self._weights()))
         else:
             chosen = cell - self.subjects
             subjects = [own @ _rows(self._plan(n, view, chosen).T) for n in range(self.subjects)]
             prototypes = []
             for other in range(len(self.prototypes)):
-                ways = [subjects[n] @ _rows(self._plan(n, view, other)) for n in range(self.subjects)]
+                ways = [
+                    subjects[n] @ _rows(self._plan(n, view, other)) for n in range(self.subjects)
+                ]
                 prototypes.append(own if other == chosen else _mean(ways, np.ones(self.subjects)))
         return (*subjects, *prototypes)
 
@@ -162,7 +186,12 @@ class Board:
 
     def _weights(self) -> np.ndarray:
         """(P,) how much both subjects were likened to each shown prototype."""
-        return np.array([min(ranks[index].share for ranks in self._ranks) for index in self.prototypes]) + 1e-9
+        return (
+            np.array(
+                [min(ranks[index].share for ranks in self._ranks) for index in self.prototypes]
+            )
+            + 1e-9
+        )
 
 
 def _rows(plan: np.ndarray) -> np.ndarray:
@@ -177,14 +206,16 @@ def _mean(arrays: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
 def _shared(first: Explanation, second: Explanation) -> tuple[int, ...]:
     if first.model_sha256 != second.model_sha256:
         raise InputError(
-            f"The two explanations are by different models ({first.model_name} {first.model_version}, {second.model_name} "
+            f"The two explanations are by different models ({first.model_name} "
+            f"{first.model_version}, {second.model_name} "
             f"{second.model_version}): explain both images with the same one to compare them."
         )
     shares = {match.index: match.share for match in first.prototypes}
     common = [match for match in second.prototypes if match.index in shares]
     if not common:
         raise InputError(
-            f"The two images share none of the prototypes explained ({len(first.prototypes)} and {len(second.prototypes)}): "
+            "The two images share none of the prototypes explained "
+            f"({len(first.prototypes)} and {len(second.prototypes)}): "
             "explain both with more prototypes to compare them."
         )
     ranked = sorted(common, key=lambda match: -min(shares[match.index], match.share))

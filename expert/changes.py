@@ -1,7 +1,8 @@
-"""Known changes of an image: copies of which it is known where every cell went, and slight ones that should change nothing.
+"""Known changes of an image: copies of which it is known where every cell went, and slight ones
+that should change nothing.
 
-All work in two and three dimensions; the last axis runs from side to side (right–left in heads), a rotation turns the last two
-axes (the axial plane of a head).
+All work in two and three dimensions; the last axis runs from side to side (right–left in heads), a
+rotation turns the last two axes (the axial plane of a head).
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ class Change:
     """(M,) the cell of the copy that holds what was at the centre of each cell, or -1."""
 
 
-def known_changes(image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]) -> Iterator[Change]:
-    """Copies for the self-match: shifted by one cell along each axis, mirrored, turned by 10°, of other contrast.
+def known_changes(
+    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
+) -> Iterator[Change]:
+    """Copies for the self-match: shifted by one cell along each axis, mirrored, turned by 10°, of
+    other contrast.
 
-    Other contrast is once ``x^1.5`` and once ``1 - (1 - x)^1.5`` for intensities x of 0 to 1: black stays black, white white.
+    Other contrast is once ``x^1.5`` and once ``1 - (1 - x)^1.5`` for intensities x of 0 to 1: black
+    stays black, white white.
 
     Parameters
     ----------
@@ -51,7 +56,9 @@ def known_changes(image: np.ndarray, content: np.ndarray, grid: tuple[int, ...])
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     for axis in range(x.ndim):
         step = x.shape[axis] // grid[axis]
-        partner = shifted(numbers + 1, -1, axis) - 1  # what lies one cell further is where the content went
+        partner = (
+            shifted(numbers + 1, -1, axis) - 1
+        )  # what lies one cell further is where the content went
         yield Change("shift", shifted(x, step, axis), shifted(y, step, axis), partner.ravel())
     yield Change("flip", np.flip(x, -1).copy(), np.flip(y, -1).copy(), np.flip(numbers, -1).ravel())
     turned = rotated_cells(x.shape, grid, ROTATION_DEG)
@@ -61,13 +68,17 @@ def known_changes(image: np.ndarray, content: np.ndarray, grid: tuple[int, ...])
         yield Change("contrast", (255 * other).astype(np.float32), y, numbers.ravel())
 
 
-def slight_changes(image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int) -> Iterator[Change]:
-    """Copies that should be explained alike: noise, a shift of one and of two pixels along every axis, the mirror image.
+def slight_changes(
+    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int
+) -> Iterator[Change]:
+    """Copies that should be explained alike: noise, a shift of one and of two pixels along every
+    axis, the mirror image.
 
     Parameters
     ----------
     image, content, grid : as in `known_changes`
-    seed : of the noise, which has a standard deviation of 2 % of full scale and stays within the content
+    seed : of the noise, which has a standard deviation of 2 % of full scale and stays within the
+        content
 
     Yields
     ------
@@ -76,7 +87,8 @@ def slight_changes(image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
     x, y = np.asarray(image, dtype=np.float32), np.asarray(content, dtype=np.float32)
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)
-    # Where an image is black it is outside, or counts as that: noise there would be tissue that no preparation leaves.
+    # Where an image is black it is outside, or counts as that: noise there would be tissue that no
+    # preparation leaves.
     noisy = np.where(x > 0, np.clip(x + 255 * NOISE * noise * (y / 255), 1, 255), x)
     yield Change("noise", noisy, y, numbers.ravel())
     for pixels in (1, 2):
@@ -99,7 +111,8 @@ def shifted(array: np.ndarray, by: int, axis: int) -> np.ndarray:
 
 
 def rotated(array: np.ndarray, degrees: float) -> np.ndarray:
-    """An array turned about its centre in its last two axes, linearly interpolated; what enters is 0."""
+    """An array turned about its centre in its last two axes, linearly interpolated; what enters is
+    0."""
     from scipy import ndimage
 
     turn = _turn(array.ndim, degrees)
@@ -110,12 +123,15 @@ def rotated(array: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def rotated_cells(shape: tuple[int, ...], grid: tuple[int, ...], degrees: float) -> np.ndarray:
-    """(M,) the cell that holds each cell's centre after `rotated`, -1 where that is outside of the picture."""
+    """(M,) the cell that holds each cell's centre after `rotated`, -1 where that is outside of the
+    picture."""
     step = np.array(shape) / np.array(grid)
     cells = np.indices(grid).reshape(len(grid), -1).T
     center = np.array(shape) / 2
     turned = ((cells + 0.5) * step - center) @ _turn(len(shape), degrees).T + center
-    place = np.floor(np.round(turned / step, 9)).astype(int)  # rounded: a centre that stays where it was is not moved by 1e-16
+    place = np.floor(np.round(turned / step, 9)).astype(
+        int
+    )  # rounded: a centre that stays where it was is not moved by 1e-16
     inside = ((place >= 0) & (place < np.array(grid))).all(axis=1)
     numbers = np.ravel_multi_index(tuple(np.clip(place, 0, np.array(grid) - 1).T), grid)
     return np.where(inside, numbers, ELSEWHERE)

@@ -1,12 +1,15 @@
-"""A PyTorch checkpoint made into safetensors, in a process of its own: ``python -P checkpoint.py CHECKPOINT FOLDER``.
+"""A PyTorch checkpoint made into safetensors, in a process of its own: ``python -P checkpoint.py
+CHECKPOINT FOLDER``.
 
-Run by `expert.conversion`; nothing else opens such files, which are pickles. PyTorch's weights-only reader is used, which
-builds tensors and plain containers and refuses everything else. Only what the published code's Lightning checkpoints hold
-besides (its own settings, and paths) is let through, as empty stand-ins: none of their code is looked for or run.
+Run by `expert.conversion`; nothing else opens such files, which are pickles. PyTorch's weights-only
+reader is used, which builds tensors and plain containers and refuses everything else. Only what the
+published code's Lightning checkpoints hold besides (its own settings, and paths) is let through, as
+empty stand-ins: none of their code is looked for or run.
 
-The file stands alone (it imports nothing of this package), so that the process needs no more than PyTorch and safetensors.
-It writes FOLDER/tensors.safetensors and prints one line of JSON: ``{"settings": {...}}``, or ``{"problem": ..., "detail":
-...}`` with the problem "unsafe", "unreadable" or "no_state".
+The file stands alone (it imports nothing of this package), so that the process needs no more than
+PyTorch and safetensors. It writes FOLDER/tensors.safetensors and prints one line of JSON:
+``{"settings": {...}}``, or ``{"problem": ..., "detail": ...}`` with the problem "unsafe",
+"unreadable" or "no_state".
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ PREFIX = "ppnet."
 
 
 class StandIn:
-    """Takes the place of an object that is not wanted: it keeps the state it is given, and does nothing with it."""
+    """Takes the place of an object that is not wanted: it keeps the state it is given, and does
+    nothing with it."""
 
     state: object = None
 
@@ -52,23 +56,30 @@ def setting(value: object, name: str, depth: int = 6) -> object:
         return None
     if name in held:
         return held[name]
-    return next((found for part in held.values() if (found := setting(part, name, depth - 1)) is not None), None)
+    return next(
+        (found for part in held.values() if (found := setting(part, name, depth - 1)) is not None),
+        None,
+    )
 
 
 def state_of(loaded: object) -> dict[str, Any]:
-    """The network's state, by the published names: of a plain state dict, or inside a Lightning checkpoint."""
+    """The network's state, by the published names: of a plain state dict, or inside a Lightning
+    checkpoint."""
     import torch
 
     held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
     if not isinstance(held, dict):
         return {}
     tensors = {str(key): value for key, value in held.items() if isinstance(value, torch.Tensor)}
-    inner = {key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)}
+    inner = {
+        key.removeprefix(PREFIX): value for key, value in tensors.items() if key.startswith(PREFIX)
+    }
     return inner or tensors
 
 
 def read(source: Path, folder: Path) -> dict[str, Any]:
-    """Read `source`, write the tensors into `folder`, and say what else was found (see the module's docstring)."""
+    """Read `source`, write the tensors into `folder`, and say what else was found (see the module's
+    docstring)."""
     import torch
     from safetensors.torch import save_file
 
@@ -84,7 +95,11 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
             loaded = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever is wrong with the file, the caller gets a sentence
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        return {"problem": "unsafe", "detail": found[1]} if found else {"problem": "unreadable", "detail": str(error)[:200]}
+        return (
+            {"problem": "unsafe", "detail": found[1]}
+            if found
+            else {"problem": "unreadable", "detail": str(error)[:200]}
+        )
     tensors = state_of(loaded)
     if not tensors:
         return {"problem": "no_state"}
@@ -95,7 +110,11 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     save_file(whole, folder / "tensors.safetensors")
     besides = loaded.get("hyper_parameters") if isinstance(loaded, dict) else None
     found_settings = {name: setting(besides, name) for name in SETTINGS}
-    return {"settings": {name: value for name, value in found_settings.items() if isinstance(value, (bool, str))}}
+    return {
+        "settings": {
+            name: value for name, value in found_settings.items() if isinstance(value, (bool, str))
+        }
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The command `expert`: everything the viewer does, without a window, and training and evaluation beside it."""
+"""The command `expert`: everything the viewer does, without a window, and training and evaluation
+beside it."""
 
 from __future__ import annotations
 
@@ -30,20 +31,34 @@ def _version(shown: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
-    """Explainable regression with prototypes (ExPeRT). Research use only. Not for clinical decisions."""
+    """Explainable regression with prototypes (ExPeRT). Research use only. Not for clinical
+    decisions."""
 
 
 @app.command()
 @one_sentence
 def predict(
-    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Images or DICOM folders.")] = None,
-    table: Annotated[Path | None, typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images).")] = None,
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT...", help="Images or DICOM folders.")
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images)."),
+    ] = None,
     model: ModelOption = "phantom",
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path("predictions.csv"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path(
+        "predictions.csv"
+    ),
     bias_corrected: Annotated[
-        bool, typer.Option("--bias-corrected", help="A further column: predictions with the regression to the mean taken out.")
+        bool,
+        typer.Option(
+            "--bias-corrected",
+            help="A further column: predictions with the regression to the mean taken out.",
+        ),
     ] = False,
 ) -> None:
     """Predict many images into one table; an image that cannot be used is a row that says why."""
@@ -53,10 +68,18 @@ def predict(
     todo = cohort.items(inputs or [], table)
     loaded = load_model(model)
     with progress() as tell:
-        target, failed = cohort.predict(loaded, todo, out, lambda fraction: tell("predict", fraction), corrected=bias_corrected)
+        target, failed = cohort.predict(
+            loaded, todo, out, lambda fraction: tell("predict", fraction), corrected=bias_corrected
+        )
     typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
     if failed:
-        typer.echo(f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {target}.", err=True)
+        typer.echo(
+            (
+                f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of "
+                f"{target}."
+            ),
+            err=True,
+        )
     if failed == len(todo):
         raise typer.Exit(1)
 
@@ -68,11 +91,17 @@ def explain(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is written.")],
     model: ModelOption = "phantom",
     top: Annotated[int, typer.Option(min=1, help="Prototypes to explain in full.")] = 5,
-    pixel_size_mm: Annotated[float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")] = None,
+    pixel_size_mm: Annotated[
+        float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")
+    ] = None,
     data: DataOption = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Write the report as PDF, too.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Write the matched patches as a table, too.")] = False,
-    show_name: Annotated[bool, typer.Option("--show-name", help="Print the input's file name in the report.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write the matched patches as a table, too.")
+    ] = False,
+    show_name: Annotated[
+        bool, typer.Option("--show-name", help="Print the input's file name in the report.")
+    ] = False,
 ) -> None:
     """Explain one prediction: JSON for programs, a report for people."""
     import expert
@@ -89,14 +118,21 @@ def explain(
     result.save(out / "explanation.json")
     reports = [out / "report.html", *([out / "report.pdf"] if pdf else [])]
     for report in reports:
-        expert.write_report(result, report, model=loaded.info, source=image.resolve().name if show_name else None)
+        expert.write_report(
+            result, report, model=loaded.info, source=image.resolve().name if show_name else None
+        )
     written = [*reports, *([write_csv(result, out / "matches.csv")] if csv else [])]
     interval = (
-        f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})" if result.interval else ""
+        f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})"
+        if result.interval
+        else ""
     )
     typer.echo(f"{result.label_name}: {result.prediction:.1f} {result.unit}{interval}")
     for match in result.prototypes:
-        typer.echo(f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  distance {match.distance:.1f}")
+        typer.echo(
+            f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  "
+            f"distance {match.distance:.1f}"
+        )
     for notice in result.warnings:
         typer.echo(f"  Warning: {notice.message}")
     typer.echo(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
@@ -108,13 +144,24 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="YAML, see recipes/.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validate first; calibrates the model.")] = 0,
-    only_fold: Annotated[int | None, typer.Option(min=0, help="Train this fold alone (folds can run side by side).")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Beside each fold, a plain regression head.")] = False,
-    calibration: Annotated[
-        Path | None, typer.Option(help="CSV of images kept out of the training: interval and limits come from them.")
+    folds: Annotated[
+        int, typer.Option(min=0, help="Cross-validate first; calibrates the model.")
+    ] = 0,
+    only_fold: Annotated[
+        int | None, typer.Option(min=0, help="Train this fold alone (folds can run side by side).")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder for checkpoints and prepared images.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Beside each fold, a plain regression head.")
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of images kept out of the training: interval and limits come from them."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints and prepared images.")
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on where an earlier run stopped.")] = True,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
 ) -> None:
@@ -129,9 +176,17 @@ def train(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CollapseWarning)
         target = start(
-            settings, data, out, folds=folds, only_fold=only_fold, plain=plain, calibration=calibration, run=run,
-            resume=resume, jobs=jobs,
-        )  # fmt: skip
+            settings,
+            data,
+            out,
+            folds=folds,
+            only_fold=only_fold,
+            plain=plain,
+            calibration=calibration,
+            run=run,
+            resume=resume,
+            jobs=jobs,
+        )
     for warning in caught:
         if issubclass(warning.category, CollapseWarning):
             typer.echo(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)
@@ -143,12 +198,20 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path("evaluation.json"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSON to write.")] = Path(
+        "evaluation.json"
+    ),
     label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
-    arrays: Annotated[Path | None, typer.Option(help="Folder to keep prepared images in, for the next time.")] = None,
+    arrays: Annotated[
+        Path | None, typer.Option(help="Folder to keep prepared images in, for the next time.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes for preparing images.")] = None,
-    explanations: Annotated[bool, typer.Option("--explanations", help="Measure the explanations, too (minutes).")] = False,
-    subjects: Annotated[int, typer.Option(min=1, help="How many subjects --explanations measures.")] = 24,
+    explanations: Annotated[
+        bool, typer.Option("--explanations", help="Measure the explanations, too (minutes).")
+    ] = False,
+    subjects: Annotated[
+        int, typer.Option(min=1, help="How many subjects --explanations measures.")
+    ] = 24,
 ) -> None:
     """Measure a model on labelled images; exit code 2 where it has collapsed."""
     from rich.console import Console
@@ -176,7 +239,9 @@ def evaluate(
     try:
         result.save(out)
     except OSError as error:
-        raise ExpertError(f"The figures could not be written to {out}: {error.strerror}.") from error
+        raise ExpertError(
+            f"The figures could not be written to {out}: {error.strerror}."
+        ) from error
     if result.failed:
         typer.echo(f"Error: this model must not be used: {result.failed}.", err=True)
         raise typer.Exit(2)
@@ -184,7 +249,9 @@ def evaluate(
 
 @app.command()
 @one_sentence
-def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")]) -> None:
+def info(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+) -> None:
     """Show what a model says about itself."""
     from rich.console import Console
     from rich.table import Table
@@ -198,12 +265,27 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
     if loaded.prototype_images is None and all(p.reference is None for p in about.prototypes):
         held = "not in the file"
     rows = [
-        ("predicts", f"{about.label.name}, {about.label.unit}, {about.label.minimum:g} – {about.label.maximum:g}"),
+        (
+            "predicts",
+            (
+                f"{about.label.name}, {about.label.unit}, {about.label.minimum:g} – "
+                f"{about.label.maximum:g}"
+            ),
+        ),
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {held}"),
-        ("trained on", f"{about.training.dataset}, {about.training.people}, licence: {about.training.licence}"),
-        ("radius, regularisation", f"{about.architecture.radius:g} {about.label.unit}, {about.architecture.regularization:g}"),
+        (
+            "trained on",
+            f"{about.training.dataset}, {about.training.people}, licence: {about.training.licence}",
+        ),
+        (
+            "radius, regularisation",
+            (
+                f"{about.architecture.radius:g} {about.label.unit}, "
+                f"{about.architecture.regularization:g}"
+            ),
+        ),
         *((name.replace("_", " "), f"{value:.3g}") for name, value in about.validation.items()),
         ("sha256", loaded.sha256),
     ]
@@ -219,41 +301,80 @@ def info(model: Annotated[str, typer.Argument(help="A shipped model's name or a 
 @app.command()
 @one_sentence
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="State dict or Lightning checkpoint of the published ExPeRT code.")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="State dict or Lightning checkpoint of the published ExPeRT code."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
-    unit: Annotated[str | None, typer.Option(help="Unit of the labels, such as years; no checkpoint tells it.")] = None,
-    label_name: Annotated[str | None, typer.Option(help="What is predicted  [default: age]")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the model  [default: the file's name]")] = None,
-    dataset: Annotated[str | None, typer.Option(help="What it was trained on  [default: unknown]")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the labels, such as years; no checkpoint tells it.")
+    ] = None,
+    label_name: Annotated[
+        str | None, typer.Option(help="What is predicted  [default: age]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the model  [default: the file's name]")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="What it was trained on  [default: unknown]")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="Of that data  [default: unknown]")] = None,
     space: Annotated[
-        str | None, typer.Option(help="mni: slices of registered heads; image: plain 2D images  [default: mni]")
+        str | None,
+        typer.Option(
+            help="mni: slices of registered heads; image: plain 2D images  [default: mni]"
+        ),
     ] = None,
     spacing_mm: Annotated[float | None, typer.Option(help="mm per pixel  [default: 1]")] = None,
     position_mm: Annotated[
         list[float] | None,
-        typer.Option(help="Axial plane, mm above the AC; may be repeated  [default: 7, slice 79 of MNI 1 mm]"),
+        typer.Option(
+            help="Axial plane, mm above the AC; may be repeated  [default: 7, slice 79 of MNI 1 mm]"
+        ),
     ] = None,
     first_pixel: Annotated[
         str | None,
-        typer.Option(help="Corner of a head's slice with row 0 and column 0: PL, PR, AL or AR  [default: PL]"),
+        typer.Option(
+            help="Corner of a head's slice with row 0 and column 0: PL, PR, AL or AR  [default: PL]"
+        ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(help="value: the prototypes' images, people's images, go into the file; none  [default: none]")
+        str | None,
+        typer.Option(
+            help=(
+                "value: the prototypes' images, people's images, go into the file; none  "
+                "[default: none]"
+            )
+        ),
     ] = None,
-    facts: Annotated[Path | None, typer.Option(help="YAML with these facts, see docs/convert.md; options go first.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the model file if it exists.")] = False,
+    facts: Annotated[
+        Path | None,
+        typer.Option(help="YAML with these facts, see docs/convert.md; options go first."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model file if it exists.")
+    ] = False,
 ) -> None:
-    """Make a checkpoint of the published code a model file with the same predictions; nothing in it is run."""
+    """Make a checkpoint of the published code a model file with the same predictions; nothing in it
+    is run."""
     import warnings
 
     from expert.bundle import load_model
     from expert.conversion import ConversionWarning, convert_checkpoint, read_facts
 
     known = read_facts(
-        facts, label_unit=unit, label_name=label_name, name=name, dataset=dataset, licence=licence, space=space,
-        spacing_mm=spacing_mm, positions_mm=position_mm or None, first_pixel=first_pixel, prototype_images=images,
-    )  # fmt: skip
+        facts,
+        label_unit=unit,
+        label_name=label_name,
+        name=name,
+        dataset=dataset,
+        licence=licence,
+        space=space,
+        spacing_mm=spacing_mm,
+        positions_mm=position_mm or None,
+        first_pixel=first_pixel,
+        prototype_images=images,
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConversionWarning)
         target = convert_checkpoint(checkpoint, out, known, overwrite=overwrite)
@@ -263,7 +384,8 @@ def convert(
             typer.echo(f"Warning: {warning.message}", err=True)
     typer.echo(about.card, nl=False)
     typer.echo(
-        f"{target}: {len(about.prototypes)} prototypes, {about.label.minimum:g} – {about.label.maximum:g} {about.label.unit}. "
+        f"{target}: {len(about.prototypes)} prototypes, {about.label.minimum:g} – "
+        f"{about.label.maximum:g} {about.label.unit}. "
         f"{RESEARCH_USE}"
     )
 
@@ -271,11 +393,14 @@ def convert(
 @app.command()
 @one_sentence
 def phantom(
-    out: Annotated[Path, typer.Option("--out", "-o", help="NIfTI file, or the folder of a cohort.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="NIfTI file, or the folder of a cohort.")
+    ],
     age: Annotated[float, typer.Option(help="Years, 0 to 110.")] = 50.0,
     seed: Annotated[int, typer.Option(help="Another seed is another person.")] = 0,
     cohort: Annotated[
-        int | None, typer.Option(help="Write so many, aged 20 to 85, with a table, into the folder --out.")
+        int | None,
+        typer.Option(help="Write so many, aged 20 to 85, with a table, into the folder --out."),
     ] = None,
 ) -> None:
     """Write a synthetic ageing head, or a whole cohort of them."""
@@ -284,7 +409,9 @@ def phantom(
 
     if cohort is not None:
         with progress() as tell:
-            target = phantoms.write_cohort(out, cohort, seed, progress=lambda fraction: tell("write", fraction))
+            target = phantoms.write_cohort(
+                out, cohort, seed, progress=lambda fraction: tell("write", fraction)
+            )
     else:
         target = write_volume(phantoms.phantom(age, seed), out)
     typer.echo(f"{target}. {RESEARCH_USE}")
@@ -294,9 +421,12 @@ def phantom(
 @one_sentence
 def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
-    only: Annotated[int | None, typer.Option(min=1, help="Only the first so many prototypes.")] = None,
+    only: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many prototypes.")
+    ] = None,
 ) -> None:
-    """Download the prototype images of a model that keeps them by reference (each checked by its checksum)."""
+    """Download the prototype images of a model that keeps them by reference (each checked by its
+    checksum)."""
     from expert.bundle import load_model
     from expert.datasets import fetch_reference, find_reference
 
@@ -320,7 +450,10 @@ def fetch(
 def view(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     model: ModelOption = "phantom",
-    top: Annotated[int | None, typer.Option(min=1, max=8, help="Prototypes to show (else as many as last time).")] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, max=8, help="Prototypes to show (else as many as last time)."),
+    ] = None,
     data: DataOption = None,
 ) -> None:
     """Open napari with the image and explain it at once."""
@@ -333,7 +466,9 @@ def view(
     try:
         window = importlib.import_module("napari_expert.window")
     except ImportError as error:
-        raise ExpertError("napari needs a Qt binding to open a window: pip install 'napari-expert[all]'.") from error
+        raise ExpertError(
+            "napari needs a Qt binding to open a window: pip install 'napari-expert[all]'."
+        ) from error
     window.open_window(image, model, top=top, data=data)
 
 

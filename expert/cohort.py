@@ -1,4 +1,5 @@
-"""Many images, one table of predictions: a bad input is a row that says so, and the rest goes on."""
+"""Many images, one table of predictions: a bad input is a row that says so, and the rest goes
+on."""
 
 from __future__ import annotations
 
@@ -16,9 +17,18 @@ from expert.errors import ExpertError, InputError
 from expert.evaluation import bias_corrected
 
 COLUMNS = (
-    "input", "prediction", "unit", "lower", "upper", "nearest_distance", "prototypes_in_radius", "fallback",
-    "registration_quality", "warnings", "error",
-)  # fmt: skip
+    "input",
+    "prediction",
+    "unit",
+    "lower",
+    "upper",
+    "nearest_distance",
+    "prototypes_in_radius",
+    "fallback",
+    "registration_quality",
+    "warnings",
+    "error",
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,11 @@ class Item:
     pixel_size_mm: float | None = None
 
 
-def items(inputs: Sequence[str | os.PathLike[str]], table: str | os.PathLike[str] | None = None) -> list[Item]:
-    """Inputs named one by one, then those of a table (`file` relative to it, optionally `pixel_size_mm`).
+def items(
+    inputs: Sequence[str | os.PathLike[str]], table: str | os.PathLike[str] | None = None
+) -> list[Item]:
+    """Inputs named one by one, then those of a table (`file` relative to it, optionally
+    `pixel_size_mm`).
 
     Raises
     ------
@@ -41,14 +54,17 @@ def items(inputs: Sequence[str | os.PathLike[str]], table: str | os.PathLike[str
     """
     out = [Item(str(path), Path(path)) for path in inputs]
     if table is not None:
-        out += [Item(row.name, row.file, row.pixel_size_mm) for row in read_table(table, labelled=False)]
+        out += [
+            Item(row.name, row.file, row.pixel_size_mm) for row in read_table(table, labelled=False)
+        ]
     if not out:
         raise InputError("Nothing to predict: name images or give a table.")
     return out
 
 
 def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, object]:
-    """One row of the output; never raises for an input that cannot be used. `corrected`: see `predict`."""
+    """One row of the output; never raises for an input that cannot be used. `corrected`: see
+    `predict`."""
     from expert.inference import explain
     from expert.volume import read_volume
 
@@ -60,7 +76,9 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
     except ExpertError as error:
         return row | {"error": str(error)}
     except Exception as error:  # one damaged file among thousands must not end the run
-        return row | {"error": f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+        return row | {
+            "error": f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        }
     row |= {
         "prediction": f"{result.prediction:.4f}",
         "nearest_distance": f"{result.nearest_distance:.4f}",
@@ -69,7 +87,9 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
         "warnings": "; ".join(notice.code for notice in result.warnings),
     }
     if corrected and model.info.calibration is not None:
-        row["bias_corrected"] = f"{float(bias_corrected(np.array(result.prediction), model.info.calibration.bias)):.4f}"
+        row["bias_corrected"] = (
+            f"{float(bias_corrected(np.array(result.prediction), model.info.calibration.bias)):.4f}"
+        )
     if result.interval is not None:
         row |= {"lower": f"{result.interval.lower:.4f}", "upper": f"{result.interval.upper:.4f}"}
     if result.registration is not None:
@@ -93,7 +113,8 @@ def predict(
     inputs : from `items`
     out : CSV to write, with the columns `COLUMNS`
     progress : called with 0 to 1
-    corrected : write the column `bias_corrected` beside the prediction, see `expert.evaluation.bias_corrected`
+    corrected : write the column `bias_corrected` beside the prediction, see
+        `expert.evaluation.bias_corrected`
 
     Returns
     -------
@@ -105,7 +126,9 @@ def predict(
         The output cannot be written, or a correction is asked for and the model knows none.
     """
     if corrected and (model.info.calibration is None or model.info.calibration.bias is None):
-        raise InputError(f"The model {model.info.name} knows no bias correction: its training measured none.")
+        raise InputError(
+            f"The model {model.info.name} knows no bias correction: its training measured none."
+        )
     columns = [*COLUMNS[:2], "bias_corrected", *COLUMNS[2:]] if corrected else list(COLUMNS)
     todo, failed, target = list(inputs), 0, Path(out)
     try:

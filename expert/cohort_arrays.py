@@ -38,19 +38,28 @@ class CohortArrays:
     positions_mm: tuple[float | None, ...]
     entries: tuple[Entry, ...]
     folder: Path | None = None
-    """Where what is made of the images once (`expert.counted`) is kept beside them; None: nowhere."""
+    """Where what is made of the images once (`expert.counted`) is kept beside them; None:
+    nowhere."""
 
     @property
     def subjects(self) -> np.ndarray:
         """(N,) integers: rows of one subject share one."""
-        return np.asarray(np.unique([entry.subject for entry in self.entries], return_inverse=True)[1])
+        return np.asarray(
+            np.unique([entry.subject for entry in self.entries], return_inverse=True)[1]
+        )
 
     def select(self, rows: np.ndarray) -> CohortArrays:
         """The given rows only."""
         return CohortArrays(
-            self.images[rows], self.content[rows], self.labels[rows], self.transforms[rows], self.quality[rows],
-            self.positions_mm, tuple(self.entries[row] for row in rows), self.folder,
-        )  # fmt: skip
+            self.images[rows],
+            self.content[rows],
+            self.labels[rows],
+            self.transforms[rows],
+            self.quality[rows],
+            self.positions_mm,
+            tuple(self.entries[row] for row in rows),
+            self.folder,
+        )
 
     def planes(self, positions_mm: Sequence[float | None]) -> list[int]:
         """Indices of the planes at these heights."""
@@ -74,7 +83,9 @@ def _prepare_one(entry: Entry, recipe: InputRecipe, target: Path) -> None:
         temporary,
         images=prepared.images,
         content=prepared.content,
-        transform=np.full((4, 4), np.nan) if registration is None else registration.template_to_subject,
+        transform=np.full((4, 4), np.nan)
+        if registration is None
+        else registration.template_to_subject,
         quality=np.nan if registration is None else registration.quality,
     )
     temporary.replace(target)
@@ -94,7 +105,8 @@ def load_cohort(
     ----------
     entries : rows of a table, see `expert.datasets.read_table`
     recipe : how to prepare them
-    folder : where the arrays are kept; they hold images of the subjects, so they belong beside the data
+    folder : where the arrays are kept; they hold images of the subjects, so they belong beside the
+        data
     jobs : processes; the number of cores if None
     progress : called with "prepare" and a fraction
 
@@ -108,7 +120,11 @@ def load_cohort(
 
     def place(entry: Entry) -> Path:
         # The content's own hash: a file that changed is prepared again, one that moved is not.
-        digest = hashlib.sha256(entry.file.read_bytes()) if entry.file.is_file() else hashlib.sha256(str(entry.file).encode())
+        digest = (
+            hashlib.sha256(entry.file.read_bytes())
+            if entry.file.is_file()
+            else hashlib.sha256(str(entry.file).encode())
+        )
         digest.update(text.encode())
         digest.update(repr(entry.pixel_size_mm).encode())
         return folder / f"{digest.hexdigest()[:24]}.npz"
@@ -124,7 +140,9 @@ def load_cohort(
                     future.result()
                 except ExpertError as error:
                     pool.shutdown(cancel_futures=True)
-                    raise InputError(f"Row {running[future] + 2} of the table cannot be used: {error}") from error
+                    raise InputError(
+                        f"Row {running[future] + 2} of the table cannot be used: {error}"
+                    ) from error
                 if progress is not None:
                     progress("prepare", done / len(missing))
     loaded = [np.load(path) for path in places]

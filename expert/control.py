@@ -1,4 +1,5 @@
-"""An untrained network to hold measures of explanations against: what architecture and registration give without learning."""
+"""An untrained network to hold measures of explanations against: what architecture and registration
+give without learning."""
 
 from __future__ import annotations
 
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 def untrained(
     network: PrototypeRegressor, recipe: InputRecipe, cohort: CohortArrays, seed: int = 0
 ) -> tuple[PrototypeRegressor, list[str]]:
-    """A network of the same architecture with random weights, whose prototypes are subjects of a cohort.
+    """A network of the same architecture with random weights, whose prototypes are subjects of a
+    cohort.
 
-    Its scale makes the median distance of the cohort's subjects a quarter of the radius, so that prototypes are in radius; its
-    answers mean nothing, its matches are those of random convolutions.
+    Its scale makes the median distance of the cohort's subjects a quarter of the radius, so that
+    prototypes are in radius; its answers mean nothing, its matches are those of random
+    convolutions.
 
     Parameters
     ----------
     network : whose architecture and grid are taken
-    recipe, cohort : as in `expert.measures.measure_explanations`; the middle plane of each subject is used, or all of them
-        where prototypes show every plane
+    recipe, cohort : as in `expert.measures.measure_explanations`; the middle plane of each subject
+        is used, or all of them where prototypes show every plane
     seed : of the weights and of the draw of the prototypes
 
     Returns
@@ -41,18 +44,25 @@ def untrained(
     used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes
     rows = np.random.default_rng(seed).permutation(len(cohort.labels))
-    rows = np.resize(rows, count)  # again from the start where there are fewer subjects than prototypes
+    rows = np.resize(
+        rows, count
+    )  # again from the start where there are fewer subjects than prototypes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         out = PrototypeRegressor(network.architecture, network.grid).eval().requires_grad_(False)
-    pixels, inside = (np.concatenate([of[rows, plane] for plane in used]) for of in (cohort.images, cohort.content))
+    pixels, inside = (
+        np.concatenate([of[rows, plane] for plane in used])
+        for of in (cohort.images, cohort.content)
+    )
     shown = encode(out, pixels, inside)
     with torch.no_grad():
         out.prototypes.data = shown.features.float()
         out.prototype_mass.copy_(shown.mass)
         out.prototype_labels.copy_(torch.from_numpy(cohort.labels[rows]).float())
         out.scale.data.fill_(1.0)
-        distance = out.compare(shown.features[: min(8, count)], shown.mass[: min(8, count)]).distance
+        distance = out.compare(
+            shown.features[: min(8, count)], shown.mass[: min(8, count)]
+        ).distance
         between = distance[distance > distance.max() * 1e-3]
         if len(between):
             out.scale.data.fill_(network.architecture.radius / 4 / float(between.median()))

@@ -1,7 +1,8 @@
 """A checkpoint of the published ExPeRT code becomes a model file that gives the same predictions.
 
-The checkpoint is a pickle: it is read in another process, by PyTorch's weights-only reader (`expert.checkpoint`); this one
-sees safetensors. What a checkpoint does not tell (unit, image space, data, licence) are `Facts`, from the person who converts.
+The checkpoint is a pickle: it is read in another process, by PyTorch's weights-only reader
+(`expert.checkpoint`); this one sees safetensors. What a checkpoint does not tell (unit, image
+space, data, licence) are `Facts`, from the person who converts.
 
 Source: Hesse et al., WACV 2024, and the names in its published code's state dict.
 """
@@ -26,15 +27,28 @@ from pydantic import Field, ValidationError
 
 from expert.bundle import load_model, save_model
 from expert.errors import InputError, ModelError, first_problem
-from expert.schema import Architecture, Document, InputRecipe, Label, ModelInfo, PrototypeInfo, TrainingInfo
+from expert.schema import (
+    Architecture,
+    Document,
+    InputRecipe,
+    Label,
+    ModelInfo,
+    PrototypeInfo,
+    TrainingInfo,
+)
 
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 STRIDE = 32
-RENAMED = {"prototypes": "prototype_vectors", "prototype_labels": "proto_classes", "scale": "emb_loss_s"}
-"""This network's names for what the published state calls otherwise; the backbone's differ by their prefix."""
+RENAMED = {
+    "prototypes": "prototype_vectors",
+    "prototype_labels": "proto_classes",
+    "scale": "emb_loss_s",
+}
+"""This network's names for what the published state calls otherwise; the backbone's differ by their
+prefix."""
 UNUSED = {"ones", "r", "prototype_images"}
 """Published names that are no weights: they are read for themselves, or not at all."""
 SECONDS = 600
@@ -46,10 +60,12 @@ class ConversionWarning(UserWarning):
 
 
 class Facts(Document):
-    """What a checkpoint does not tell about its model; the defaults are the publication's adult brain MR.
+    """What a checkpoint does not tell about its model; the defaults are the publication's adult
+    brain MR.
 
-    `first_pixel` is the corner of an axial slice in which row 0 and column 0 of the published images meet: posterior or
-    anterior, then the patient's left or right. This software's own slices begin with "PL".
+    `first_pixel` is the corner of an axial slice in which row 0 and column 0 of the published
+    images meet: posterior or anterior, then the patient's left or right. This software's own slices
+    begin with "PL".
     """
 
     name: str | None = Field(None, description="of the model; by default that of the file to write")
@@ -61,14 +77,23 @@ class Facts(Document):
     subjects: int | None = Field(None, gt=0, description="trained on; None: unknown")
     space: Literal["mni", "image"] = "mni"
     spacing_mm: float = Field(1.0, gt=0, description="mm per pixel")
-    center_mm: tuple[float, float] = Field((-17.0, 0.0), description="template mm at the middle of the image, axes (A, R)")
-    positions_mm: tuple[float, ...] = Field((7.0,), min_length=1, description="axial planes, mm S; 7 is slice 79 of MNI 1 mm")
-    training_positions_mm: tuple[float, ...] = Field(
-        tuple(float(n) for n in range(3, 13)), description="planes trained on, mm S; slices 75 to 84 of MNI 1 mm"
+    center_mm: tuple[float, float] = Field(
+        (-17.0, 0.0), description="template mm at the middle of the image, axes (A, R)"
     )
-    intensity: Literal["robust", "full"] | None = Field(None, description="see `InputRecipe`; plain images: full")
+    positions_mm: tuple[float, ...] = Field(
+        (7.0,), min_length=1, description="axial planes, mm S; 7 is slice 79 of MNI 1 mm"
+    )
+    training_positions_mm: tuple[float, ...] = Field(
+        tuple(float(n) for n in range(3, 13)),
+        description="planes trained on, mm S; slices 75 to 84 of MNI 1 mm",
+    )
+    intensity: Literal["robust", "full"] | None = Field(
+        None, description="see `InputRecipe`; plain images: full"
+    )
     first_pixel: Literal["PL", "PR", "AL", "AR"] = "PL"
-    prototype_images: Literal["none", "value"] = Field("none", description="whether the file holds the prototypes' images")
+    prototype_images: Literal["none", "value"] = Field(
+        "none", description="whether the file holds the prototypes' images"
+    )
     card: str = Field("", description="words to begin the model card with")
 
 
@@ -85,7 +110,8 @@ class Checkpoint:
 
 
 def read_facts(path: str | os.PathLike[str] | None, **options: object) -> Facts:
-    """Facts from a YAML file, from options, or both; an option that is not None counts more than the file.
+    """Facts from a YAML file, from options, or both; an option that is not None counts more than
+    the file.
 
     Raises
     ------
@@ -101,20 +127,29 @@ def read_facts(path: str | os.PathLike[str] | None, **options: object) -> Facts:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The facts in {path} could not be read: {error}.") from error
         except yaml.YAMLError as error:
-            raise InputError(f"The facts in {path} are not valid YAML: {' '.join(str(error).split())}.") from error
+            raise InputError(
+                f"The facts in {path} are not valid YAML: {' '.join(str(error).split())}."
+            ) from error
     if not isinstance(document, dict):
-        raise InputError(f"The facts in {path} must be 'name: value' lines, such as 'label_unit: years'.")
+        raise InputError(
+            f"The facts in {path} must be 'name: value' lines, such as 'label_unit: years'."
+        )
     try:
-        return Facts.model_validate({**document, **{key: value for key, value in options.items() if value is not None}})
+        return Facts.model_validate(
+            {**document, **{key: value for key, value in options.items() if value is not None}}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         if (first["loc"], first["type"]) == (("label_unit",), "missing"):
-            raise InputError("No checkpoint tells the label's unit: say it, for instance with --unit years.") from error
+            raise InputError(
+                "No checkpoint tells the label's unit: say it, for instance with --unit years."
+            ) from error
         raise InputError(f"These facts cannot be used: {first_problem(error)}.") from error
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a PyTorch state dict or Lightning checkpoint, in another process and without running anything in it.
+    """Read a PyTorch state dict or Lightning checkpoint, in another process and without running
+    anything in it.
 
     Parameters
     ----------
@@ -133,37 +168,62 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except OSError as error:
         raise ModelError(f"The checkpoint {source} could not be read: {error.strerror}.") from error
     # -P: the modules beside the script must not be taken for others of the same name.
-    command = [sys.executable, "-P", str(Path(__file__).with_name("checkpoint.py")), str(source.resolve())]
+    command = [
+        sys.executable,
+        "-P",
+        str(Path(__file__).with_name("checkpoint.py")),
+        str(source.resolve()),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         try:
-            done = subprocess.run([*command, folder], capture_output=True, text=True, timeout=SECONDS, check=False)
+            done = subprocess.run(
+                [*command, folder], capture_output=True, text=True, timeout=SECONDS, check=False
+            )
             answer = json.loads(done.stdout.splitlines()[-1])
         except (subprocess.TimeoutExpired, IndexError, json.JSONDecodeError) as error:
-            raise ModelError(f"{source.name} could not be read as a checkpoint: the reading process broke off.") from error
+            raise ModelError(
+                f"{source.name} could not be read as a checkpoint: the reading process broke off."
+            ) from error
         problem = answer.get("problem")
         if problem == "unsafe":
             raise ModelError(
-                f"{source.name} holds more than weights ({answer['detail']}) and was not opened, nothing in it was run: where "
-                "it was made, save the weights alone, torch.save(model.state_dict(), 'weights.pth'), and convert that file."
+                f"{source.name} holds more than weights ({answer['detail']}) and was not "
+                "opened, nothing in it was run: where "
+                "it was made, save the weights alone, torch.save(model.state_dict(), "
+                "'weights.pth'), and convert that file."
             )
         if problem == "unreadable":
-            raise ModelError(f"{source.name} is not a readable PyTorch checkpoint: it is damaged or of another kind.")
+            raise ModelError(
+                f"{source.name} is not a readable PyTorch checkpoint: it is damaged or of "
+                "another kind."
+            )
         if problem is not None:
-            raise ModelError(f"{source.name} holds no network's state: give a state dict or a Lightning checkpoint.")
-        return Checkpoint(load_file(Path(folder) / "tensors.safetensors"), answer["settings"], digest)
+            raise ModelError(
+                f"{source.name} holds no network's state: give a state dict or a Lightning "
+                "checkpoint."
+            )
+        return Checkpoint(
+            load_file(Path(folder) / "tensors.safetensors"), answer["settings"], digest
+        )
 
 
 def convert_checkpoint(
-    checkpoint: str | os.PathLike[str], out: str | os.PathLike[str], facts: Facts, *, overwrite: bool = False
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    facts: Facts,
+    *,
+    overwrite: bool = False,
 ) -> Path:
-    """Write a model file that predicts what the published network with this checkpoint predicts in evaluation mode.
+    """Write a model file that predicts what the published network with this checkpoint predicts in
+    evaluation mode.
 
-    The same up to what the published code leaves open: its plans are those of at most 25 Sinkhorn steps and depend on what
-    else is in the batch; here each is converged.
+    The same up to what the published code leaves open: its plans are those of at most 25 Sinkhorn
+    steps and depend on what else is in the batch; here each is converged.
 
     Parameters
     ----------
-    checkpoint : see `read_checkpoint`; ResNet-18 (of any widths) with one grey channel, or three that repeat it
+    checkpoint : see `read_checkpoint`; ResNet-18 (of any widths) with one grey channel, or three
+        that repeat it
     out : model file to write, by custom ending in .safetensors
     facts : what the checkpoint does not tell, see `read_facts`
     overwrite : whether an existing file may be replaced
@@ -175,7 +235,8 @@ def convert_checkpoint(
     Raises
     ------
     ModelError
-        `out` exists, or the checkpoint cannot be read, is not one of ExPeRT, or is one whose prediction this software has not.
+        `out` exists, or the checkpoint cannot be read, is not one of ExPeRT, or is one whose
+        prediction this software has not.
     InputError
         The facts contradict the checkpoint.
     """
@@ -183,7 +244,10 @@ def convert_checkpoint(
     if target.exists() and source.exists() and target.samefile(source):
         raise ModelError(f"{target} is the checkpoint itself: choose another name for the model.")
     if target.exists() and not overwrite:
-        raise ModelError(f"{target} exists already: choose another name for the model, or --overwrite the old one.")
+        raise ModelError(
+            f"{target} exists already: choose another name for the model, or --overwrite "
+            "the old one."
+        )
     read = read_checkpoint(source)
     _check_settings(source.name, read.settings)
     tensors = read.tensors
@@ -194,8 +258,10 @@ def convert_checkpoint(
     mirrored = tuple(axis for axis, far in enumerate("AR") if corner[axis] == far) if head else ()
     if head and corner[0] == "P" and images is not None and _anterior_first(images, recipe):
         warnings.warn(
-            f"The prototype images of {source.name} look as if their first row were anterior, which is not what was converted: "
-            f"if it is, heads are shown to the model upside down, and it must be converted with first_pixel A{corner[1]}.",
+            f"The prototype images of {source.name} look as if their first row were "
+            "anterior, which is not what was converted: "
+            "if it is, heads are shown to the model upside down, and it must be converted "
+            f"with first_pixel A{corner[1]}.",
             ConversionWarning,
             stacklevel=2,
         )
@@ -204,23 +270,38 @@ def convert_checkpoint(
     if facts.prototype_images == "none":
         images = None
     elif images is None:
-        raise ModelError(f"{source.name} holds no prototype images to put into the model: leave out --images value.")
+        raise ModelError(
+            f"{source.name} holds no prototype images to put into the model: leave out "
+            "--images value."
+        )
     labels = weights["prototype_labels"]
     try:
         info = ModelInfo(
-            name=facts.name or re.sub(r"[^A-Za-z0-9._-]+", "-", target.stem).strip("-._") or "converted",
+            name=facts.name
+            or re.sub(r"[^A-Za-z0-9._-]+", "-", target.stem).strip("-._")
+            or "converted",
             version=facts.version,
-            label=Label(name=facts.label_name, unit=facts.label_unit, minimum=float(labels.min()), maximum=float(labels.max())),
+            label=Label(
+                name=facts.label_name,
+                unit=facts.label_unit,
+                minimum=float(labels.min()),
+                maximum=float(labels.max()),
+            ),
             input=recipe,
             architecture=architecture,
-            prototypes=tuple(PrototypeInfo(label=float(label), source_label=None) for label in labels),
+            prototypes=tuple(
+                PrototypeInfo(label=float(label), source_label=None) for label in labels
+            ),
             training=TrainingInfo(
                 dataset=facts.dataset,
                 licence=facts.licence,
                 subjects=facts.subjects,
                 images=None,
                 seed=None,
-                recipe={"converted_from": "checkpoint of the published ExPeRT code", "checkpoint_sha256": read.sha256},
+                recipe={
+                    "converted_from": "checkpoint of the published ExPeRT code",
+                    "checkpoint_sha256": read.sha256,
+                },
             ),
             versions=_versions(),
             card=_card(facts, tensors, read.sha256),
@@ -228,7 +309,9 @@ def convert_checkpoint(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the model"
-        raise ModelError(f"{source.name} does not make a model: {where}: {first['msg']}.") from error
+        raise ModelError(
+            f"{source.name} does not make a model: {where}: {first['msg']}."
+        ) from error
     if images is not None:
         images = np.flip(images, tuple(1 + axis for axis in mirrored))
     written = save_model(target, info, weights, images)
@@ -236,31 +319,48 @@ def convert_checkpoint(
     return written
 
 
-# --- from their names to ours -------------------------------------------------------------------------------------------
+# --- from their names to ours ---------------------------------------------------------------------
 def _check_settings(name: str, settings: Mapping[str, object]) -> None:
     if settings.get("avg_pool") is True:
         raise ModelError(
-            f"{name} was trained with avg_pool: it compares averaged features without transport, which this software does not."
+            f"{name} was trained with avg_pool: it compares averaged features without "
+            "transport, which this software does not."
         )
     activation = settings.get("last_act", "relu")
     if activation != "relu":
-        raise ModelError(f"{name} ends its ResNet with '{activation}': only the published 'relu' can be converted.")
+        raise ModelError(
+            f"{name} ends its ResNet with '{activation}': only the published 'relu' can be "
+            "converted."
+        )
 
 
 def _architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architecture:
     """Sizes, read off the weights."""
     firsts = [f"features.{stage}.0.conv1.weight" for stage in STAGES]
-    needed = (*RENAMED.values(), "r", "features.conv1.weight", *firsts, "add_on_layers.0.weight", "add_on_layers.2.weight")
+    needed = (
+        *RENAMED.values(),
+        "r",
+        "features.conv1.weight",
+        *firsts,
+        "add_on_layers.0.weight",
+        "add_on_layers.2.weight",
+    )
     missing = [key for key in needed if key not in tensors]
     if missing:
-        raise ModelError(f"{name} is no checkpoint of ExPeRT with a ResNet-18: {_listed(missing)} missing.")
+        raise ModelError(
+            f"{name} is no checkpoint of ExPeRT with a ResNet-18: {_listed(missing)} missing."
+        )
     latents, radius = tensors["prototype_vectors"], tensors["r"]
     flat = next((key for key in firsts if tensors[key].ndim != 4), None)
     if flat is not None:
-        raise ModelError(f"{name} cannot be converted: {flat} has shape {tensors[flat].shape}, which is no convolution's.")
+        raise ModelError(
+            f"{name} cannot be converted: {flat} has shape {tensors[flat].shape}, which is "
+            "no convolution's."
+        )
     if latents.ndim != 4 or radius.size != 1:
         raise ModelError(
-            f"{name} cannot be converted: prototype_vectors has shape {latents.shape} and r {radius.shape}, "
+            f"{name} cannot be converted: prototype_vectors has shape {latents.shape} and "
+            f"r {radius.shape}, "
             "not (P, C, h, w) and (1,)."
         )
     try:
@@ -276,10 +376,14 @@ def _architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architecture:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise ModelError(f"{name} cannot be converted: {first['loc'][-1]}: {first['msg']}.") from error
+        raise ModelError(
+            f"{name} cannot be converted: {first['loc'][-1]}: {first['msg']}."
+        ) from error
 
 
-def _recipe(architecture: Architecture, tensors: Mapping[str, np.ndarray], facts: Facts) -> InputRecipe:
+def _recipe(
+    architecture: Architecture, tensors: Mapping[str, np.ndarray], facts: Facts
+) -> InputRecipe:
     rows, columns = tensors["prototype_vectors"].shape[2:]
     try:
         return InputRecipe(
@@ -295,15 +399,25 @@ def _recipe(architecture: Architecture, tensors: Mapping[str, np.ndarray], facts
         raise InputError(f"These facts cannot be used: {error.errors()[0]['msg']}.") from error
 
 
-def _weights(name: str, tensors: Mapping[str, np.ndarray], architecture: Architecture) -> dict[str, np.ndarray]:
+def _weights(
+    name: str, tensors: Mapping[str, np.ndarray], architecture: Architecture
+) -> dict[str, np.ndarray]:
     """The state of this software's network."""
     from expert.model import PrototypeRegressor
 
     grid = tensors["prototype_vectors"].shape[2:]
     ours: PrototypeRegressor = PrototypeRegressor(architecture, grid)
     wanted = {key: tuple(value.shape) for key, value in ours.state_dict().items()}
-    theirs = {key: RENAMED.get(key, key.removeprefix("backbone.")) for key in wanted if key != "prototype_mass"}
-    missing = [key for key in theirs.values() if key not in tensors and not key.endswith("num_batches_tracked")]
+    theirs = {
+        key: RENAMED.get(key, key.removeprefix("backbone."))
+        for key in wanted
+        if key != "prototype_mass"
+    }
+    missing = [
+        key
+        for key in theirs.values()
+        if key not in tensors and not key.endswith("num_batches_tracked")
+    ]
     foreign = sorted(set(tensors) - set(theirs.values()) - UNUSED)
     if missing or foreign:
         what = f"{_listed(missing)} missing" if missing else f"{_listed(foreign)} not part of it"
@@ -316,18 +430,28 @@ def _weights(name: str, tensors: Mapping[str, np.ndarray], architecture: Archite
         if key in ("scale", "prototype_labels") and value.size == np.prod(wanted[key]):
             value = value.reshape(wanted[key])
         if value.shape != wanted[key]:
-            raise ModelError(f"{name} cannot be converted: {published} has shape {value.shape}, not {wanted[key]}.")
+            raise ModelError(
+                f"{name} cannot be converted: {published} has shape {value.shape}, not "
+                f"{wanted[key]}."
+            )
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise ModelError(f"{name} cannot be converted: {published} holds values that are not finite.")
+            raise ModelError(
+                f"{name} cannot be converted: {published} holds values that are not finite."
+            )
         weights[key] = value
-    weights["prototypes"] = np.flip(weights["prototypes"], tuple(2 + axis for axis in architecture.mirrored))
+    weights["prototypes"] = np.flip(
+        weights["prototypes"], tuple(2 + axis for axis in architecture.mirrored)
+    )
     weights["prototype_labels"] = weights["prototype_labels"].astype(np.float32)
-    weights["prototype_mass"] = np.full(wanted["prototype_mass"], 1.0 / (grid[0] * grid[1]), dtype=np.float32)
+    weights["prototype_mass"] = np.full(
+        wanted["prototype_mass"], 1.0 / (grid[0] * grid[1]), dtype=np.float32
+    )
     return weights
 
 
 def _grey(name: str, kernel: np.ndarray) -> np.ndarray:
-    """The first convolution, (N, 1 or 3, 7, 7), for one grey channel: three that repeat it see the kernels' sum."""
+    """The first convolution, (N, 1 or 3, 7, 7), for one grey channel: three that repeat it see the
+    kernels' sum."""
     if kernel.ndim != 4 or kernel.shape[1] not in (1, 3):
         raise ModelError(
             f"{name} cannot be converted: features.conv1.weight has shape {kernel.shape}, "
@@ -337,7 +461,8 @@ def _grey(name: str, kernel: np.ndarray) -> np.ndarray:
 
 
 def _images(name: str, tensors: Mapping[str, np.ndarray], recipe: InputRecipe) -> np.ndarray | None:
-    """(P, H, W) uint8 prototype images; None where the checkpoint has none, or only the empty ones of before a projection."""
+    """(P, H, W) uint8 prototype images; None where the checkpoint has none, or only the empty ones
+    of before a projection."""
     held = tensors.get("prototype_images")
     if held is None or not held.any():
         return None
@@ -351,7 +476,8 @@ def _images(name: str, tensors: Mapping[str, np.ndarray], recipe: InputRecipe) -
 
 
 def _anterior_first(images: np.ndarray, recipe: InputRecipe) -> bool:
-    """Whether the images' first row is anterior: their mean is like the template's plane, and more so when turned over.
+    """Whether the images' first row is anterior: their mean is like the template's plane, and more
+    so when turned over.
 
     Of IXI slices, the mean correlates with the plane at 0.95, upside down at 0.87.
     """
@@ -359,16 +485,22 @@ def _anterior_first(images: np.ndarray, recipe: InputRecipe) -> bool:
     from expert.registration import Registration, resample_to_template
     from expert.template import load_template
 
-    affine = view_affine(recipe, recipe.positions_mm[len(recipe.positions_mm) // 2])[:, [2, 0, 1, 3]]
-    plane = resample_to_template(load_template("t1"), Registration.known(np.eye(4)), affine, (1, *recipe.shape))[0]
+    affine = view_affine(recipe, recipe.positions_mm[len(recipe.positions_mm) // 2])[
+        :, [2, 0, 1, 3]
+    ]
+    plane = resample_to_template(
+        load_template("t1"), Registration.known(np.eye(4)), affine, (1, *recipe.shape)
+    )[0]
     mean = images.mean(axis=0)
     if not plane.any() or mean.std() == 0:
         return False
-    as_is, over = (float(np.corrcoef(plane.ravel(), shown.ravel())[0, 1]) for shown in (mean, mean[::-1]))
+    as_is, over = (
+        float(np.corrcoef(plane.ravel(), shown.ravel())[0, 1]) for shown in (mean, mean[::-1])
+    )
     return over > 0.5 and over > as_is + 0.03
 
 
-# --- words --------------------------------------------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
@@ -383,24 +515,40 @@ def _versions() -> dict[str, str]:
 def _card(facts: Facts, tensors: Mapping[str, np.ndarray], sha256: str) -> str:
     """What was converted, and what nobody knows."""
     lines = [facts.card.strip()] if facts.card.strip() else []
-    lines.append(f"Converted from a checkpoint of the published ExPeRT code (sha256 {sha256[:16]}…).")
     lines.append(
-        "Unknown, for a checkpoint does not tell: the error on unseen images, an interval, when an image is unlike the "
-        "training data, and the labels of the images the prototypes show. 'expert evaluate' measures the error on your images."
+        f"Converted from a checkpoint of the published ExPeRT code (sha256 {sha256[:16]}…)."
     )
-    way = "registered to its template, brain only, robust grey values" if facts.space == "mni" else "fitted into the frame"
     lines.append(
-        "Nor does it tell how the training images were prepared; this software prepares images in its own way "
+        "Unknown, for a checkpoint does not tell: the error on unseen images, an interval, "
+        "when an image is unlike the "
+        "training data, and the labels of the images the prototypes show. 'expert "
+        "evaluate' measures the error on your images."
+    )
+    way = (
+        "registered to its template, brain only, robust grey values"
+        if facts.space == "mni"
+        else "fitted into the frame"
+    )
+    lines.append(
+        "Nor does it tell how the training images were prepared; this software prepares "
+        "images in its own way "
         f"({way}), and where that differs, the predictions do."
     )
     if facts.space == "mni":
         front = "anterior" if facts.first_pixel[0] == "A" else "posterior"
         side = "left" if facts.first_pixel[1] == "L" else "right"
-        lines.append(f"The first pixel of its images is taken to lie {front} and on the patient's {side}.")
+        lines.append(
+            f"The first pixel of its images is taken to lie {front} and on the patient's {side}."
+        )
     if tensors["features.conv1.weight"].shape[1] == 3:
-        lines.append("Its first layer takes three channels: the grey image is taken to be repeated in them.")
+        lines.append(
+            "Its first layer takes three channels: the grey image is taken to be repeated in them."
+        )
     lines.append(
-        "The prototypes' images are in this file: whoever has it has images of the people it was trained on."
+        (
+            "The prototypes' images are in this file: whoever has it has images of the people "
+            "it was trained on."
+        )
         if facts.prototype_images == "value"
         else "The prototypes' images are not in this file."
     )

@@ -1,9 +1,10 @@
 """Whether matched patches mean the same place or the same content: measures of transport plans.
 
-*Self-match* holds an image against its own changed copy, where the true partner of every cell is known. The others look at the
-plans between an image and what it was matched to. Cells are *foreground* where they hold at least half of the average cell's
-content (`expert.matches.EMPTY`), whatever marginals the model matches with. "The foreground's mass" is what the image's
-foreground cells send out.
+*Self-match* holds an image against its own changed copy, where the true partner of every cell is
+known. The others look at the plans between an image and what it was matched to. Cells are
+*foreground* where they hold at least half of the average cell's content (`expert.matches.EMPTY`),
+whatever marginals the model matches with. "The foreground's mass" is what the image's foreground
+cells send out.
 """
 
 from __future__ import annotations
@@ -31,17 +32,19 @@ PIXELS = 1_000_000
 
 @dataclass(frozen=True)
 class Matched:
-    """Measures of the plans from one image to its partners; NaN where there is nothing to measure."""
+    """Measures of the plans from one image to its partners; NaN where there is nothing to
+    measure."""
 
     displacement_mm: float
-    """Mean shift of the foreground's mass between two registered heads, within the plane of the view; NaN for plain images."""
+    """Mean shift of the foreground's mass between two registered heads, within the plane of the
+    view; NaN for plain images."""
     best_share: float
     """Mean over the foreground of the largest share of a cell, 0 to 1."""
     background_mass: float
     """Part of the foreground's mass that goes to background cells of the partner, 0 to 1."""
     side_confusion: float
-    """Part of the mass of foreground cells at least 20 mm beside the midline that goes to the other hemisphere; NaN for plain
-    images."""
+    """Part of the mass of foreground cells at least 20 mm beside the midline that goes to the other
+    hemisphere; NaN for plain images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,9 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
     features, mass = [], []
     with torch.inference_mode():
         for n in range(0, len(images), size):
-            pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255
+            pixels = (
+                torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255
+            )
             features.append(network.backbone(pixels).double())
             inside = torch.from_numpy(np.ascontiguousarray(content[n : n + size])).float() / 255
             mass.append(network.image_mass(inside).double())
@@ -78,20 +83,26 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
 
 
 def foreground_cells(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """(B, *shape) content, 0 to 255, to (B, M) bool: cells with at least half of the average cell's content."""
+    """(B, *shape) content, 0 to 255, to (B, M) bool: cells with at least half of the average cell's
+    content."""
     import torch
 
     from expert.backbone import cell_mass
 
-    share = cell_mass(torch.from_numpy(np.ascontiguousarray(content)).float() / 255, grid, floor=0.0)
+    share = cell_mass(
+        torch.from_numpy(np.ascontiguousarray(content)).float() / 255, grid, floor=0.0
+    )
     return np.asarray((share >= EMPTY / share.shape[1]).numpy())
 
 
-def plans(network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided: bool = False) -> np.ndarray:
-    """(B, M, M) transport plans from one image (B = 1) to each of the others, converged, in double precision.
+def plans(
+    network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided: bool = False
+) -> np.ndarray:
+    """(B, M, M) transport plans from one image (B = 1) to each of the others, converged, in double
+    precision.
 
-    They are found by what the patches look like alone; where `guided`, the model's spatial prior helps, if it has one. A model
-    that matches by position or not at all does so here as well.
+    They are found by what the patches look like alone; where `guided`, the model's spatial prior
+    helps, if it has one. A model that matches by position or not at all does so here as well.
     """
     import torch
 
@@ -102,10 +113,20 @@ def plans(network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided:
         if matching == "position":
             return np.asarray(position_plan(one.mass, len(others.mass)).flow[0].numpy())
         if matching == "average":
-            return np.asarray(average_match(one.features, others.features, one.mass, others.mass)[0].flow[0].numpy())
+            return np.asarray(
+                average_match(one.features, others.features, one.mass, others.mass)[0]
+                .flow[0]
+                .numpy()
+            )
         alike = network.costs(one.features, others.features)[1]
         by = network.with_prior(alike) if guided else alike
-        plan = transport_plan(by, network.architecture.regularization, source=one.mass, target=others.mass, rounded=True)
+        plan = transport_plan(
+            by,
+            network.architecture.regularization,
+            source=one.mass,
+            target=others.mass,
+            rounded=True,
+        )
     return np.asarray(plan.flow[0].numpy())
 
 
@@ -120,7 +141,8 @@ def hits(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:
 
     Returns
     -------
-    0 to 1; a cell with several equal best matches counts as its share of them; NaN where no cell counts
+    0 to 1; a cell with several equal best matches counts as its share of them; NaN where no cell
+    counts
     """
     rows = np.flatnonzero(valid)
     if not len(rows):
@@ -135,7 +157,8 @@ def self_match(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """How often an image's cells find themselves in its own changed copies.
 
-    Cells count that are foreground, and whose true partner lies within the picture and is foreground there.
+    Cells count that are foreground, and whose true partner lies within the picture and is
+    foreground there.
 
     Parameters
     ----------
@@ -144,21 +167,30 @@ def self_match(
 
     Returns
     -------
-    found, chance : by change ("shift", "flip", "rotation", "contrast", see `expert.changes.known_changes`), their "mean", and
-        the "mean without flip", 0 to 1; chance is one of the copy's foreground cells drawn blindly. Beside them, how often a
-        cell matches *its own place* in the mirror image ("flip, same place"): a network that tells left from right by what
-        it sees does so, at the price of "flip"
+    found, chance : by change ("shift", "flip", "rotation", "contrast", see
+        `expert.changes.known_changes`), their "mean", and the "mean without flip", 0 to 1; chance
+        is one of the copy's foreground cells drawn blindly. Beside them, how often a cell matches
+        *its own place* in the mirror image ("flip, same place"): a network that tells left from
+        right by what it sees does so, at the price of "flip"
     """
-    found, chance = _found(network, image, content, list(known_changes(image, content, network.grid)))
+    found, chance = _found(
+        network, image, content, list(known_changes(image, content, network.grid))
+    )
     return _with_means(found), _with_means(chance)
 
 
 def follows(
-    network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, other: np.ndarray, other_content: np.ndarray
+    network: PrototypeRegressor,
+    image: np.ndarray,
+    content: np.ndarray,
+    other: np.ndarray,
+    other_content: np.ndarray,
 ) -> tuple[float, float]:
-    """How often an image's cells find their place in *another* registered subject's image that was shifted by one cell.
+    """How often an image's cells find their place in *another* registered subject's image that was
+    shifted by one cell.
 
-    What knows only its place fails here as in `self_match`, and so does what recognises nothing but the very same pixels.
+    What knows only its place fails here as in `self_match`, and so does what recognises nothing but
+    the very same pixels.
 
     Parameters
     ----------
@@ -169,7 +201,11 @@ def follows(
     -------
     found, chance : mean over the axes shifted along, 0 to 1, counted as in `self_match`
     """
-    shifts = [change for change in known_changes(other, other_content, network.grid) if change.name == "shift"]
+    shifts = [
+        change
+        for change in known_changes(other, other_content, network.grid)
+        if change.name == "shift"
+    ]
     found, chance = _found(network, image, content, shifts)
     return mean_of(found["shift"]), mean_of(chance["shift"])
 
@@ -178,13 +214,18 @@ def _found(
     network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, changes: list[Change]
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     own = encode(network, image[None], content[None])
-    copies = encode(network, np.stack([c.image for c in changes]), np.stack([c.content for c in changes]))
+    copies = encode(
+        network, np.stack([c.image for c in changes]), np.stack([c.content for c in changes])
+    )
     flows = plans(network, own, copies)
     here = np.arange(flows.shape[1])
     found, chance = defaultdict(list), defaultdict(list)
     for n, change in enumerate(changes):
         there = copies.foreground[n]
-        wanted = {change.name: change.partner, **({"flip, same place": here} if change.name == "flip" else {})}
+        wanted = {
+            change.name: change.partner,
+            **({"flip, same place": here} if change.name == "flip" else {}),
+        }
         for name, partner in wanted.items():
             valid = own.foreground[0] & (partner >= 0) & there[partner]
             found[name].append(hits(flows[n], partner, valid))
@@ -204,8 +245,11 @@ def mean_of(values: list[float] | np.ndarray) -> float:
     return float(np.nanmean(every)) if np.isfinite(every).any() else float("nan")
 
 
-def cell_centers(recipe: InputRecipe, grid: tuple[int, ...], position_mm: float | None) -> np.ndarray | None:
-    """(M, 3) template RAS mm of the centres of a view's cells; None for plain images, which have no common space."""
+def cell_centers(
+    recipe: InputRecipe, grid: tuple[int, ...], position_mm: float | None
+) -> np.ndarray | None:
+    """(M, 3) template RAS mm of the centres of a view's cells; None for plain images, which have no
+    common space."""
     from expert.preparation import view_affine
 
     if recipe.space != "mni":
@@ -218,7 +262,11 @@ def cell_centers(recipe: InputRecipe, grid: tuple[int, ...], position_mm: float 
 
 
 def measure_plans(
-    flow: np.ndarray, own: np.ndarray, partners: np.ndarray, weights: np.ndarray, centers: np.ndarray | None
+    flow: np.ndarray,
+    own: np.ndarray,
+    partners: np.ndarray,
+    weights: np.ndarray,
+    centers: np.ndarray | None,
 ) -> Matched:
     """Measures of the plans from one image to several partners.
 
@@ -249,7 +297,9 @@ def measure_plans(
         lateral = np.abs(side[own]) >= LATERAL_MM
         if lateral.any():
             width = np.diff(np.unique(np.round(side, 6))).min() if np.ptp(side) > 0 else 0.0
-            beyond = np.abs(side) >= width / 2 - 1e-6  # a cell across the midline belongs to neither side
+            beyond = (
+                np.abs(side) >= width / 2 - 1e-6
+            )  # a cell across the midline belongs to neither side
             other = (side[own][lateral][:, None] * side[None] < 0) & beyond
             confused = (rows[:, lateral] * other).sum(axis=(1, 2)) / sent[:, lateral].sum(axis=1)
     return Matched(
@@ -260,11 +310,13 @@ def measure_plans(
     )
 
 
-def chance_of(own: np.ndarray, partners: np.ndarray, weights: np.ndarray, centers: np.ndarray | None) -> Matched:
+def chance_of(
+    own: np.ndarray, partners: np.ndarray, weights: np.ndarray, centers: np.ndarray | None
+) -> Matched:
     """As `measure_plans` for a plan that says nothing.
 
-    Displacement, best share and confusion of sides are those of the uniform plan over the foreground of both, the mass on
-    background is that of the uniform plan over all cells.
+    Displacement, best share and confusion of sides are those of the uniform plan over the
+    foreground of both, the mass on background is that of the uniform plan over all cells.
     """
     cells = len(own)
     there = np.where(partners.any(axis=1, keepdims=True), partners, True).astype(float)

@@ -1,4 +1,5 @@
-"""Training batches for a backbone whose first step has no weights: it is taken once for some changed copies of each image."""
+"""Training batches for a backbone whose first step has no weights: it is taken once for some
+changed copies of each image."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ _UNCHANGED: dict[tuple[object, ...], Tensor] = {}
 
 
 def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
-    """What a backbone is given of un-augmented images; of a counting one, the counts, which are taken once.
+    """What a backbone is given of un-augmented images; of a counting one, the counts, which are
+    taken once.
 
     Parameters
     ----------
@@ -48,15 +50,24 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
     fronts = []
     for image in images:
-        key = (backbone.bins, backbone.cell, tuple(backbone.mirrored), image.shape, hashlib.sha256(image.tobytes()).digest())
+        key = (
+            backbone.bins,
+            backbone.cell,
+            tuple(backbone.mirrored),
+            image.shape,
+            hashlib.sha256(image.tobytes()).digest(),
+        )
         if key not in _UNCHANGED:
-            _UNCHANGED[key] = backbone.front(torch.from_numpy(image.copy())[None, None].float() / 255)
+            _UNCHANGED[key] = backbone.front(
+                torch.from_numpy(image.copy())[None, None].float() / 255
+            )
         fronts.append(_UNCHANGED[key])
     return torch.cat(fronts)
 
 
 class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
-    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row and plane of the cohort).
+    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row
+    and plane of the cohort).
 
     Parameters
     ----------
@@ -69,7 +80,14 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         self.views, self.labels, self.each = views, cohort.labels, recipe.augmentation.copies + 1
         backbone = HistogramBackbone(recipe.architecture)
         made = [
-            _copies(backbone, cohort.images[row], cohort.content[row], recipe, cohort.entries[row], cohort.folder)
+            _copies(
+                backbone,
+                cohort.images[row],
+                cohort.content[row],
+                recipe,
+                cohort.entries[row],
+                cohort.folder,
+            )
             for row in range(len(cohort.labels))
         ]
         self.fronts = torch.stack([fronts for fronts, _ in made])
@@ -84,15 +102,35 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         else:
             subject, copy = item % len(self.labels), int(torch.randint(self.fronts.shape[1], ()))
         label = torch.tensor(self.labels[subject], dtype=torch.float32)
-        return self.fronts[subject, copy].float(), self.content[subject, copy], label, subject, copy // self.each
+        return (
+            self.fronts[subject, copy].float(),
+            self.content[subject, copy],
+            label,
+            subject,
+            copy // self.each,
+        )
 
 
 def _copies(
-    backbone: HistogramBackbone, images: np.ndarray, content: np.ndarray, recipe: Recipe, entry: Entry, folder: Path | None
+    backbone: HistogramBackbone,
+    images: np.ndarray,
+    content: np.ndarray,
+    recipe: Recipe,
+    entry: Entry,
+    folder: Path | None,
 ) -> tuple[Tensor, Tensor]:
-    """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one subject's K planes."""
+    """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one
+    subject's K planes."""
     settings = recipe.augmentation
-    text = repr((entry.sha256, recipe.input.model_dump_json(), settings.model_dump_json(), backbone.bins, backbone.cell))
+    text = repr(
+        (
+            entry.sha256,
+            recipe.input.model_dump_json(),
+            settings.model_dump_json(),
+            backbone.bins,
+            backbone.cell,
+        )
+    )
     if entry.pixel_size_mm is not None:
         text += f" {entry.pixel_size_mm}"
     key = hashlib.sha256(f"{PREPARED} {FORMAT} {text}".encode()).hexdigest()[:24]
@@ -104,9 +142,15 @@ def _copies(
         # A subject's copies are the same in every fold.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(entry.sha256[:12], 16))
-            made = [pair for image, inside in zip(images, content, strict=True) for pair in _changed(image, inside, settings)]
+            made = [
+                pair
+                for image, inside in zip(images, content, strict=True)
+                for pair in _changed(image, inside, settings)
+            ]
         fronts = torch.cat([backbone.front(image) for image, _ in made]).half()
-        pool = functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
+        pool = (
+            functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
+        )
         grid = tuple(fronts.shape[2:])
         shares = torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made])  # type: ignore[arg-type]
         _KNOWN[key] = (fronts, shares)
@@ -117,7 +161,9 @@ def _copies(
     return _KNOWN[key]
 
 
-def _changed(image: np.ndarray, inside: np.ndarray, settings: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
+def _changed(
+    image: np.ndarray, inside: np.ndarray, settings: Augmentation
+) -> Iterator[tuple[Tensor, Tensor]]:
     """The image as it is, then changed copies of it, with their content."""
     pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None].float() / 255
     content = torch.from_numpy(np.ascontiguousarray(inside))[None].float() / 255

@@ -1,4 +1,5 @@
-"""Tables of images with labels, and where a prototype's image is found when the model only refers to it."""
+"""Tables of images with labels, and where a prototype's image is found when the model only refers
+to it."""
 
 from __future__ import annotations
 
@@ -17,10 +18,13 @@ LABELS = ("age_years", "age", "label")
 SUBJECTS = ("subject", "exam")
 IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
 SOURCES = {
-    # Public data sets whose files can be fetched one by one: name of the data set -> address of a file.
+    # Public data sets whose files can be fetched one by one: name of the data set -> address of a
+    # file.
     "IXI": f"https://raw.githubusercontent.com/CBICA/NiChart_Project/{IXI_COMMIT}/test_data/processed/IXI/Nifti/{{file}}",
 }
-LICENCES = {"IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"}
+LICENCES = {
+    "IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"
+}
 SAMPLE = ImageReference(
     dataset="IXI",
     subject="IXI516-HH-2297",
@@ -51,7 +55,8 @@ class Entry:
 
     @property
     def public_name(self) -> str:
-        """The file within its data set: what may be told to others. A way that leads elsewhere is left off."""
+        """The file within its data set: what may be told to others. A way that leads elsewhere is
+        left off."""
         return _public_name(self.name)
 
 
@@ -61,21 +66,23 @@ def _public_name(name: str) -> str:
     return path.name if outside else str(path)
 
 
-def read_table(path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True) -> tuple[Entry, ...]:
+def read_table(
+    path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True
+) -> tuple[Entry, ...]:
     """Read a CSV table of images.
 
     Parameters
     ----------
-    path : CSV with the column `file` (relative to the table), and, where there are, `subject` or `exam` (rows that belong
-        together), `pixel_size_mm` (plain 2D images), `sha256`
+    path : CSV with the column `file` (relative to the table), and, where there are, `subject` or
+        `exam` (rows that belong together), `pixel_size_mm` (plain 2D images), `sha256`
     label_column : the label's column; `age_years`, `age` or `label` if None
     labelled : whether every row must have a label
 
     Raises
     ------
     InputError
-        The table is missing, empty or lacks a column, a label is no number, a file is missing or not the one of its checksum;
-        the message names row and column.
+        The table is missing, empty or lacks a column, a label is no number, a file is missing or
+        not the one of its checksum; the message names row and column.
     """
     source = Path(path)
     try:
@@ -83,18 +90,27 @@ def read_table(path: str | os.PathLike[str], *, label_column: str | None = None,
             reader = csv.DictReader(stream)
             columns = [name.strip() for name in reader.fieldnames or []]
             reader.fieldnames = columns
-            rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader]
+            rows = [
+                {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+                for row in reader
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The table {source} could not be read: {error}.") from error
     if "file" not in columns:
-        raise InputError(f"The table {source.name} has no column 'file' (it has: {', '.join(columns) or 'none'}).")
+        raise InputError(
+            f"The table {source.name} has no column 'file' (it has: "
+            f"{', '.join(columns) or 'none'})."
+        )
     if not rows:
         raise InputError(f"The table {source.name} has no rows.")
     candidates = LABELS if label_column is None else (label_column,)
     label = next((name for name in candidates if name in columns), None)
     if labelled and label is None:
         wanted = "' or '".join(candidates)
-        raise InputError(f"The table {source.name} has no label column '{wanted}' (it has: {', '.join(columns)}).")
+        raise InputError(
+            f"The table {source.name} has no label column '{wanted}' (it has: "
+            f"{', '.join(columns)})."
+        )
     subject = next((name for name in SUBJECTS if name in columns), None)
     out = []
     for number, row in enumerate(rows, 2):
@@ -111,7 +127,9 @@ def read_table(path: str | os.PathLike[str], *, label_column: str | None = None,
                 name=row["file"],
                 file=file,
                 label=_number(where, row, label) if labelled and label else math.nan,
-                pixel_size_mm=_number(where, row, "pixel_size_mm") if row.get("pixel_size_mm") else None,
+                pixel_size_mm=_number(where, row, "pixel_size_mm")
+                if row.get("pixel_size_mm")
+                else None,
                 sha256=digest,
             )
         )
@@ -132,7 +150,9 @@ def _verify(where: str, row: dict[str, str], file: Path) -> str:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     stated = row.get("sha256", "").lower()
     if stated and stated != digest:
-        raise InputError(f"{where}: {row['file']} is not the file the table means (its checksum differs).")
+        raise InputError(
+            f"{where}: {row['file']} is not the file the table means (its checksum differs)."
+        )
     return digest
 
 
@@ -153,14 +173,16 @@ def public_address(reference: ImageReference) -> str | None:
     return None if public is None else SOURCES[public].format(file=reference.file)
 
 
-def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> tuple[Path | None, str]:
+def find_reference(
+    reference: ImageReference, folders: Iterable[Path] = ()
+) -> tuple[Path | None, str]:
     """Where the image of a prototype lies on this computer; nothing is downloaded.
 
     Parameters
     ----------
     reference : from the model
-    folders : looked through first, with their sub-folders; then the folder in the environment variable EXPERT_DATA_DIR and
-        its sub-folders, then the download cache
+    folders : looked through first, with their sub-folders; then the folder in the environment
+        variable EXPERT_DATA_DIR and its sub-folders, then the download cache
 
     Returns
     -------
@@ -169,7 +191,9 @@ def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> t
     places = [*folders]
     if os.environ.get("EXPERT_DATA_DIR"):
         places.append(Path(os.environ["EXPERT_DATA_DIR"]))
-    places = [place for top in places for place in (top, *sorted(p for p in top.glob("*/") if p.is_dir()))]
+    places = [
+        place for top in places for place in (top, *sorted(p for p in top.glob("*/") if p.is_dir()))
+    ]
     for place in (*places, cache_folder()):
         for path in (place / reference.file, place / Path(reference.file).name):
             if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
@@ -177,11 +201,13 @@ def find_reference(reference: ImageReference, folders: Iterable[Path] = ()) -> t
     public = _public(reference)
     if public is None:
         return None, (
-            f"The image of this prototype is not in the model: give the folder of the data set {reference.dataset} "
+            "The image of this prototype is not in the model: give the folder of the data "
+            f"set {reference.dataset} "
             "(EXPERT_DATA_DIR) to see it."
         )
     return None, (
-        f"The image of this prototype is not in the model: run 'expert fetch' to download the prototypes' images "
+        "The image of this prototype is not in the model: run 'expert fetch' to download "
+        "the prototypes' images "
         f"({LICENCES[public]}), or set EXPERT_DATA_DIR to a folder that holds them."
     )
 
@@ -198,7 +224,9 @@ def fetch_reference(reference: ImageReference) -> Path:
 
     address = public_address(reference)
     if address is None:
-        raise InputError(f"The data set {reference.dataset} cannot be downloaded: ask the model's author for it.")
+        raise InputError(
+            f"The data set {reference.dataset} cannot be downloaded: ask the model's author for it."
+        )
     target = cache_folder() / reference.file
     try:
         found = pooch.retrieve(
@@ -208,9 +236,12 @@ def fetch_reference(reference: ImageReference) -> Path:
             path=target.parent,
             downloader=pooch.HTTPDownloader(timeout=PATIENCE_S),
         )
-    except Exception as error:  # requests, urllib3 and pooch raise many kinds; each means "not to be had now"
+    except (
+        Exception
+    ) as error:  # requests, urllib3 and pooch raise many kinds; each means "not to be had now"
         raise InputError(
-            f"{target.name} could not be downloaded ({type(error).__name__}): check the network connection, or put the data "
+            f"{target.name} could not be downloaded ({type(error).__name__}): check the "
+            "network connection, or put the data "
             f"set {reference.dataset} into a folder and set EXPERT_DATA_DIR to it."
         ) from error
     return Path(found)

@@ -25,7 +25,8 @@ class RecipeError(ExpertError):
 
 
 class Cancelled(ExpertError):
-    """The user pressed Cancel; raised from inside a progress callback and passed through unchanged."""
+    """The user pressed Cancel; raised from inside a progress callback and passed through
+    unchanged."""
 
 
 def first_problem(error: ValidationError) -> str:

@@ -40,7 +40,12 @@ class Errors:
     """Of (prediction - label) on label: 0 is unbiased, -1 is the mean predictor."""
 
 
-def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float, subjects: np.ndarray | None = None) -> Errors:
+def errors(
+    prediction: np.ndarray,
+    labels: np.ndarray,
+    training_mean: float,
+    subjects: np.ndarray | None = None,
+) -> Errors:
     """Error figures.
 
     Parameters
@@ -61,18 +66,22 @@ def errors(prediction: np.ndarray, labels: np.ndarray, training_mean: float, sub
         mae_high=high,
         rmse=float(np.sqrt((residual**2).mean())),
         r=r,
-        r2=float(1 - (residual**2).sum() / ((labels - labels.mean()) ** 2).sum()) if varied else 0.0,
+        r2=float(1 - (residual**2).sum() / ((labels - labels.mean()) ** 2).sum())
+        if varied
+        else 0.0,
         mean_predictor_mae=float(np.abs(labels - training_mean).mean()),
         slope=float(np.polyfit(labels, residual, 1)[0]) if varied else 0.0,
     )
 
 
 def bias_line(prediction: np.ndarray, labels: np.ndarray) -> tuple[float, float] | None:
-    """Start and slope of the line of predictions (N,) over labels (N,), of images kept out of the training.
+    """Start and slope of the line of predictions (N,) over labels (N,), of images kept out of the
+    training.
 
     Returns
     -------
-    start in label units, slope : 0 and 1 without a bias; None where the line is too flat to be turned around
+    start in label units, slope : 0 and 1 without a bias; None where the line is too flat to be
+        turned around
     """
     if len(labels) < 3 or labels.std() == 0:
         return None
@@ -81,9 +90,11 @@ def bias_line(prediction: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
 
 def bias_corrected(prediction: np.ndarray, line: tuple[float, float] | None) -> np.ndarray:
-    """The labels whose average prediction these are: on average right at every label, and farther off for each image.
+    """The labels whose average prediction these are: on average right at every label, and farther
+    off for each image.
 
-    Source: de Lange and Cole, "Commentary: Correction procedures in brain-age prediction", NeuroImage: Clinical 2020.
+    Source: de Lange and Cole, "Commentary: Correction procedures in brain-age prediction",
+    NeuroImage: Clinical 2020.
     """
     return prediction if line is None else (prediction - line[0]) / line[1]
 
@@ -101,7 +112,11 @@ def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
 
 
 def collapse(
-    prediction: np.ndarray, labels: np.ndarray, mean_predictor_mae: float | None, distinct: int, prototypes: int
+    prediction: np.ndarray,
+    labels: np.ndarray,
+    mean_predictor_mae: float | None,
+    distinct: int,
+    prototypes: int,
 ) -> str:
     """Why these predictions are those of a collapsed model; empty if they are not.
 
@@ -114,9 +129,14 @@ def collapse(
     """
     mae = float(np.abs(prediction - labels).mean())
     if mean_predictor_mae is not None and mae > 0.9 * mean_predictor_mae:
-        return f"its error ({mae:.1f}) is that of always answering the mean ({mean_predictor_mae:.1f})"
+        return (
+            f"its error ({mae:.1f}) is that of always answering the mean ({mean_predictor_mae:.1f})"
+        )
     if prediction.std() < 0.3 * labels.std():
-        return f"its predictions hardly differ (standard deviation {prediction.std():.1f}, labels {labels.std():.1f})"
+        return (
+            f"its predictions hardly differ (standard deviation {prediction.std():.1f}, labels "
+            f"{labels.std():.1f})"
+        )
     if distinct < max(2, 0.25 * prototypes):
         return f"its {prototypes} prototypes show only {distinct} different subjects"
     return ""
@@ -129,7 +149,8 @@ class Evaluation:
     model: str
     errors: Errors
     coverage: float
-    """Share of images with a prototype in radius in every view (or by the mean distance where that decides)."""
+    """Share of images with a prototype in radius in every view (or by the mean distance where that
+    decides)."""
     interval_coverage: float | None
     """Share of labels inside the interval; None where the model has none."""
     interval_level: float | None
@@ -137,13 +158,15 @@ class Evaluation:
     prototypes: int
     effective_prototypes: float
     source_label_gap: float | None
-    """Mean |label a prototype votes with - label of the image it shows|, label units; None where the model does not tell."""
+    """Mean |label a prototype votes with - label of the image it shows|, label units; None where
+    the model does not tell."""
     unlike_training: float
     """Share of images flagged as unlike the training data."""
     failed: str
     unit: str
     mean_known: bool = True
-    """Whether the model tells its training labels' mean; else the mean predictor answers the middle of their range."""
+    """Whether the model tells its training labels' mean; else the mean predictor answers the middle
+    of their range."""
     statement: str = RESEARCH_USE
     explanations: ExplanationMeasures | None = None
     """What the explanations are worth; None where it was not asked for."""
@@ -164,16 +187,24 @@ class Evaluation:
             ("RMSE", f"{e.rmse:.2f} {u}"),
             ("r", f"{e.r:.3f}"),
             ("R²", f"{e.r2:.3f}"),
-            ("mean predictor MAE" if self.mean_known else "mid-range predictor MAE", f"{e.mean_predictor_mae:.2f} {u}"),
+            (
+                "mean predictor MAE" if self.mean_known else "mid-range predictor MAE",
+                f"{e.mean_predictor_mae:.2f} {u}",
+            ),
             ("slope of error on label", f"{e.slope:+.2f}"),
             ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
             ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
             ("effective prototypes (80 % of weight)", f"{self.effective_prototypes:.1f}"),
-            ("source-label gap", "unknown" if self.source_label_gap is None else f"{self.source_label_gap:.2f} {u}"),
+            (
+                "source-label gap",
+                "unknown" if self.source_label_gap is None else f"{self.source_label_gap:.2f} {u}",
+            ),
             ("flagged as unlike the training data", f"{self.unlike_training:.1%}"),
         ]
         if self.interval_coverage is not None and self.interval_level is not None:
-            out.insert(8, (f"{self.interval_level:.0%} interval covers", f"{self.interval_coverage:.1%}"))
+            out.insert(
+                8, (f"{self.interval_level:.0%} interval covers", f"{self.interval_coverage:.1%}")
+            )
         return out
 
 
@@ -194,9 +225,11 @@ def evaluate(
     model : from `expert.load_model`
     table : CSV with `file` and the label, see `expert.datasets.read_table`
     label_column : the label's column; found by name if None
-    arrays : folder for the prepared images, to be used again by the next call; a temporary one if None
+    arrays : folder for the prepared images, to be used again by the next call; a temporary one if
+        None
     jobs : processes for the preparation
-    explanations : measure the explanations of so many subjects, too (`expert.measures`); None: of none
+    explanations : measure the explanations of so many subjects, too (`expert.measures`); None: of
+        none
     progress : called with a stage and a fraction
 
     Raises
@@ -213,14 +246,20 @@ def evaluate(
 
     entries = read_table(table, label_column=label_column)
     with tempfile.TemporaryDirectory() as temporary:
-        cohort = load_cohort(entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress)
+        cohort = load_cohort(
+            entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress
+        )
     positions = model.info.input.positions_mm
     planes = cohort.planes(positions) if len(cohort.positions_mm) > 1 else [0]
     results, unlike = [], []
     for row in range(len(cohort.labels)):
         views, content = cohort.images[row, planes], cohort.content[row, planes]
         results.append(compare_views(model, views, content))
-        unlike.append(bool(unlike_training(model.info, views, content, float(cohort.quality[row]), results[-1])))
+        unlike.append(
+            bool(
+                unlike_training(model.info, views, content, float(cohort.quality[row]), results[-1])
+            )
+        )
         if progress is not None:
             progress("predict", (row + 1) / len(cohort.labels))
     prediction = np.array([result.prediction for result in results])
@@ -243,10 +282,16 @@ def evaluate(
         effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
         source_label_gap=_source_label_gap(model),
         unlike_training=float(np.mean(unlike)),
-        explanations=None if explanations is None else _explanations(model, cohort, explanations, progress),
+        explanations=None
+        if explanations is None
+        else _explanations(model, cohort, explanations, progress),
         failed=info.collapsed
         or collapse(
-            prediction, cohort.labels, None if known is None else figures.mean_predictor_mae, distinct, len(info.prototypes)
+            prediction,
+            cohort.labels,
+            None if known is None else figures.mean_predictor_mae,
+            distinct,
+            len(info.prototypes),
         ),
         mean_known=known is not None,
         unit=info.label.unit,
@@ -258,17 +303,21 @@ def evaluate(
 
 
 def _source_label_gap(model: Model) -> float | None:
-    gaps = [abs(p.label - p.source_label) for p in model.info.prototypes if p.source_label is not None]
+    gaps = [
+        abs(p.label - p.source_label) for p in model.info.prototypes if p.source_label is not None
+    ]
     return float(np.mean(gaps)) if gaps else None
 
 
 def distinct_prototypes(model: Model) -> int:
-    """Number of different subjects (or, without references, different latents) among the prototypes."""
+    """Number of different subjects (or, without references, different latents) among the
+    prototypes."""
     return len({*prototype_subjects(model)})
 
 
 def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]:
-    """(P,) what to call the subject each prototype shows; without references, equal latents are one.
+    """(P,) what to call the subject each prototype shows; without references, equal latents are
+    one.
 
     Parameters
     ----------
@@ -278,10 +327,16 @@ def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]
     references = [p.reference for p in model.info.prototypes]
     known = {entry.sha256: entry.subject for entry in entries}
     if all(reference is not None for reference in references):
-        return [known.get(reference.sha256, reference.subject) for reference in references if reference is not None]
+        return [
+            known.get(reference.sha256, reference.subject)
+            for reference in references
+            if reference is not None
+        ]
     latents = model.tensors["weights.prototypes"]
     count = len(model.info.prototypes)
-    by_prototype = latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)  # stored plane by plane
+    by_prototype = (
+        latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)
+    )  # stored plane by plane
     same = np.unique(by_prototype, axis=0, return_inverse=True)[1]
     return [f"prototype {number}" for number in same.ravel()]
 

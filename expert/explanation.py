@@ -3,12 +3,15 @@
 The decomposition is exact (to float precision):
 
 * ``prediction == sum_p share_p * label_p`` over *all* prototypes; shares sum to 1;
-* ``distance_vp == sum_i contribution_vpi`` for every view v and prototype p, over the image's patches i;
-* a row of ``flow`` divided by its sum is where that patch of the image went: shares of the prototype's patches.
+* ``distance_vp == sum_i contribution_vpi`` for every view v and prototype p, over the image's
+  patches i;
+* a row of ``flow`` divided by its sum is where that patch of the image went: shares of the
+  prototype's patches.
 
-A *view* is one image the network saw: one axial plane of a head, a whole 2D image, or a whole 3D volume. A head is
-explained in several planes; the shares of a prototype are the mean of its shares in the views, or, where prototypes show
-their subject in every view (`together`), follow from its mean distance over the views.
+A *view* is one image the network saw: one axial plane of a head, a whole 2D image, or a whole 3D
+volume. A head is explained in several planes; the shares of a prototype are the mean of its shares
+in the views, or, where prototypes show their subject in every view (`together`), follow from its
+mean distance over the views.
 """
 
 from __future__ import annotations
@@ -88,16 +91,27 @@ class View(_Frozen):
     """One image as the network saw it, and its own prediction."""
 
     name: str = Field(description='what to call it: "z = +7 mm" or "image"')
-    position_mm: float | None = Field(description="height of an axial plane above the AC, template mm; None elsewhere")
-    image: Array = Field(description="(*shape) uint8, axes (A, R) increasing for heads, (row, column) for images")
-    affine: Array = Field(description="(4, 4) indices (i, j[, k]) padded with 0, to template RAS mm or image mm")
+    position_mm: float | None = Field(
+        description="height of an axial plane above the AC, template mm; None elsewhere"
+    )
+    image: Array = Field(
+        description="(*shape) uint8, axes (A, R) increasing for heads, (row, column) for images"
+    )
+    affine: Array = Field(
+        description="(4, 4) indices (i, j[, k]) padded with 0, to template RAS mm or image mm"
+    )
     mass: Array = Field(description="(M,) share of the image's mass in each patch; sums to 1")
     prediction: float
     fallback: bool = Field(description="no prototype in radius: the nearest one answered")
     distances: Array = Field(description="(P,) label units")
-    shares: Array = Field(description="(P,) share of each prototype in this view's prediction; sums to 1")
+    shares: Array = Field(
+        description="(P,) share of each prototype in this view's prediction; sums to 1"
+    )
     contributions: Array = Field(
-        description="(P, M) what each patch adds to the distance from each prototype, label units; rows sum to `distances`"
+        description=(
+            "(P, M) what each patch adds to the distance from each prototype, label units; "
+            "rows sum to `distances`"
+        )
     )
 
 
@@ -106,14 +120,19 @@ class ViewMatch(_Frozen):
 
     distance: float
     share: float
-    flow: Array = Field(description="(M, M) transport plan, rows: the image's patches, columns: the prototype's; sums to 1")
+    flow: Array = Field(
+        description=(
+            "(M, M) transport plan, rows: the image's patches, columns: the prototype's; sums to 1"
+        )
+    )
     cost: Array = Field(description="(M, M) feature distance of each pair of patches")
     scale: float = Field(description="label units per unit of transported cost")
     marginal_error: float = Field(description="largest deviation of the plan's row and column sums")
 
     @property
     def contributions(self) -> np.ndarray:
-        """(M,) how much each patch of the image adds to the distance, label units; sums to `distance`."""
+        """(M,) how much each patch of the image adds to the distance, label units; sums to
+        `distance`."""
         return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=1))
 
     @property
@@ -122,7 +141,8 @@ class ViewMatch(_Frozen):
         return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=0))
 
     def matches(self, patch: int) -> np.ndarray:
-        """(M,) shares of the prototype's patches that `patch` of the image was transported to; sums to 1 (or all 0)."""
+        """(M,) shares of the prototype's patches that `patch` of the image was transported to; sums
+        to 1 (or all 0)."""
         row = self.flow[patch].astype(float)
         total = row.sum()
         return np.asarray(row / total if total > 0 else row)
@@ -134,12 +154,17 @@ class PrototypeMatch(_Frozen):
     rank: int = Field(description="1 for the largest share")
     index: int = Field(description="0-based index into the model's prototypes")
     label: float = Field(description="the label it votes with")
-    source_label: float | None = Field(description="the label of the training image it shows; None: the model does not tell")
+    source_label: float | None = Field(
+        description="the label of the training image it shows; None: the model does not tell"
+    )
     share: float = Field(description="its share of the prediction, 0 to 1")
     distance: float = Field(description="mean distance over the views, label units")
     reference: ImageReference | None
     image: Array | None = Field(
-        description="(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None where it is not at hand"
+        description=(
+            "(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None where "
+            "it is not at hand"
+        )
     )
     image_message: str = Field("", description="why there is no image and how to get it")
     position_mm: float | None = None
@@ -168,23 +193,43 @@ class Explanation(_Frozen):
     unit: str
     prediction: float
     interval: Interval | None
-    together: bool = Field(False, description="the views' mean distances decide, not the mean of their predictions")
-    fallback: bool = Field(description="True where any view (or, together, all of them) found no prototype in radius")
-    nearest_distance: float = Field(description="smallest mean distance over the views, label units")
+    together: bool = Field(
+        False, description="the views' mean distances decide, not the mean of their predictions"
+    )
+    fallback: bool = Field(
+        description="True where any view (or, together, all of them) found no prototype in radius"
+    )
+    nearest_distance: float = Field(
+        description="smallest mean distance over the views, label units"
+    )
     prototypes_in_radius: int
     prototypes: tuple[PrototypeMatch, ...] = Field(description="the `top` prototypes by share")
     labels: Array = Field(description="(P,) labels of all prototypes")
-    source_labels: Array = Field(description="(P,) labels of the images they show; NaN where unknown")
+    source_labels: Array = Field(
+        description="(P,) labels of the images they show; NaN where unknown"
+    )
     distances: Array = Field(description="(P,) mean distance over the views")
     shares: Array = Field(description="(P,) share in the prediction; sums to 1")
     radius: float
     views: tuple[View, ...]
-    grid: tuple[int, ...] = Field(description="cells per axis of the feature grid; M is their product, C order")
+    grid: tuple[int, ...] = Field(
+        description="cells per axis of the feature grid; M is their product, C order"
+    )
     registration: RegistrationSummary | None
     warnings: tuple[Notice, ...]
-    prior: float = Field(0.0, description="cost per cell of distance that helped the matching; no part of the distances")
-    guide: bool = Field(False, description="patches were matched by a network without labels, not by what they are compared by")
-    input_sha256: str = Field("", description="`Volume.fingerprint`: whoever has the image recognises it; nobody else can")
+    prior: float = Field(
+        0.0,
+        description="cost per cell of distance that helped the matching; no part of the distances",
+    )
+    guide: bool = Field(
+        False,
+        description=(
+            "patches were matched by a network without labels, not by what they are compared by"
+        ),
+    )
+    input_sha256: str = Field(
+        "", description="`Volume.fingerprint`: whoever has the image recognises it; nobody else can"
+    )
     model_name: str
     model_version: str
     model_sha256: str
@@ -202,20 +247,24 @@ class Explanation(_Frozen):
         return max(each) - min(each)
 
     def patch_box(self, patch: int) -> tuple[tuple[float, float], ...]:
-        """(start, stop) per axis of a patch, in cells of a view's image (cell edges: pixel 0 covers 0 to 1)."""
+        """(start, stop) per axis of a patch, in cells of a view's image (cell edges: pixel 0 covers
+        0 to 1)."""
         cell = np.unravel_index(patch, self.grid)
         step = [n / g for n, g in zip(self.view_shape, self.grid, strict=True)]
         return tuple((float(c * s), float((c + 1) * s)) for c, s in zip(cell, step, strict=True))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the explanation as JSON: no name, identifier or path of the patient is in it, the images are."""
+        """Write the explanation as JSON: no name, identifier or path of the patient is in it, the
+        images are."""
         target = Path(path)
         try:
             temporary = target.with_name(target.name + ".part")
             temporary.write_text(self.model_dump_json(), encoding="utf-8")
             temporary.replace(target)
         except OSError as error:
-            raise InputError(f"The explanation could not be written to {target}: {error.strerror}.") from error
+            raise InputError(
+                f"The explanation could not be written to {target}: {error.strerror}."
+            ) from error
         return target
 
     @classmethod
@@ -231,6 +280,16 @@ class Explanation(_Frozen):
         try:
             return cls.model_validate_json(source.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"The explanation {source.name} could not be read: {error.strerror}.") from error
-        except (ValidationError, UnicodeDecodeError, zlib.error, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{source.name} is not an explanation saved by napari-expert (schema 1).") from error
+            raise InputError(
+                f"The explanation {source.name} could not be read: {error.strerror}."
+            ) from error
+        except (
+            ValidationError,
+            UnicodeDecodeError,
+            zlib.error,
+            KeyError,
+            json.JSONDecodeError,
+        ) as error:
+            raise InputError(
+                f"{source.name} is not an explanation saved by napari-expert (schema 1)."
+            ) from error

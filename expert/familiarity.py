@@ -1,8 +1,9 @@
 """Is an image like the training data: seven signs, one score, one limit.
 
-Each sign is larger for stranger images. It is scaled so that 0 is the median and 1 the 95th percentile of images that were kept
-out of the training; the score is the largest of them, and the limit is such that of further images like those about one in
-twenty is above it (split-conformal quantile). One strange sign is enough, and it has a name to tell.
+Each sign is larger for stranger images. It is scaled so that 0 is the median and 1 the 95th
+percentile of images that were kept out of the training; the score is the largest of them, and the
+limit is such that of further images like those about one in twenty is above it (split-conformal
+quantile). One strange sign is enough, and it has a name to tell.
 """
 
 from __future__ import annotations
@@ -38,10 +39,16 @@ SIGNS = {
 }
 """Name of each sign and what it says."""
 FLOORS = {
-    "nearest_distance": 1e-3, "few_in_radius": 0.1, "patch_distance": 1e-3, "registration": 0.1, "histogram": 0.005,
-    "brightness": 0.1, "detail": 0.1
-}  # fmt: skip
-"""Least distance from median to 95th percentile: a sign that is the same for all kept-out images is not infinitely sharp."""
+    "nearest_distance": 1e-3,
+    "few_in_radius": 0.1,
+    "patch_distance": 1e-3,
+    "registration": 0.1,
+    "histogram": 0.005,
+    "brightness": 0.1,
+    "detail": 0.1,
+}
+"""Least distance from median to 95th percentile: a sign that is the same for all kept-out images is
+not infinitely sharp."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +86,9 @@ def look(images: np.ndarray, content: np.ndarray, grid: tuple[int, ...]) -> Look
 
 def _pooled(array: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     """(V, *shape) to (V, M) means of the cells."""
-    split = [n for size, cells in zip(array.shape[1:], grid, strict=True) for n in (cells, size // cells)]
+    split = [
+        n for size, cells in zip(array.shape[1:], grid, strict=True) for n in (cells, size // cells)
+    ]
     parts = array.reshape(len(array), *split)
     return np.asarray(parts.mean(axis=tuple(range(2, parts.ndim, 2)))).reshape(len(array), -1)
 
@@ -98,19 +107,30 @@ class Reference:
     def of(cls, cohort: CohortArrays, planes: list[int], grid: tuple[int, ...]) -> Reference:
         """From a cohort's planes; each subject counts once per row."""
         seen = [
-            look(images[planes], content[planes], grid) for images, content in zip(cohort.images, cohort.content, strict=True)
+            look(images[planes], content[planes], grid)
+            for images, content in zip(cohort.images, cohort.content, strict=True)
         ]
-        bright, detail = np.array([one.brightness for one in seen]), np.array([one.detail for one in seen])
+        bright, detail = (
+            np.array([one.brightness for one in seen]),
+            np.array([one.detail for one in seen]),
+        )
         return cls(
             np.mean([one.histogram for one in seen], axis=0),
-            bright.mean(0), np.maximum(bright.std(0), 0.01), detail.mean(0), np.maximum(detail.std(0), 0.05),
-        )  # fmt: skip
+            bright.mean(0),
+            np.maximum(bright.std(0), 0.01),
+            detail.mean(0),
+            np.maximum(detail.std(0), 0.05),
+        )
 
 
 def signs(
-    reference: Reference | Familiarity, grid: tuple[int, ...], images: np.ndarray, content: np.ndarray, quality: float,
+    reference: Reference | Familiarity,
+    grid: tuple[int, ...],
+    images: np.ndarray,
+    content: np.ndarray,
+    quality: float,
     result: ViewsResult,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """The seven signs of one subject, unscaled; larger is stranger.
 
     Parameters
@@ -123,7 +143,8 @@ def signs(
 
     Returns
     -------
-    by name, see `SIGNS`: label units (distances), standard deviations (brightness, detail), parts of 1 (the others)
+    by name, see `SIGNS`: label units (distances), standard deviations (brightness, detail), parts
+    of 1 (the others)
     """
     seen, there = look(images, content, grid), foreground_cells(content, grid)
     worst = []
@@ -148,14 +169,19 @@ def signs(
 
 
 def cohort_signs(
-    network: PrototypeRegressor, recipe: InputRecipe, reference: Reference | Familiarity, cohort: CohortArrays
+    network: PrototypeRegressor,
+    recipe: InputRecipe,
+    reference: Reference | Familiarity,
+    cohort: CohortArrays,
 ) -> list[dict[str, float]]:
     """`signs` of every row of a cohort; the network in evaluation mode, on the CPU."""
     from expert.inference import compare_images
 
     planes = cohort.planes(recipe.positions_mm) if len(cohort.positions_mm) > 1 else [0]
     out = []
-    for images, content, quality in zip(cohort.images[:, planes], cohort.content[:, planes], cohort.quality, strict=True):
+    for images, content, quality in zip(
+        cohort.images[:, planes], cohort.content[:, planes], cohort.quality, strict=True
+    ):
         result = compare_images(network, images, content)
         out.append(signs(reference, network.grid, images, content, float(quality), result))
     return out
@@ -198,7 +224,9 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
     )
 
 
-def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float], dict[str, float], float]:
+def calibrate_signs(
+    kept: Sequence[dict[str, float]],
+) -> tuple[dict[str, float], dict[str, float], float]:
     """Scales and limit alone, see `calibrate`.
 
     Parameters
@@ -207,7 +235,8 @@ def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float],
 
     Returns
     -------
-    center, spread, limit : median of each sign, how far above it the 95th percentile lies, limit of the score
+    center, spread, limit : median of each sign, how far above it the 95th percentile lies, limit of
+        the score
 
     Raises
     ------
@@ -218,7 +247,8 @@ def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float],
         raise InputError("Images kept out of the training are needed to say what is unlike it.")
     table = np.array([[one[name] for name in SIGNS] for one in kept])
     center, spread = _scales(table)
-    # Scored by scales that each part took no share in: by its own, the images would look more alike than further ones do.
+    # Scored by scales that each part took no share in: by its own, the images would look more alike
+    # than further ones do.
     scores = np.empty(len(table))
     parts = min(PARTS, len(table))
     for part in range(parts):
@@ -226,7 +256,11 @@ def calibrate_signs(kept: Sequence[dict[str, float]]) -> tuple[dict[str, float],
         middle, width = _scales(table[~own]) if parts > 1 else (center, spread)
         scores[own] = ((table[own] - middle) / width).max(axis=1)
     limit = float(np.sort(scores)[_rank(len(kept)) - 1])
-    return dict(zip(SIGNS, center.tolist(), strict=True)), dict(zip(SIGNS, spread.tolist(), strict=True)), limit
+    return (
+        dict(zip(SIGNS, center.tolist(), strict=True)),
+        dict(zip(SIGNS, spread.tolist(), strict=True)),
+        limit,
+    )
 
 
 def _rank(images: int) -> int:
@@ -235,7 +269,8 @@ def _rank(images: int) -> int:
 
 
 def expected_alarms(images: int) -> float:
-    """Share of further images like the kept-out ones that is above their limit, on average; scales apart, exactly this."""
+    """Share of further images like the kept-out ones that is above their limit, on average; scales
+    apart, exactly this."""
     return 1 - _rank(images) / (images + 1)
 
 
@@ -246,7 +281,9 @@ def _scales(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, np.maximum(np.percentile(table, 95, axis=0) - center, floors)
 
 
-def fit(network: PrototypeRegressor, recipe: InputRecipe, training: CohortArrays, kept: CohortArrays) -> Familiarity:
+def fit(
+    network: PrototypeRegressor, recipe: InputRecipe, training: CohortArrays, kept: CohortArrays
+) -> Familiarity:
     """What a network's training images look like, and the limit from images that were kept out.
 
     Parameters
@@ -275,20 +312,25 @@ def strangeness(familiarity: Familiarity, found: dict[str, float]) -> tuple[floa
     return score_signs(familiarity.center, familiarity.spread, found)
 
 
-def score_signs(center: dict[str, float], spread: dict[str, float], found: dict[str, float]) -> tuple[float, str]:
+def score_signs(
+    center: dict[str, float], spread: dict[str, float], found: dict[str, float]
+) -> tuple[float, str]:
     """The largest of scaled signs, and which it is; center and spread from `calibrate_signs`."""
     scaled = {name: (found[name] - center[name]) / spread[name] for name in center}
     name = max(scaled, key=lambda key: scaled[key])
     return float(scaled[name]), name
 
 
-def unlike_training(info: ModelInfo, images: np.ndarray, content: np.ndarray, quality: float, result: ViewsResult) -> str:
-    """One sentence that says in what a subject is unlike a model's training data; empty where it is not.
+def unlike_training(
+    info: ModelInfo, images: np.ndarray, content: np.ndarray, quality: float, result: ViewsResult
+) -> str:
+    """One sentence that says in what a subject is unlike a model's training data; empty where it is
+    not.
 
     Parameters
     ----------
-    info : of the model; without a calibration nothing is unlike it, without `Calibration.familiarity` the nearest distance
-        alone decides
+    info : of the model; without a calibration nothing is unlike it, without
+        `Calibration.familiarity` the nearest distance alone decides
     images, content, quality, result : as in `signs`
     """
     calibration, unit = info.calibration, info.label.unit
@@ -297,11 +339,17 @@ def unlike_training(info: ModelInfo, images: np.ndarray, content: np.ndarray, qu
     familiarity, limit = calibration.familiarity, calibration.nearest_distance_limit
     if familiarity is None:
         far = (
-            f"Unlike the training data: the nearest prototype is {result.nearest_distance:.1f} {unit} away, "
+            "Unlike the training data: the nearest prototype is "
+            f"{result.nearest_distance:.1f} {unit} away, "
             f"95 % of validation images have one within {limit:.1f}."
         )
         return far if result.nearest_distance > limit else ""
-    score, sign = strangeness(familiarity, signs(familiarity, info.grid, images, content, quality, result))
+    score, sign = strangeness(
+        familiarity, signs(familiarity, info.grid, images, content, quality, result)
+    )
     if score <= familiarity.limit:
         return ""
-    return f"Unlike the training data: {SIGNS[sign]} (score {score:.1f}, limit {familiarity.limit:.1f})."
+    return (
+        f"Unlike the training data: {SIGNS[sign]} (score {score:.1f}, limit "
+        f"{familiarity.limit:.1f})."
+    )

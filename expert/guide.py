@@ -1,8 +1,8 @@
 """The guide: a network that knows no labels and says which patches belong together.
 
-What tells two patches apart by age (grey values, in few words) does not tell where they are, and what tells where a patch is
-need not know any label. Matching and comparing ask different questions; with a guide two networks answer them. It is not part
-of the published method.
+What tells two patches apart by age (grey values, in few words) does not tell where they are, and
+what tells where a patch is need not know any label. Matching and comparing ask different questions;
+with a guide two networks answer them. It is not part of the published method.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FAR = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.2, gamma=0.4, bias=0.2,
 
 
 class GuideTask(lightning.LightningModule):
-    """Cells of registered subjects find each other, and those of an image find themselves in its changed copy.
+    """Cells of registered subjects find each other, and those of an image find themselves in its
+    changed copy.
 
     Parameters
     ----------
@@ -46,15 +47,25 @@ class GuideTask(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Rows of the cohort; each batch is of one plane, which the step draws."""
         rows = np.tile(np.arange(len(self.cohort.labels)), self.settings.views)
-        return DataLoader(torch.from_numpy(rows), self.settings.batch, shuffle=True, drop_last=len(rows) > self.settings.batch)  # type: ignore[arg-type]
+        return DataLoader(
+            torch.from_numpy(rows),
+            self.settings.batch,
+            shuffle=True,
+            drop_last=len(rows) > self.settings.batch,
+        )  # type: ignore[arg-type]
 
     def training_step(self, rows: Tensor, index: int) -> Tensor:
         """Both losses of one batch of subjects in one random plane."""
         settings, numbers = self.settings, np.unique(rows.cpu().numpy())
         numbers = numbers[torch.randperm(len(numbers)).numpy()]
         plane = int(torch.randint(self.cohort.images.shape[1], ()))
-        images = torch.from_numpy(self.cohort.images[numbers, plane]).to(self.device)[:, None].float() / 255
-        content = torch.from_numpy(self.cohort.content[numbers, plane]).to(self.device).float() / 255
+        images = (
+            torch.from_numpy(self.cohort.images[numbers, plane]).to(self.device)[:, None].float()
+            / 255
+        )
+        content = (
+            torch.from_numpy(self.cohort.content[numbers, plane]).to(self.device).float() / 255
+        )
         near, inside = augment(images, content, SLIGHT)
         features, mass = self.network(near), cell_mass(inside, self.grid)
         loss = alignment_loss(features, features.roll(1, 0), mass, settings.temperature)
@@ -62,12 +73,22 @@ class GuideTask(lightning.LightningModule):
             copies, _, theta = moved(images, content, FAR)
             own = self.network(images)
             places = new_places(theta, self.grid)
-            found = equivariance_loss(own, self.network(copies), places, cell_mass(content, self.grid), settings.temperature)
+            found = equivariance_loss(
+                own,
+                self.network(copies),
+                places,
+                cell_mass(content, self.grid),
+                settings.temperature,
+            )
             loss = loss + settings.equivariance * found
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(numbers))
         return loss
 
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine to nothing."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.settings.learning_rate, weight_decay=0.01)
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)]
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.settings.learning_rate, weight_decay=0.01
+        )
+        return [optimizer], [
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)
+        ]

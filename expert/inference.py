@@ -56,17 +56,21 @@ class ViewsResult:
     scale: float
     radius: float
     together: tuple[float, bool, np.ndarray] | None = None
-    """Prediction, fallback and shares (P,) by the mean distances, where prototypes show every view; else None."""
+    """Prediction, fallback and shares (P,) by the mean distances, where prototypes show every view;
+    else None."""
 
     @property
     def prediction(self) -> float:
-        """By the mean distances where prototypes show every view, else the mean of the views' predictions; label units."""
+        """By the mean distances where prototypes show every view, else the mean of the views'
+        predictions; label units."""
         return float(self.predictions.mean()) if self.together is None else self.together[0]
 
     @property
     def shares(self) -> np.ndarray:
         """(P,) share of each prototype in the prediction; sums to 1."""
-        return np.asarray(self.view_shares.mean(axis=0)) if self.together is None else self.together[2]
+        return (
+            np.asarray(self.view_shares.mean(axis=0)) if self.together is None else self.together[2]
+        )
 
     @property
     def mean_distances(self) -> np.ndarray:
@@ -80,13 +84,19 @@ class ViewsResult:
 
     @property
     def in_radius(self) -> int:
-        """Prototypes within the radius in at least one view, or by their mean distance where that decides."""
-        near = self.distances <= self.radius if self.together is None else self.mean_distances[None] <= self.radius
+        """Prototypes within the radius in at least one view, or by their mean distance where that
+        decides."""
+        near = (
+            self.distances <= self.radius
+            if self.together is None
+            else self.mean_distances[None] <= self.radius
+        )
         return int(near.any(axis=0).sum())
 
     @property
     def covered(self) -> bool:
-        """Whether a prototype lies within the radius in every view, or by its mean distance where that decides."""
+        """Whether a prototype lies within the radius in every view, or by its mean distance where
+        that decides."""
         nearest = self.distances.min(axis=1) if self.together is None else self.mean_distances.min()
         return bool(np.all(nearest <= self.radius))
 
@@ -110,12 +120,17 @@ def choose_device(name: str) -> str:
     """
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there.get(name, False):
         raise ExpertError(
-            f"This computer has no device '{name}': choose one of auto, {', '.join(d for d in there if there[d])}."
+            f"This computer has no device '{name}': choose one of auto, "
+            f"{', '.join(d for d in there if there[d])}."
         )
     return name
 
@@ -127,7 +142,8 @@ def compare_views(
     progress: Callable[[float], None] | None = None,
     device: str = "cpu",
 ) -> ViewsResult:
-    """Hold prepared views against the model's prototypes: `compare_images` with the model's network."""
+    """Hold prepared views against the model's prototypes: `compare_images` with the model's
+    network."""
     return compare_images(model.network, images, content, progress, device)
 
 
@@ -146,7 +162,8 @@ def compare_images(
     images : (V, *shape) 0 to 255; all explained planes in their order where prototypes show them
     content : (V, *shape) 0 to 255
     progress : called with 0 to 1 between the views; may raise
-    device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double precision
+    device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double
+        precision
 
     Returns
     -------
@@ -165,16 +182,29 @@ def compare_images(
     with torch.inference_mode():
         labels = network.prototype_labels.double()
         for n in range(len(images)):
-            # View by view: a bounded wait before a cancel, and no result depends on what else is in a batch.
-            pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
-            mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255)
+            # View by view: a bounded wait before a cancel, and no result depends on what else is in
+            # a batch.
+            pixels = (
+                torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
+            )
+            mass = network.image_mass(
+                torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255
+            )
             comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass, n)
-            outcome = weighted_prediction(comparison.distance, labels, radius, network.architecture.weights)
+            outcome = weighted_prediction(
+                comparison.distance, labels, radius, network.architecture.weights
+            )
             shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
             parts = (
-                outcome.prediction, outcome.fallback, shares, comparison.distance, mass, comparison.flow, comparison.cost,
+                outcome.prediction,
+                outcome.fallback,
+                shares,
+                comparison.distance,
+                mass,
+                comparison.flow,
+                comparison.cost,
                 comparison.marginal_error,
-            )  # fmt: skip
+            )
             collected.append([part[0].numpy() for part in parts])
             if progress is not None:
                 progress((n + 1) / len(images))
@@ -220,9 +250,10 @@ def explain(
     top : prototypes to explain in full, by share; at least 1
     images : look up the prototypes' images; without, predictions are the same and sooner there
     data : folder that holds the data set of a model whose prototype images are kept by reference
-    device : where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there is one
-    progress : called with a stage ("register", "features", "match") and a fraction 0 to 1; may raise
-        `expert.errors.Cancelled`, which comes out of this call
+    device : where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there
+        is one
+    progress : called with a stage ("register", "features", "match") and a fraction 0 to 1; may
+        raise `expert.errors.Cancelled`, which comes out of this call
 
     Returns
     -------
@@ -246,7 +277,9 @@ def explain(
     prepared = prepare(volume, model.info.input, progress=tell)
     tell("features", 0.0)
     _ = model.network
-    result = compare_views(model, prepared.images, prepared.content, lambda f: tell("features", f), device)
+    result = compare_views(
+        model, prepared.images, prepared.content, lambda f: tell("features", f), device
+    )
     tell("match", 0.0)
     # Where one prototype holds all the weight, the next in rank are the next nearest.
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
@@ -259,7 +292,9 @@ def explain(
     interval = None
     if calibration is not None:
         half = calibration.half_width
-        interval = Interval(lower=prediction - half, upper=prediction + half, level=calibration.level)
+        interval = Interval(
+            lower=prediction - half, upper=prediction + half, level=calibration.level
+        )
     registration = prepared.registration
     return Explanation(
         label_name=info.label.name,
@@ -323,10 +358,18 @@ def versions() -> dict[str, str]:
 
 
 def _match(
-    model: Model, prepared: Prepared, result: ViewsResult, rank: int, index: int, images: bool, data: str | Path | None
+    model: Model,
+    prepared: Prepared,
+    result: ViewsResult,
+    rank: int,
+    index: int,
+    images: bool,
+    data: str | Path | None,
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
-    image, message = prototype_image(model, index, data) if images else (None, "The images were not asked for.")
+    image, message = (
+        prototype_image(model, index, data) if images else (None, "The images were not asked for.")
+    )
     return PrototypeMatch(
         rank=rank,
         index=index,
@@ -352,12 +395,15 @@ def _match(
     )
 
 
-def prototype_image(model: Model, index: int, data: str | Path | None = None) -> tuple[np.ndarray | None, str]:
+def prototype_image(
+    model: Model, index: int, data: str | Path | None = None
+) -> tuple[np.ndarray | None, str]:
     """A prototype's image, from the model or from where its reference leads.
 
     Returns
     -------
-    image, message : (*shape) uint8 and "", or None and how to get the image; (V, *shape) where prototypes show every view
+    image, message : (*shape) uint8 and "", or None and how to get the image; (V, *shape) where
+        prototypes show every view
     """
     from expert.datasets import find_reference
 
@@ -374,10 +420,18 @@ def prototype_image(model: Model, index: int, data: str | Path | None = None) ->
     try:
         return _render(path, reference, model.info.input, model.info.architecture.planes > 1), ""
     except ExpertError:  # its message may name a path of this computer: that stays here
-        return None, f"The image of prototype {index + 1} could not be read where it lies: get the data set again."
+        return (
+            None,
+            (
+                f"The image of prototype {index + 1} could not be read where it lies: get the "
+                "data set again."
+            ),
+        )
 
 
-def _render(path: Path, reference: ImageReference, recipe: InputRecipe, every_plane: bool) -> np.ndarray:
+def _render(
+    path: Path, reference: ImageReference, recipe: InputRecipe, every_plane: bool
+) -> np.ndarray:
     from expert.registration import Registration
     from expert.volume import read_volume
 
@@ -397,12 +451,18 @@ def _shows(image: np.ndarray, prepared: Prepared) -> bool:
 
 
 def _warnings(
-    model: Model, volume: Volume, prepared: Prepared, result: ViewsResult, prototypes: list[PrototypeMatch]
+    model: Model,
+    volume: Volume,
+    prepared: Prepared,
+    result: ViewsResult,
+    prototypes: list[PrototypeMatch],
 ) -> tuple[Notice, ...]:
     info, unit = model.info, model.info.label.unit
     out = []
     if info.collapsed:
-        out.append(Notice(code="collapsed_model", message=f"This model has collapsed: {info.collapsed}."))
+        out.append(
+            Notice(code="collapsed_model", message=f"This model has collapsed: {info.collapsed}.")
+        )
     if prepared.registration is not None and not prepared.registration.acceptable:
         out.append(Notice(code="poor_registration", message=prepared.registration.message))
     if prepared.incomplete:
@@ -413,32 +473,64 @@ def _warnings(
         out.append(Notice(code="unlike_training", message=strange))
     same = [p.rank for p in prototypes if p.image is not None and _shows(p.image, prepared)]
     if same:
-        out.append(Notice(
-            code="training_image",
-            message=f"This image is itself prototype #{same[0]}: the model was trained on it, and is farther off for others.",
-        ))  # fmt: skip
+        out.append(
+            Notice(
+                code="training_image",
+                message=(
+                    f"This image is itself prototype #{same[0]}: the model was trained on it, "
+                    "and is farther off for others."
+                ),
+            )
+        )
     if result.fallback:
         views = int(result.fallbacks.sum())
-        where = f"in {views} of {len(result.fallbacks)} views: there" if result.together is None else "on average of the views"
-        out.append(Notice(
-            code="no_prototype_in_radius",
-            message=f"No prototype within {result.radius:g} {unit} {where}, the nearest prototype's label is the answer.",
-        ))  # fmt: skip
+        where = (
+            f"in {views} of {len(result.fallbacks)} views: there"
+            if result.together is None
+            else "on average of the views"
+        )
+        out.append(
+            Notice(
+                code="no_prototype_in_radius",
+                message=(
+                    f"No prototype within {result.radius:g} {unit} {where}, the nearest "
+                    "prototype's label is the answer."
+                ),
+            )
+        )
     if volume.ndim == 3 and volume.space == "unknown":
-        out.append(Notice(
-            code="orientation_unknown",
-            message="Orientation unknown: the image does not say which side is left, so left and right may be swapped.",
-        ))  # fmt: skip
+        out.append(
+            Notice(
+                code="orientation_unknown",
+                message=(
+                    "Orientation unknown: the image does not say which side is left, so left "
+                    "and right may be swapped."
+                ),
+            )
+        )
     if not volume.spacing_known:
-        out.append(Notice(
-            code="spacing_unknown", message="Pixel size unknown: the image was fitted into the frame, its size is unseen."
-        ))  # fmt: skip
+        out.append(
+            Notice(
+                code="spacing_unknown",
+                message=(
+                    "Pixel size unknown: the image was fitted into the frame, its size is unseen."
+                ),
+            )
+        )
     spread = float(np.ptp(result.predictions))
     if info.calibration is not None and spread > 2 * info.calibration.half_width:
-        out.append(Notice(
-            code="views_disagree", message=f"The views disagree: their predictions differ by up to {spread:.1f} {unit}."
-        ))  # fmt: skip
-    if any(p.image is None and p.image_message and "not asked" not in p.image_message for p in prototypes):
+        out.append(
+            Notice(
+                code="views_disagree",
+                message=(
+                    f"The views disagree: their predictions differ by up to {spread:.1f} {unit}."
+                ),
+            )
+        )
+    if any(
+        p.image is None and p.image_message and "not asked" not in p.image_message
+        for p in prototypes
+    ):
         missing = next(p.image_message for p in prototypes if p.image is None)
         out.append(Notice(code="prototype_image_missing", message=missing))
     return tuple(out)

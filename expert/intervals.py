@@ -16,29 +16,34 @@ class Figure:
 
     value: float
     low: float
-    """95 % bootstrap interval over subjects (2,000 resamples, seed 0); equal to `value` for a single subject."""
+    """95 % bootstrap interval over subjects (2,000 resamples, seed 0); equal to `value` for a
+    single subject."""
     high: float
     subjects: int
     """How many subjects it is a mean of: those in which there was something to measure."""
     chance: float | None = None
-    """What the same measure gives where the explanation says nothing; None where there is no such thing."""
+    """What the same measure gives where the explanation says nothing; None where there is no such
+    thing."""
 
 
 def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean over images: whole subjects are drawn (2,000 resamples, seed 0).
+    """95 % bootstrap interval of a mean over images: whole subjects are drawn (2,000 resamples,
+    seed 0).
 
     Parameters
     ----------
     values : (N,) one per image, finite
     subjects : (N,) whose image each is; every image is another subject's if None
 
-    Source: Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval); Davison and Hinkley, "Bootstrap
-    Methods and their Application", 1997, section 3.8 (whole groups are drawn).
+    Source: Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval); Davison and
+    Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (whole groups are drawn).
     """
     if subjects is None:
         subjects = np.arange(len(values))
     _, first, whose = np.unique(subjects, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))[whose]  # in the order of the table, whatever they are called
+    order = np.argsort(np.argsort(first))[
+        whose
+    ]  # in the order of the table, whatever they are called
     count, sums = np.bincount(order), np.bincount(order, values)
     drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / count[drawn].sum(axis=1), [2.5, 97.5])
@@ -79,7 +84,8 @@ def over_subjects(
 
 
 def over_both(values: np.ndarray, chance: np.ndarray | None = None) -> Figure | None:
-    """Mean and interval where every subject was measured with several trained models: both are drawn anew.
+    """Mean and interval where every subject was measured with several trained models: both are
+    drawn anew.
 
     Parameters
     ----------
@@ -88,9 +94,11 @@ def over_both(values: np.ndarray, chance: np.ndarray | None = None) -> Figure | 
 
     Returns
     -------
-    Figure whose interval is over models and subjects (over subjects alone where R is 1), or None where there is no value
+    Figure whose interval is over models and subjects (over subjects alone where R is 1), or None
+    where there is no value
 
-    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (two ways of resampling at once).
+    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (two
+    ways of resampling at once).
     """
     every = np.asarray(values, dtype=float)
     there = np.isfinite(every)

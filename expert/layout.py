@@ -1,4 +1,5 @@
-"""What a report is made of before it is a page: blocks of text, tables and drawings, which HTML and PDF both render."""
+"""What a report is made of before it is a page: blocks of text, tables and drawings, which HTML and
+PDF both render."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import base64
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-# --- drawings: a few kinds of marks in a frame of their own unit, y downwards, later ones over earlier ones -----------------
+# --- drawings: a few kinds of marks in a frame of their own unit, y downwards, later ones over earl
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Drawing:
     marks: tuple[Mark, ...]
 
 
-# --- blocks: what a section is a sequence of --------------------------------------------------------------------------------
+# --- blocks: what a section is a sequence of ------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -179,5 +180,9 @@ class Report:
 
 def table(headings: tuple[str, ...], rows: list[tuple[str | Cell, ...]]) -> Table:
     """A table from plain texts; a heading that starts with ">" is that of a column of numbers."""
-    columns = tuple(Column(heading.removeprefix(">"), heading.startswith(">")) for heading in headings)
-    return Table(columns, tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows))
+    columns = tuple(
+        Column(heading.removeprefix(">"), heading.startswith(">")) for heading in headings
+    )
+    return Table(
+        columns, tuple(tuple(c if isinstance(c, Cell) else Cell(c) for c in row) for row in rows)
+    )

@@ -1,4 +1,5 @@
-"""What the network is trained on: a metric loss on distances, consistency of patches, alignment of patches.
+"""What the network is trained on: a metric loss on distances, consistency of patches, alignment of
+patches.
 
 Source of the first two: Hesse et al., WACV 2024.
 """
@@ -30,7 +31,8 @@ def metric_loss(
 
     Returns
     -------
-    ()  weighted mean of ``|distance - |label difference||``, label units; the weights carry no gradient
+    ()  weighted mean of ``|distance - |label difference||``, label units; the weights carry no
+    gradient
 
     Source: Hesse et al., WACV 2024, metric learning loss.
     """
@@ -42,7 +44,8 @@ def metric_loss(
 
 
 def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float = 0.1) -> Tensor:
-    """A patch shall look like its mirror image in the mirrored picture, and unlike what stands in its place there.
+    """A patch shall look like its mirror image in the mirrored picture, and unlike what stands in
+    its place there.
 
     Parameters
     ----------
@@ -59,16 +62,21 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
     columns = features.shape[-1]
     positive = (features - features_flipped.flip(-1)).square().sum(dim=1).clamp_min(1e-12).sqrt()
     negative = (features - features_flipped).square().sum(dim=1).clamp_min(1e-12).sqrt()
-    moved = torch.arange(columns, device=features.device) != torch.arange(columns - 1, -1, -1, device=features.device)
+    moved = torch.arange(columns, device=features.device) != torch.arange(
+        columns - 1, -1, -1, device=features.device
+    )
     triplet = torch.relu(positive - negative + margin)[..., moved]
     return triplet.flatten(1).mean(dim=1).mean()
 
 
-def alignment_loss(features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5) -> Tensor:
+def alignment_loss(
+    features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
+) -> Tensor:
     """Cells of two registered images shall find each other: same place, same feature.
 
-    Not part of the published method. Cross-entropy, for each cell i of an image, between the softmax over the other image's
-    cells of ``-||f_i - g_j|| / temperature`` and a Gaussian of `width` cells around i.
+    Not part of the published method. Cross-entropy, for each cell i of an image, between the
+    softmax over the other image's cells of ``-||f_i - g_j|| / temperature`` and a Gaussian of
+    `width` cells around i.
 
     Parameters
     ----------
@@ -86,12 +94,18 @@ def alignment_loss(features: Tensor, other: Tensor, mass: Tensor, temperature: f
 
 
 def equivariance_loss(
-    features: Tensor, moved: Tensor, places: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
+    features: Tensor,
+    moved: Tensor,
+    places: Tensor,
+    mass: Tensor,
+    temperature: float = 0.1,
+    width: float = 0.5,
 ) -> Tensor:
-    """Cells of an image shall find themselves where they went in its own turned, shifted, mirrored, re-graded copy.
+    """Cells of an image shall find themselves where they went in its own turned, shifted, mirrored,
+    re-graded copy.
 
-    Not part of the published method, whose consistency loss knows the mirror image alone. The same cross-entropy as
-    `alignment_loss`, with the cell's new place in the place of its own.
+    Not part of the published method, whose consistency loss knows the mirror image alone. The same
+    cross-entropy as `alignment_loss`, with the cell's new place in the place of its own.
 
     Parameters
     ----------
@@ -110,27 +124,39 @@ def equivariance_loss(
 
 def _cells(features: Tensor) -> Tensor:
     """(M, axes) indices of the cells of (B, C, *grid)."""
-    axes = [torch.arange(n, dtype=features.dtype, device=features.device) for n in features.shape[2:]]
+    axes = [
+        torch.arange(n, dtype=features.dtype, device=features.device) for n in features.shape[2:]
+    ]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
-def _found(features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float) -> Tensor:
-    """Cross-entropy between the match of each cell in the other grid and a Gaussian around a place (B, M, axes) in it."""
+def _found(
+    features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float
+) -> Tensor:
+    """Cross-entropy between the match of each cell in the other grid and a Gaussian around a place
+    (B, M, axes) in it."""
     target = torch.softmax(-0.5 * (torch.cdist(places, _cells(other)[None]) / width) ** 2, dim=-1)
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
-    squared = f.square().sum(-1)[:, :, None] + g.square().sum(-1)[:, None] - 2 * f @ g.transpose(1, 2)
+    squared = (
+        f.square().sum(-1)[:, :, None] + g.square().sum(-1)[:, None] - 2 * f @ g.transpose(1, 2)
+    )
     logits = -squared.clamp_min(1e-12).sqrt() / temperature
     cross = -(target * torch.log_softmax(logits, dim=-1)).sum(-1)
     return ((mass * cross).sum(-1) / mass.sum(-1)).mean()
 
 
 def prediction_loss(
-    distance: Tensor, labels: Tensor, prototype_labels: Tensor, radius: float, others: Tensor | None = None
+    distance: Tensor,
+    labels: Tensor,
+    prototype_labels: Tensor,
+    radius: float,
+    others: Tensor | None = None,
 ) -> Tensor:
     """Mean absolute error of the weighted mean, through a softmax that is never 0/0.
 
     Not part of the published method (which has no direct loss on the prediction). Within the radius
-    ``softmax(-d^2 / (2 (radius/3)^2))`` are the published weights; far from every prototype it goes over into the nearest.
+    ``softmax(-d^2 / (2 (radius/3)^2))`` are the published weights; far from every prototype it goes
+    over into the nearest.
 
     Parameters
     ----------

@@ -1,8 +1,10 @@
-"""Which patch goes with which, and where it is drawn: what viewer and report show of an `Explanation`, without any window.
+"""Which patch goes with which, and where it is drawn: what viewer and report show of an
+`Explanation`, without any window.
 
-A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. A *plane* is what of a view is drawn at
-once: the whole of a 2D view, one slice of a 3D one. Heads are drawn in the radiological convention (front up, the patient's
-right on the left) unless another is asked for, plain images as they are.
+A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. A *plane* is
+what of a view is drawn at once: the whole of a 2D view, one slice of a 3D one. Heads are drawn in
+the radiological convention (front up, the patient's right on the left) unless another is asked for,
+plain images as they are.
 """
 
 from __future__ import annotations
@@ -18,14 +20,21 @@ if TYPE_CHECKING:
 CONVENTION = "radiological: the patient's right is on the left"
 NEUROLOGICAL = "neurological: the patient's right is on the right"
 Choice = Literal["closest", "different", "all"]
-CHOICES: dict[str, Choice] = {"most alike six": "closest", "least alike six": "different", "all with content": "all"}
+CHOICES: dict[str, Choice] = {
+    "most alike six": "closest",
+    "least alike six": "different",
+    "all with content": "all",
+}
 COUNT = 6
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
-"""Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish on a dark image."""
+"""Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish
+on a dark image."""
 EMPTY = 0.5
-"""A patch with less than this part of the average mass is background: nothing is matched there worth showing."""
+"""A patch with less than this part of the average mass is background: nothing is matched there
+worth showing."""
 DARK, LIT = 0.1, 0.05
-"""Nor is it where fewer than `LIT` of its pixels are brighter than `DARK` of the picture's (99th percentile)."""
+"""Nor is it where fewer than `LIT` of its pixels are brighter than `DARK` of the picture's (99th
+percentile)."""
 FAINT = 0.1
 """Shares below this are not drawn as boxes (hovering shows all of them)."""
 
@@ -63,9 +72,10 @@ class Pair:
     """What the whole patch adds to the distance, label units."""
 
 
-# --- planes -------------------------------------------------------------------------------------------------------------
+# --- planes ---------------------------------------------------------------------------------------
 def planes(explanation: Explanation) -> tuple[Plane, ...]:
-    """Everything of an explanation that can be drawn: its 2D views, or the slices of a 3D view that have something in them."""
+    """Everything of an explanation that can be drawn: its 2D views, or the slices of a 3D view that
+    have something in them."""
     out = []
     for number, view in enumerate(explanation.views):
         if view.image.ndim == 2:
@@ -83,7 +93,8 @@ def middle_plane(explanation: Explanation) -> int:
 
 
 def plane_image(image: np.ndarray, plane: Plane) -> np.ndarray:
-    """(rows, columns) of a view's (or prototype's) image that lie in the plane; of one that shows every view, of that view."""
+    """(rows, columns) of a view's (or prototype's) image that lie in the plane; of one that shows
+    every view, of that view."""
     if plane.slice is not None:
         return np.asarray(image[plane.slice])
     return image if image.ndim == 2 else np.asarray(image[plane.view])
@@ -93,12 +104,17 @@ def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:
     """(rows, columns) indices of the patches that the plane cuts, as they lie in it."""
     grid = explanation.grid
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
-    return numbers if plane.slice is None else numbers[plane.slice * grid[0] // explanation.view_shape[0]]
+    return (
+        numbers
+        if plane.slice is None
+        else numbers[plane.slice * grid[0] // explanation.view_shape[0]]
+    )
 
 
-# --- what is shown ------------------------------------------------------------------------------------------------------
+# --- what is shown --------------------------------------------------------------------------------
 def foreground(explanation: Explanation, view: int) -> np.ndarray:
-    """(M,) bool: patches with something in them, by their mass and by what the picture shows there."""
+    """(M,) bool: patches with something in them, by their mass and by what the picture shows
+    there."""
     seen, grid = explanation.views[view], explanation.grid
     lit = seen.image > DARK * np.percentile(seen.image, 99)
     for axis, (size, cells) in enumerate(zip(seen.image.shape, grid, strict=True)):
@@ -110,8 +126,9 @@ def foreground(explanation: Explanation, view: int) -> np.ndarray:
 def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> list[int]:
     """Patches of the subject to number, in the order of their numbers.
 
-    "closest" and "different" rank by the transported cost per mass, averaged over the shown prototypes by their shares: the
-    patches in which the subject is most, or least, like what it was likened to.
+    "closest" and "different" rank by the transported cost per mass, averaged over the shown
+    prototypes by their shares: the patches in which the subject is most, or least, like what it was
+    likened to.
     """
     shown = explanation.views[plane.view]
     inside = np.zeros(len(shown.mass), dtype=bool)
@@ -122,7 +139,9 @@ def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> li
     weights = np.array([match.share for match in explanation.prototypes]) + 1e-9
     costs = np.array([match.views[plane.view].contributions for match in explanation.prototypes])
     unlike = (weights[:, None] * costs).sum(0) / weights.sum() / np.maximum(shown.mass, 1e-12)
-    ranked = candidates[np.argsort(unlike[candidates] * (1 if choice == "closest" else -1), kind="stable")]
+    ranked = candidates[
+        np.argsort(unlike[candidates] * (1 if choice == "closest" else -1), kind="stable")
+    ]
     return [int(patch) for patch in ranked[:COUNT]]
 
 
@@ -148,18 +167,24 @@ def pairs(explanation: Explanation, view: int, prototype: int, patches: list[int
 
 
 def spread(shares: np.ndarray) -> float:
-    """Over how many patches shares (M,) that sum to 1 are spread: the inverse participation ratio; 0 for none at all."""
+    """Over how many patches shares (M,) that sum to 1 are spread: the inverse participation ratio;
+    0 for none at all."""
     return 1 / float((shares**2).sum()) if shares.any() else 0.0
 
 
 def sharpness(explanation: Explanation, view: int) -> float:
-    """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0 to 1."""
+    """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0
+    to 1."""
     patches = np.flatnonzero(foreground(explanation, view))
-    best = [match.views[view].matches(int(patch)).max() for match in explanation.prototypes for patch in patches]
+    best = [
+        match.views[view].matches(int(patch)).max()
+        for match in explanation.prototypes
+        for patch in patches
+    ]
     return float(np.mean(best)) if best else 0.0
 
 
-# --- where it is drawn --------------------------------------------------------------------------------------------------
+# --- where it is drawn ----------------------------------------------------------------------------
 def is_head(explanation: Explanation) -> bool:
     """Whether the views lie in template space (heads), not in a plain image."""
     return explanation.registration is not None
@@ -176,7 +201,8 @@ def edge_letters(head: bool) -> dict[str, str]:
 
 
 def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float]) -> int | None:
-    """The patch under an index of the picture *as drawn* (row, column; see `display`), or None outside it."""
+    """The patch under an index of the picture *as drawn* (row, column; see `display`), or None
+    outside it."""
     numbers = patches_in_plane(explanation, plane)
     shape = np.array(explanation.view_shape[-2:])
     place = np.rint(np.asarray(index)).astype(int)
@@ -189,8 +215,12 @@ def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float])
 
 
 def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
-    """(4, 2) corners of a patch in indices of the picture as drawn, from the top left one clockwise."""
-    shape, cells = np.array(explanation.view_shape[-2:], dtype=float), np.array(explanation.grid[-2:])
+    """(4, 2) corners of a patch in indices of the picture as drawn, from the top left one
+    clockwise."""
+    shape, cells = (
+        np.array(explanation.view_shape[-2:], dtype=float),
+        np.array(explanation.grid[-2:]),
+    )
     size = shape / cells
     start = np.array(divmod(patch % int(cells.prod()), int(cells[1]))) * size
     if is_head(explanation):
@@ -200,10 +230,13 @@ def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
 
 
 def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
-    """Where a patch lies, for people: side, depth and height (3D) in template mm ("L 30 · P 62"), or row and column."""
+    """Where a patch lies, for people: side, depth and height (3D) in template mm ("L 30 · P 62"),
+    or row and column."""
     place = np.array(np.unravel_index(patch, explanation.grid))
     if not is_head(explanation):
-        return " ".join(f"{word} {n + 1}" for word, n in zip(("row", "column"), place, strict=True)).replace(" c", ", c")
+        return " ".join(
+            f"{word} {n + 1}" for word, n in zip(("row", "column"), place, strict=True)
+        ).replace(" c", ", c")
     center = (place + 0.5) * np.array(explanation.view_shape) / np.array(explanation.grid) - 0.5
     index = np.ones(4)
     index[:3] = 0

@@ -1,4 +1,5 @@
-"""All measures of explanations together, over the subjects of a cohort: what `expert evaluate --explanations` shows."""
+"""All measures of explanations together, over the subjects of a cohort: what `expert evaluate
+--explanations` shows."""
 
 from __future__ import annotations
 
@@ -40,20 +41,25 @@ CHANGES = ("noise", "shift of 1", "shift of 2", "flip")
 
 @dataclass(frozen=True)
 class ExplanationMeasures:
-    """What the explanations of a cohort are worth; figures over subjects, None where there was nothing to measure."""
+    """What the explanations of a cohort are worth; figures over subjects, None where there was
+    nothing to measure."""
 
     subjects: int
     views: int
     """Views of each subject, all of them measured (deletion and response: the middle one)."""
     self_match: dict[str, Figure | None]
-    """By change: share of cells that find themselves, 0 to 1 (see `expert.correspondence.self_match`)."""
+    """By change: share of cells that find themselves, 0 to 1 (see
+    `expert.correspondence.self_match`)."""
     prototypes: dict[str, Figure | None]
-    """By measure (see `expert.correspondence.Matched`): an image and its prototypes, weighted by their shares."""
+    """By measure (see `expert.correspondence.Matched`): an image and its prototypes, weighted by
+    their shares."""
     between_subjects: dict[str, Figure | None]
-    """The same between an image and that of another subject at the same height; and "follows": share of cells that find their
-    place in the other's image when that is shifted by a cell, 0 to 1."""
+    """The same between an image and that of another subject at the same height; and "follows":
+    share of cells that find their place in the other's image when that is shifted by a cell, 0 to
+    1."""
     own_left_out: int
-    """Pairs of subject and prototype left out of `prototypes` because the prototype shows the subject itself."""
+    """Pairs of subject and prototype left out of `prototypes` because the prototype shows the
+    subject itself."""
     exactness: Exactness
     """The largest over all subjects."""
     effective_prototypes: Figure | None
@@ -77,15 +83,22 @@ class ExplanationMeasures:
         """(name, value) pairs for a table."""
         unit, e = self.unit, self.exactness
         out = [("subjects, views each", f"{self.subjects}, {self.views}")]
-        out += [(f"self-match: {name}", _percent(figure)) for name, figure in self.self_match.items()]
-        for what, measured in (("to prototypes", self.prototypes), ("to other subjects", self.between_subjects)):
+        out += [
+            (f"self-match: {name}", _percent(figure)) for name, figure in self.self_match.items()
+        ]
+        for what, measured in (
+            ("to prototypes", self.prototypes),
+            ("to other subjects", self.between_subjects),
+        ):
             out += [
                 (f"displacement {what}", _text(measured["displacement_mm"], "mm")),
                 (f"best share {what}", _text(measured["best_share"], digits=2)),
                 (f"mass on background {what}", _percent(measured["background_mass"])),
                 (f"left–right confusion {what}", _percent(measured["side_confusion"])),
             ]
-        out.append(("place found in shifted other subjects", _percent(self.between_subjects["follows"])))
+        out.append(
+            ("place found in shifted other subjects", _percent(self.between_subjects["follows"]))
+        )
         if self.own_left_out:
             out.append(("prototypes left out: the subject itself", str(self.own_left_out)))
         out += [
@@ -101,7 +114,10 @@ class ExplanationMeasures:
             out.append(("source-label gap", f"{self.source_label_gap:.2f} {unit}"))
         for name, measured in self.stability.items():
             out += [
-                (f"{name}: same five prototypes (Jaccard)", _text(measured["prototypes"], digits=2)),
+                (
+                    f"{name}: same five prototypes (Jaccard)",
+                    _text(measured["prototypes"], digits=2),
+                ),
                 (f"{name}: same partner", _percent(measured["matches"])),
                 (f"{name}: prediction moves by", _text(measured["prediction"], unit, 2)),
             ]
@@ -110,7 +126,10 @@ class ExplanationMeasures:
             ("deletion: area in random order", _text(self.deletion["random"], unit, 2)),
             ("deletion: area between the two", _text(self.deletion["gain"], unit, 2)),
             ("response from outside a cell's box", _percent(self.outside_response)),
-            ("receptive field, box of a cell", f"{self.receptive_field}, {'×'.join(map(str, self.cell))} pixels"),
+            (
+                "receptive field, box of a cell",
+                f"{self.receptive_field}, {'×'.join(map(str, self.cell))} pixels",
+            ),
         ]
         return out
 
@@ -120,7 +139,8 @@ def _text(figure: Figure | None, unit: str = "", digits: int = 1) -> str:
         return "nothing to measure"
     chance = "" if figure.chance is None else f"; chance {figure.chance:.{digits}f}"
     return (
-        f"{figure.value:.{digits}f}{' ' * bool(unit)}{unit} (95 %: {figure.low:.{digits}f} – {figure.high:.{digits}f}{chance})"
+        f"{figure.value:.{digits}f}{' ' * bool(unit)}{unit} (95 %: {figure.low:.{digits}f} – "
+        f"{figure.high:.{digits}f}{chance})"
     )
 
 
@@ -143,17 +163,21 @@ def measure_explanations(
     unit: str = "",
     progress: Callable[[str, float], None] | None = None,
 ) -> ExplanationMeasures:
-    """Measure the explanations of a network on subjects, at best on such that it was not trained on.
+    """Measure the explanations of a network on subjects, at best on such that it was not trained
+    on.
 
     Parameters
     ----------
-    network : on the CPU: `Model.network`, or that of a fold; measured in evaluation mode, and left in the mode it came in
+    network : on the CPU: `Model.network`, or that of a fold; measured in evaluation mode, and left
+        in the mode it came in
     recipe : how `cohort` was prepared; its explained planes are measured
-    cohort : from `expert.cohort_arrays.load_cohort`; one image of each subject is measured, all serve the mean pictures
+    cohort : from `expert.cohort_arrays.load_cohort`; one image of each subject is measured, all
+        serve the mean pictures
     subjects : how many to measure, drawn by `seed`; all where there are fewer
     seed : of the draw, the noise, the pairs and the random orders
-    source_subjects : (P,) the subject each prototype shows, as `cohort.entries` call it: a subject's own prototype is left
-        out of the measures between it and its prototypes; None where it is unknown
+    source_subjects : (P,) the subject each prototype shows, as `cohort.entries` call it: a
+        subject's own prototype is left out of the measures between it and its prototypes; None
+        where it is unknown
     source_labels : (P,) labels of the images the prototypes show; None where they are unknown
     unit : of the label
     progress : called with "explain" and a fraction
@@ -179,14 +203,24 @@ def measure_explanations(
     images, content = cohort.images[:, planes], cohort.content[:, planes]
     rows = _drawn(names, subjects, seed)
     centers = [cell_centers(recipe, network.grid, cohort.positions_mm[plane]) for plane in planes]
-    study = _Study(network, images, content, names, centers, _prototype_foreground(network, content), source_subjects)
+    study = _Study(
+        network,
+        images,
+        content,
+        names,
+        centers,
+        _prototype_foreground(network, content),
+        source_subjects,
+    )
     values: dict[str, list[float]] = defaultdict(list)
     chances: dict[str, list[float]] = defaultdict(list)
     exact, left_out = [], 0
     was_training = network.training
     network.eval()
     for number, row in enumerate(rows):
-        other = rows[(number + 1) % len(rows)] if len(rows) > 1 else None  # the draw's order is random: so are the pairs
+        other = (
+            rows[(number + 1) % len(rows)] if len(rows) > 1 else None
+        )  # the draw's order is random: so are the pairs
         found, chance, exactly = study.subject(int(row), other, seed)
         exact.append(exactly)
         left_out += int(study.own(int(row)).sum())
@@ -199,10 +233,18 @@ def measure_explanations(
 
     def figure(name: str) -> Figure | None:
         known = np.isfinite(chances[name]).any() if name in chances else False
-        return over_subjects(values[name], chances[name] if known else None) if name in values else None
+        return (
+            over_subjects(values[name], chances[name] if known else None)
+            if name in values
+            else None
+        )
 
     def group(prefix: str) -> dict[str, Figure | None]:
-        return {name.removeprefix(prefix + " "): figure(name) for name in values if name.startswith(prefix + " ")}
+        return {
+            name.removeprefix(prefix + " "): figure(name)
+            for name in values
+            if name.startswith(prefix + " ")
+        }
 
     matched = [field.name for field in fields(Matched)]
     labels = network.prototype_labels.double().numpy()
@@ -213,10 +255,14 @@ def measure_explanations(
         prototypes={name: figure(f"prototype {name}") for name in matched},
         between_subjects={name: figure(f"between {name}") for name in ("follows", *matched)},
         own_left_out=left_out,
-        exactness=Exactness(**{f.name: max(getattr(one, f.name) for one in exact) for f in fields(Exactness)}),
+        exactness=Exactness(
+            **{f.name: max(getattr(one, f.name) for one in exact) for f in fields(Exactness)}
+        ),
         effective_prototypes=figure("effective"),
         distinct_prototypes=None if source_subjects is None else len({*source_subjects}),
-        source_label_gap=None if source_labels is None else float(np.abs(labels - source_labels).mean()),
+        source_label_gap=None
+        if source_labels is None
+        else float(np.abs(labels - source_labels).mean()),
         stability={change: group(f"stable {change}") for change in CHANGES},
         deletion={name: figure(f"deletion {name}") for name in ("ordered", "random", "gain")},
         outside_response=figure("outside"),
@@ -233,7 +279,8 @@ def _drawn(names: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _prototype_foreground(network: PrototypeRegressor, content: np.ndarray) -> np.ndarray:
-    """(planes * P, M) bool: from the prototypes' masses where these tell of content, else the cohort's mean foreground."""
+    """(planes * P, M) bool: from the prototypes' masses where these tell of content, else the
+    cohort's mean foreground."""
     mass = network.prototype_mass.double().numpy()
     if network.architecture.marginals == "content":
         return np.asarray(mass >= EMPTY / mass.shape[1])
@@ -254,16 +301,24 @@ class _Study:
     centers: list[np.ndarray | None]
     """Per view."""
     shown: np.ndarray
-    """(planes * P, M) bool, foreground of the prototypes, as `PrototypeRegressor.prototypes` are ordered."""
+    """(planes * P, M) bool, foreground of the prototypes, as `PrototypeRegressor.prototypes` are
+    ordered."""
     sources: Sequence[str] | None
 
     def own(self, row: int) -> np.ndarray:
         """(P,) bool: prototypes that show the subject itself."""
         count = self.network.architecture.prototypes
-        return np.zeros(count, dtype=bool) if self.sources is None else np.array(self.sources) == self.names[row]
+        return (
+            np.zeros(count, dtype=bool)
+            if self.sources is None
+            else np.array(self.sources) == self.names[row]
+        )
 
-    def subject(self, row: int, other: int | None, seed: int) -> tuple[dict[str, float], dict[str, float], Exactness]:
-        """Every measure of one subject (means over its views), what chance gives, and how exact it is."""
+    def subject(
+        self, row: int, other: int | None, seed: int
+    ) -> tuple[dict[str, float], dict[str, float], Exactness]:
+        """Every measure of one subject (means over its views), what chance gives, and how exact it
+        is."""
         from expert.evaluation import effective_prototypes
         from expert.inference import compare_images
         from expert.trust import exactness, stability
@@ -280,15 +335,21 @@ class _Study:
             plan = {"prototype": self._to_prototypes(result, n, row)}
             if other is not None:
                 plan["between"] = self._to_subject(n, row, other)
-                place, blindly = follows(network, images[n], content[n], self.images[other, n], self.content[other, n])
+                place, blindly = follows(
+                    network, images[n], content[n], self.images[other, n], self.content[other, n]
+                )
                 found["between follows"].append(place)
                 blind["between follows"].append(blindly)
             for kind, (flow, own, partners, weights) in plan.items():
                 if not weights.any():
                     continue
-                measured, chances = (asdict(f) for f in (
-                    measure_plans(flow, own, partners, weights, centers), chance_of(own, partners, weights, centers)
-                ))  # fmt: skip
+                measured, chances = (
+                    asdict(f)
+                    for f in (
+                        measure_plans(flow, own, partners, weights, centers),
+                        chance_of(own, partners, weights, centers),
+                    )
+                )
                 for name in measured:
                     found[f"{kind} {name}"].append(measured[name])
                     blind[f"{kind} {name}"].append(chances[name])
@@ -297,10 +358,15 @@ class _Study:
         for change, steady in stability(network, images, content, result, _seed(seed, row)).items():
             values |= {f"stable {change} {name}": value for name, value in asdict(steady).items()}
         values |= self._occluded(result, row, seed)
-        return values, {n: mean_of(e) for n, e in blind.items()}, exactness(network, images, content, result)
+        return (
+            values,
+            {n: mean_of(e) for n, e in blind.items()},
+            exactness(network, images, content, result),
+        )
 
     def _to_prototypes(self, result: ViewsResult, view: int, row: int) -> tuple[np.ndarray, ...]:
-        """Plans to the prototypes, the image's and their foreground, and what each counts: its share, but itself nothing."""
+        """Plans to the prototypes, the image's and their foreground, and what each counts: its
+        share, but itself nothing."""
         own = self.own(row)
         shares, near = result.view_shares[view], result.distances[view]
         if result.together is not None:
@@ -312,31 +378,61 @@ class _Study:
         there = foreground_cells(self.content[row, view][None], self.network.grid)[0]
         used = weights > 0
         first = view * len(used) if self.network.architecture.planes > 1 else 0
-        return result.flow[view][used], there, self.shown[first : first + len(used)][used], weights[used]
+        return (
+            result.flow[view][used],
+            there,
+            self.shown[first : first + len(used)][used],
+            weights[used],
+        )
 
     def _to_subject(self, view: int, row: int, other: int) -> tuple[np.ndarray, ...]:
         """The same for the plan to another subject's image of the same height."""
         one = encode(self.network, self.images[row, view][None], self.content[row, view][None])
         two = encode(self.network, self.images[other, view][None], self.content[other, view][None])
-        return plans(self.network, one, two, guided=True), one.foreground[0], two.foreground, np.ones(1)
+        return (
+            plans(self.network, one, two, guided=True),
+            one.foreground[0],
+            two.foreground,
+            np.ones(1),
+        )
 
     def _occluded(self, result: ViewsResult, row: int, seed: int) -> dict[str, float]:
-        """Deletion and the response from outside, in the view nearest the middle (the deletion: in which prototypes pull)."""
+        """Deletion and the response from outside, in the view nearest the middle (the deletion: in
+        which prototypes pull)."""
         from expert.occlusion import deletion, mean_pictures, outside_response
 
         if len(np.unique(self.names)) < 2:
             return {}
-        order = np.argsort(np.abs(np.arange(len(self.centers)) - (len(self.centers) - 1) / 2), kind="stable")
+        order = np.argsort(
+            np.abs(np.arange(len(self.centers)) - (len(self.centers) - 1) / 2), kind="stable"
+        )
         replacement = mean_pictures(self.images, self.names, row)
         images, content = self.images[row], self.content[row]
         fell = result.fallbacks if result.together is None else np.full(len(order), result.fallback)
         view = next((int(n) for n in order if not fell[n]), int(order[0]))
-        gone = deletion(self.network, images[view], content[view], replacement[view], result, view, _seed(seed, row))
-        areas = {} if gone is None else {"ordered": gone.ordered, "random": gone.random, "gain": gone.gain}
+        gone = deletion(
+            self.network,
+            images[view],
+            content[view],
+            replacement[view],
+            result,
+            view,
+            _seed(seed, row),
+        )
+        areas = (
+            {}
+            if gone is None
+            else {"ordered": gone.ordered, "random": gone.random, "gain": gone.gain}
+        )
         middle = order[0]
         return {
-            **{f"deletion {name}": areas.get(name, np.nan) for name in ("ordered", "random", "gain")},
-            "outside": outside_response(self.network, images[middle], content[middle], replacement[middle]),
+            **{
+                f"deletion {name}": areas.get(name, np.nan)
+                for name in ("ordered", "random", "gain")
+            },
+            "outside": outside_response(
+                self.network, images[middle], content[middle], replacement[middle]
+            ),
         }
 
 

@@ -9,13 +9,21 @@ from torch import Tensor, nn
 
 from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
-from expert.transport import average_match, image_distance, patch_cost, position_plan, transport_plan
+from expert.transport import (
+    average_match,
+    image_distance,
+    patch_cost,
+    position_plan,
+    transport_plan,
+)
 
 FINE = 64
-"""Cells up to which plans are iterated until they are exact to single precision; of more, until no margin is off by 1e-4 (some
-thousandths of a year in the distances): the last digits of a plan in three dimensions take ten times as long."""
+"""Cells up to which plans are iterated until they are exact to single precision; of more, until no
+margin is off by 1e-4 (some thousandths of a year in the distances): the last digits of a plan in
+three dimensions take ten times as long."""
 NEGLIGIBLE = 0.1
-"""Times the average cell's mass: a cell that never holds more is left out of the plans in training."""
+"""Times the average cell's mass: a cell that never holds more is left out of the plans in
+training."""
 
 
 class WeightedPrediction(NamedTuple):
@@ -52,7 +60,8 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
 
     Returns
     -------
-    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0 (`Architecture.floor`) counts as 0
+    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0
+    (`Architecture.floor`) counts as 0
 
     Source: Hesse et al., WACV 2024, prototype weights.
     """
@@ -63,15 +72,17 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
 def weighted_prediction(
     distance: Tensor, labels: Tensor, radius: float, weights: Literal["cut", "relative"] = "cut"
 ) -> WeightedPrediction:
-    """Weighted mean of the prototypes' labels; the nearest prototype's label where none is in radius.
+    """Weighted mean of the prototypes' labels; the nearest prototype's label where none is in
+    radius.
 
     Parameters
     ----------
     distance : (B, P)  label units
     labels : (P,)  of the prototypes
     radius : label units
-    weights : "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the nearest prototype's weight
-        being 1. Within the radius both give the same prediction; beyond, the second goes over into the nearest one's label
+    weights : "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the
+        nearest prototype's weight being 1. Within the radius both give the same prediction; beyond,
+        the second goes over into the nearest one's label
 
     Returns
     -------
@@ -124,14 +135,24 @@ class PrototypeRegressor(nn.Module):
         self.register_buffer("prototype_mass", torch.full((rows, cells), 1.0 / cells))
 
     def image_mass(self, content: Tensor) -> Tensor:
-        """(B, *shape) brain content 0 to 1, to (B, M) mass of the cells by the architecture's marginals."""
+        """(B, *shape) brain content 0 to 1, to (B, M) mass of the cells by the architecture's
+        marginals."""
         mass = cell_mass(content, self.grid)
-        return mass if self.architecture.marginals == "content" else torch.full_like(mass, 1.0 / mass.shape[1])
+        return (
+            mass
+            if self.architecture.marginals == "content"
+            else torch.full_like(mass, 1.0 / mass.shape[1])
+        )
 
     def shown(self, plane: int) -> tuple[Tensor, Tensor]:
-        """(P, C, *grid) latents and (P, M) mass of what the prototypes show in one of the explained planes (0-based)."""
+        """(P, C, *grid) latents and (P, M) mass of what the prototypes show in one of the explained
+        planes (0-based)."""
         count = self.architecture.prototypes
-        rows = slice(plane * count, (plane + 1) * count) if self.architecture.planes > 1 else slice(None)
+        rows = (
+            slice(plane * count, (plane + 1) * count)
+            if self.architecture.planes > 1
+            else slice(None)
+        )
         return self.prototypes[rows], self.prototype_mass[rows]
 
     def rough_distance(
@@ -143,12 +164,14 @@ class PrototypeRegressor(nn.Module):
         by_position: bool = False,
         planes: Tensor | None = None,
     ) -> Tensor:
-        """(B, P) distances for training: plans of so many steps (25 as in the published code) instead of converged ones.
+        """(B, P) distances for training: plans of so many steps (25 as in the published code)
+        instead of converged ones.
 
-        With `by_position` there is no plan: every patch is matched to its own place. `planes` (B,) says which of the explained
-        planes each image is, for prototypes that show several.
+        With `by_position` there is no plan: every patch is matched to its own place. `planes` (B,)
+        says which of the explained planes each image is, for prototypes that show several.
 
-        Cells that hold next to nothing in all of the images and prototypes are left out: of a whole head, a quarter.
+        Cells that hold next to nothing in all of the images and prototypes are left out: of a whole
+        head, a quarter.
         """
         if self.architecture.planes == 1 or planes is None:
             return self._rough(features, mass, self.shown(0), steps, by_position)
@@ -160,16 +183,26 @@ class PrototypeRegressor(nn.Module):
         return out
 
     def _rough(
-        self, features: Tensor, mass: Tensor, shown: tuple[Tensor, Tensor], steps: tuple[int, int], by_position: bool
+        self,
+        features: Tensor,
+        mass: Tensor,
+        shown: tuple[Tensor, Tensor],
+        steps: tuple[int, int],
+        by_position: bool,
     ) -> Tensor:
         latents, prototype_mass = shown
         if by_position or self.architecture.matching == "position":
-            # The same as by a plan, without the pairs that it leaves out; products instead of all the differences, about the
+            # The same as by a plan, without the pairs that it leaves out; products instead of all
+            # the differences, about the
             # prototypes' mean, so that little of a small distance is lost to rounding.
             told = self.architecture.latent - self.architecture.guide
             middle = latents[:, :told].detach().mean(0).flatten(1)
             f, p = features[:, :told].flatten(2) - middle, latents[:, :told].flatten(2) - middle
-            squares = f.square().sum(1)[:, None] + p.square().sum(1)[None] - 2 * torch.einsum("bcm,pcm->bpm", f, p)
+            squares = (
+                f.square().sum(1)[:, None]
+                + p.square().sum(1)[None]
+                - 2 * torch.einsum("bcm,pcm->bpm", f, p)
+            )
             apart = squares.clamp_min(1e-12).sqrt()
             return self.scale * self.above_floor((apart * mass[:, None]).sum(-1))
         if self.architecture.matching == "average":
@@ -178,25 +211,33 @@ class PrototypeRegressor(nn.Module):
         source, target = mass[:, held], prototype_mass[:, held]
         cost, alike = self.costs(features.flatten(2)[:, :, held], latents.flatten(2)[:, :, held])
         plan = transport_plan(
-            self.with_prior(alike, held), self.architecture.regularization,
-            source=source / source.sum(1, keepdim=True), target=target / target.sum(1, keepdim=True),
-            max_iterations=steps[0], gradient_iterations=steps[1],
-        )  # fmt: skip
+            self.with_prior(alike, held),
+            self.architecture.regularization,
+            source=source / source.sum(1, keepdim=True),
+            target=target / target.sum(1, keepdim=True),
+            max_iterations=steps[0],
+            gradient_iterations=steps[1],
+        )
         return image_distance(plan.flow, self.above_floor(cost), self.scale)
 
     def costs(self, features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, P, M, M) what patches of two sets of feature grids are compared by, and what they are matched by.
+        """(B, P, M, M) what patches of two sets of feature grids are compared by, and what they are
+        matched by.
 
         The two are one but for an architecture with a guide, whose channels are the last.
         """
         told = self.architecture.latent - self.architecture.guide
         cost = patch_cost(features[:, :told], others[:, :told])
-        return cost, (patch_cost(features[:, told:], others[:, told:]) if self.architecture.guide else cost)
+        return cost, (
+            patch_cost(features[:, told:], others[:, told:]) if self.architecture.guide else cost
+        )
 
     def compare(self, features: Tensor, mass: Tensor, plane: int = 0) -> Comparison:
-        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the precision of `features`.
+        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the
+        precision of `features`.
 
-        `plane` says which of the explained planes (0-based) the images are, for prototypes that show several.
+        `plane` says which of the explained planes (0-based) the images are, for prototypes that
+        show several.
         """
         return self._compare(features, mass, self.shown(plane))
 
@@ -206,34 +247,44 @@ class PrototypeRegressor(nn.Module):
         source, target = mass.to(dtype), shown[1].to(dtype)
         if self.architecture.matching == "average":
             plan, cost = average_match(features, latents, source, target)
-            return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+            return Comparison(
+                image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
+            )
         cost, alike = self.costs(features, latents)
         if self.architecture.matching == "position":
             plan = position_plan(source, len(latents))
             cost = self.above_floor(cost)
-            return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+            return Comparison(
+                image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
+            )
         tolerance = 1e-6 if cost.shape[-1] <= FINE else 1e-4
         plan = transport_plan(
             self.with_prior(alike), self.architecture.regularization,
             source=source, target=target, tolerance=tolerance, rounded=True,
         )  # fmt: skip
         cost = self.above_floor(cost)
-        return Comparison(image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error)
+        return Comparison(
+            image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
+        )
 
     def above_floor(self, cost: Tensor) -> Tensor:
-        """The cost with what two patches of one place cost anyway taken off, where the architecture has such a floor.
+        """The cost with what two patches of one place cost anyway taken off, where the architecture
+        has such a floor.
 
-        A plan's mass is 1: the distance becomes smaller by the floor times the scale, and splits over the patches as before.
+        A plan's mass is 1: the distance becomes smaller by the floor times the scale, and splits
+        over the patches as before.
         """
         return cost - self.floor if self.architecture.floor else cost
 
     def with_prior(self, cost: Tensor, held: Tensor | None = None) -> Tensor:
-        """(…, M, M) what patches are matched by: their cost and, where the architecture has one, the spatial prior.
+        """(…, M, M) what patches are matched by: their cost and, where the architecture has one,
+        the spatial prior.
 
         `held` (M,) bool says which cells of the grid the cost is of; all if None.
 
-        A plan that a prior helped to find says less: it is told wherever such a plan is shown. Distances are sums of the costs
-        alone, so that they still split exactly over what the patches look like.
+        A plan that a prior helped to find says less: it is told wherever such a plan is shown.
+        Distances are sums of the costs alone, so that they still split exactly over what the
+        patches look like.
         """
         if not self.architecture.prior:
             return cost
@@ -242,8 +293,13 @@ class PrototypeRegressor(nn.Module):
         cells = cells if held is None else cells[held]
         return cost + self.architecture.prior * torch.cdist(cells, cells)
 
-    def forward(self, images: Tensor, content: Tensor, plane: int = 0) -> tuple[WeightedPrediction, Comparison]:
-        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1], all of one plane."""
+    def forward(
+        self, images: Tensor, content: Tensor, plane: int = 0
+    ) -> tuple[WeightedPrediction, Comparison]:
+        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1], all of one
+        plane."""
         comparison = self.compare(self.backbone(images), self.image_mass(content), plane)
         settings = self.architecture
-        return weighted_prediction(comparison.distance, self.prototype_labels, settings.radius, settings.weights), comparison
+        return weighted_prediction(
+            comparison.distance, self.prototype_labels, settings.radius, settings.weights
+        ), comparison

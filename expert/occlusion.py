@@ -1,8 +1,10 @@
-"""What happens when patches are taken away: deletion in the order of their pull, and how far a cell sees beyond its box.
+"""What happens when patches are taken away: deletion in the order of their pull, and how far a cell
+sees beyond its box.
 
-What is taken away is replaced by the *mean picture*: the mean of the other subjects' images at the same height, within the
-image's own outline. A hole cut into a head, black or grey, is something no network was trained on; the mean head is hardly
-that. The content (and with it the masses of the matching) stays as it is.
+What is taken away is replaced by the *mean picture*: the mean of the other subjects' images at the
+same height, within the image's own outline. A hole cut into a head, black or grey, is something no
+network was trained on; the mean head is hardly that. The content (and with it the masses of the
+matching) stays as it is.
 """
 
 from __future__ import annotations
@@ -32,13 +34,15 @@ class Deletion:
     """How the answer moves while an image's foreground is deleted patch by patch; label units."""
 
     ordered: float
-    """Area under |change of the answer| over the deleted part of the foreground (0 to 1), strongest pull first."""
+    """Area under |change of the answer| over the deleted part of the foreground (0 to 1), strongest
+    pull first."""
     random: float
     """The same in random order, mean of five."""
 
     @property
     def gain(self) -> float:
-        """Area between the two curves: above 0 where the patches said to pull do move the answer."""
+        """Area between the two curves: above 0 where the patches said to pull do move the
+        answer."""
         return self.ordered - self.random
 
 
@@ -69,10 +73,15 @@ def mean_pictures(images: np.ndarray, subjects: np.ndarray, row: int) -> np.ndar
 def cell_slices(shape: tuple[int, ...], grid: tuple[int, ...], cell: int) -> tuple[slice, ...]:
     """A cell's box in the picture."""
     place = np.unravel_index(cell, grid)
-    return tuple(slice(int(p) * n // g, (int(p) + 1) * n // g) for p, n, g in zip(place, shape, grid, strict=True))
+    return tuple(
+        slice(int(p) * n // g, (int(p) + 1) * n // g)
+        for p, n, g in zip(place, shape, grid, strict=True)
+    )
 
 
-def without(image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], cells: np.ndarray) -> np.ndarray:
+def without(
+    image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], cells: np.ndarray
+) -> np.ndarray:
     """(*shape) float32: the image with the boxes of some cells replaced."""
     out = np.array(image, dtype=np.float32)
     for cell in cells:
@@ -96,7 +105,8 @@ def predictions(
     images : (B, *shape) 0 to 255
     content : (*shape) 0 to 255, of all of them
     plane : which of the explained planes they are
-    others : (V - 1, P) distances of the other planes, where the planes decide together; None: the view answers alone
+    others : (V - 1, P) distances of the other planes, where the planes decide together; None: the
+        view answers alone
 
     Returns
     -------
@@ -110,12 +120,20 @@ def predictions(
     labels, settings = network.prototype_labels.double(), network.architecture
     beside = None if others is None else torch.from_numpy(others)
     with torch.inference_mode():
-        mass = network.image_mass(torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255)
+        mass = network.image_mass(
+            torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255
+        )
         for features in _features(network, images):
             distance = network.compare(features[None].double(), mass, plane).distance
             if beside is not None:
                 distance = torch.cat([distance, beside]).mean(0, keepdim=True)
-            out.append(float(weighted_prediction(distance, labels, settings.radius, settings.weights).prediction))
+            out.append(
+                float(
+                    weighted_prediction(
+                        distance, labels, settings.radius, settings.weights
+                    ).prediction
+                )
+            )
     return np.array(out)
 
 
@@ -125,7 +143,11 @@ def _features(network: PrototypeRegressor, images: np.ndarray) -> list[Tensor]:
     size = max(1, PIXELS // int(np.prod(images.shape[1:])))
     out: list[Tensor] = []
     for n in range(0, len(images), size):
-        out += list(network.backbone(torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255))
+        out += list(
+            network.backbone(
+                torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255
+            )
+        )
     return out
 
 
@@ -138,9 +160,11 @@ def deletion(
     view: int,
     seed: int,
 ) -> Deletion | None:
-    """Delete the foreground of one view in ten steps, in the order of |pull| on the answer and in random orders.
+    """Delete the foreground of one view in ten steps, in the order of |pull| on the answer and in
+    random orders.
 
-    The answer is the view's own, or that of all views where they decide together: the other views stay as they are.
+    The answer is the view's own, or that of all views where they decide together: the other views
+    stay as they are.
 
     Parameters
     ----------
@@ -152,7 +176,8 @@ def deletion(
 
     Returns
     -------
-    Deletion, or None where nothing pulls (a single prototype answers, or all vote alike) or nothing is foreground
+    Deletion, or None where nothing pulls (a single prototype answers, or all vote alike) or nothing
+    is foreground
 
     Source: the deletion metric of Petsiuk et al., "RISE", BMVC 2018, for a continuous answer.
     """
@@ -164,7 +189,11 @@ def deletion(
     labels = network.prototype_labels.double().numpy()
     distances, shares, others = result.distances[view], result.view_shares[view], None
     if together:
-        distances, shares, contributions = result.mean_distances, result.shares, contributions / len(result.distances)
+        distances, shares, contributions = (
+            result.mean_distances,
+            result.shares,
+            contributions / len(result.distances),
+        )
         others = np.delete(result.distances, view, axis=0)
     strength = np.abs(pull(distances, shares, contributions, labels, result.radius))
     if strength[cells].max() < 1e-9:
@@ -176,7 +205,11 @@ def deletion(
     orders += [generator.permutation(cells) for _ in range(ORDERS)]
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
     counts = np.unique(np.ceil(np.linspace(0, 1, STEPS + 1) * len(cells)).astype(int))
-    pictures = [without(image, filled, network.grid, order[:count]) for order in orders for count in counts[1:-1]]
+    pictures = [
+        without(image, filled, network.grid, order[:count])
+        for order in orders
+        for count in counts[1:-1]
+    ]
     ends = [np.asarray(image, dtype=np.float32), without(image, filled, network.grid, cells)]
     answers = predictions(network, np.stack([*ends, *pictures]), content, view, others)
     moved = np.abs(answers - answers[0])
@@ -187,11 +220,14 @@ def deletion(
     return Deletion(float(areas[0]), float(areas[1:].mean()))
 
 
-def outside_response(network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, replacement: np.ndarray) -> float:
+def outside_response(
+    network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, replacement: np.ndarray
+) -> float:
     """Which part of a foreground cell's response comes from outside its box.
 
-    For every foreground cell, once its own box and once everything else is replaced, and the (Euclidean) change of its feature
-    measured; the part from outside is ``outside / (inside + outside)``.
+    For every foreground cell, once its own box and once everything else is replaced, and the
+    (Euclidean) change of its feature measured; the part from outside is ``outside / (inside +
+    outside)``.
 
     Parameters
     ----------
@@ -207,14 +243,19 @@ def outside_response(network: PrototypeRegressor, image: np.ndarray, content: np
     cells = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
     parts = []
-    told = network.architecture.latent - network.architecture.guide  # what matches alone is no evidence
+    told = (
+        network.architecture.latent - network.architecture.guide
+    )  # what matches alone is no evidence
     with torch.inference_mode():
         before = _features(network, np.asarray(image, dtype=np.float32)[None])[0].flatten(1)
         for cell in cells:
-            alone = without(filled, np.asarray(image, dtype=np.float32), network.grid, np.array([cell]))
+            alone = without(
+                filled, np.asarray(image, dtype=np.float32), network.grid, np.array([cell])
+            )
             pair = np.stack([without(image, filled, network.grid, np.array([cell])), alone])
             inside, outside = (
-                float((features.flatten(1)[:told, cell] - before[:told, cell]).norm()) for features in _features(network, pair)
+                float((features.flatten(1)[:told, cell] - before[:told, cell]).norm())
+                for features in _features(network, pair)
             )
             if inside + outside > 0:
                 parts.append(outside / (inside + outside))
@@ -228,11 +269,13 @@ def receptive_field(architecture: Architecture) -> int:
     ----------
     architecture : of `expert.backbone.Backbone`, or of a histogram, which sees its box
 
-    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
+    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill
+    2019.
     """
     if architecture.backbone == "histogram":
         return architecture.pool
-    # (kernel, stride) from the input on: the stem, then two blocks of two convolutions per stage, then the pooling.
+    # (kernel, stride) from the input on: the stem, then two blocks of two convolutions per stage,
+    # then the pooling.
     layers = [(architecture.shrink, architecture.shrink), (7, 2), (3, 2)]
     for stage in range(len(architecture.widths)):
         layers += [(3, 1 if stage == 0 else 2), (3, 1), (3, 1), (3, 1)]

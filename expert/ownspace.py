@@ -1,14 +1,17 @@
-"""The patches of an `Explanation` on the subject's own voxels: which patch each voxel lies in, and values painted there.
+"""The patches of an `Explanation` on the subject's own voxels: which patch each voxel lies in, and
+values painted there.
 
-Nothing is resampled. Every voxel's *centre* is taken through the volume's affine and the inverse of the registration into the
-views, in double precision, and gets the patch it falls into. A patch's true edge is a plane between voxel centres; what is
-painted changes between the two centres on either side of it. That is what "right to half a voxel" means here: along any axis
-of the array, the painted edge (the face between two voxels) is at most half a voxel from the true one.
+Nothing is resampled. Every voxel's *centre* is taken through the volume's affine and the inverse of
+the registration into the views, in double precision, and gets the patch it falls into. A patch's
+true edge is a plane between voxel centres; what is painted changes between the two centres on
+either side of it. That is what "right to half a voxel" means here: along any axis of the array, the
+painted edge (the face between two voxels) is at most half a voxel from the true one.
 
-A head is often explained in several planes. A voxel belongs to the nearest of them, if that is not farther than `FARTHEST`;
-the first and the last reach beyond themselves by half the distance to their neighbour, a single plane by half of its own pixel
-size. Where all that together is thinner than the volume's slices, it is widened to the thickness of one, so that it meets at
-least one slice.
+A head is often explained in several planes. A voxel belongs to the nearest of them, if that is not
+farther than `FARTHEST`; the first and the last reach beyond themselves by half the distance to
+their neighbour, a single plane by half of its own pixel size. Where all that together is thinner
+than the volume's slices, it is widened to the thickness of one, so that it meets at least one
+slice.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 SLAB = 2**19
 """Voxels that are worked on at once: a volume of any size needs some 30 MB besides its result."""
 FARTHEST = 3.0
-"""Template mm from a plane: what lies between planes that are farther apart the model has not seen."""
+"""Template mm from a plane: what lies between planes that are farther apart the model has not
+seen."""
 NOWHERE = -1
 """View or patch of a voxel that lies in none."""
 
@@ -45,7 +49,8 @@ class _Frame:
     grid: tuple[int, ...]
     """Patches per axis."""
     reach: tuple[float, float]
-    """What of the axis across a plane belongs to it, mm from the plane; all of it for a volume or a plain image."""
+    """What of the axis across a plane belongs to it, mm from the plane; all of it for a volume or a
+    plain image."""
 
 
 def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.0) -> np.ndarray:
@@ -55,12 +60,13 @@ def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.
     ----------
     explanation : from `expert.explain`
     volume : the one that was explained (its affine counts, its values do not)
-    beyond_mm : how far beyond the first and the last plane, template mm; the model did not look there
+    beyond_mm : how far beyond the first and the last plane, template mm; the model did not look
+        there
 
     Returns
     -------
-    of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid; 0 outside of every view and in
-    patches that are background (`expert.matches.foreground`)
+    of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid; 0
+    outside of every view and in patches that are background (`expert.matches.foreground`)
 
     Raises
     ------
@@ -76,22 +82,25 @@ def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.
 
 
 def view_map(explanation: Explanation, volume: Volume) -> np.ndarray:
-    """The view (0-based) that each voxel's centre belongs to, -1 outside of every view; int16 of the volume's shape."""
+    """The view (0-based) that each voxel's centre belongs to, -1 outside of every view; int16 of
+    the volume's shape."""
     out = np.full(volume.shape, NOWHERE, dtype=np.int16)
     for where, view, _ in _slabs(_frames(explanation, volume), volume):
         out[where] = view
     return out
 
 
-def spread_over(explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False) -> np.ndarray:
+def spread_over(
+    explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False
+) -> np.ndarray:
     """Values of patches, painted on the volume's voxels.
 
     Parameters
     ----------
     explanation, volume : as in `patch_map`
     values : (V, M) one per view and patch
-    seen : only where the model saw something: of a head, the brain within its patches. The view's own pixels tell, so that
-        edge is right to half a voxel plus half a pixel
+    seen : only where the model saw something: of a head, the brain within its patches. The view's
+        own pixels tell, so that edge is right to half a voxel plus half a pixel
 
     Returns
     -------
@@ -102,7 +111,9 @@ def spread_over(explanation: Explanation, volume: Volume, values: np.ndarray, *,
     InputError
         As in `patch_map`.
     """
-    table = np.where(_foregrounds(explanation), _padded(np.asarray(values, dtype=float), np.nan), np.nan).astype(np.float32)
+    table = np.where(
+        _foregrounds(explanation), _padded(np.asarray(values, dtype=float), np.nan), np.nan
+    ).astype(np.float32)
     masks = [_content(view.image) for view in explanation.views] if seen else None
     frames = _frames(explanation, volume)
     out = np.full(volume.shape, np.nan, dtype=np.float32)
@@ -126,19 +137,27 @@ def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray
     return np.asarray((np.linalg.inv(frame.to_view) @ middle)[: volume.ndim])
 
 
-# --- how it is found ----------------------------------------------------------------------------------------------------
+# --- how it is found ------------------------------------------------------------------------------
 def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
     head = explanation.registration is not None
     if volume.ndim != (3 if head else explanation.views[0].image.ndim):
-        raise InputError(f"The explanation is not one of this image, which has {volume.ndim} axes: choose the explained image.")
+        raise InputError(
+            f"The explanation is not one of this image, which has {volume.ndim} axes: "
+            "choose the explained image."
+        )
     # Of a plain image the world is the image's own mm: there is nothing between the two.
-    across = np.eye(4) if explanation.registration is None else explanation.registration.template_to_subject
+    across = (
+        np.eye(4)
+        if explanation.registration is None
+        else explanation.registration.template_to_subject
+    )
     try:
         to_template = np.linalg.solve(across, volume.affine)
         matrices = [np.linalg.solve(view.affine, to_template) for view in explanation.views]
     except np.linalg.LinAlgError as error:
         raise InputError(
-            "The explanation's registration is damaged (it cannot be inverted): explain the image again."
+            "The explanation's registration is damaged (it cannot be inverted): explain "
+            "the image again."
         ) from error
     reaches = _reaches(explanation, float(np.abs(to_template[2, :3]).max()), beyond_mm)
     return [
@@ -148,8 +167,11 @@ def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) ->
 
 
 def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tuple[float, float]]:
-    """From where to where each view reaches across itself, mm; `step` is the thickness of the volume's slices across it."""
-    heights = np.array([np.nan if view.position_mm is None else view.position_mm for view in explanation.views])
+    """From where to where each view reaches across itself, mm; `step` is the thickness of the
+    volume's slices across it."""
+    heights = np.array(
+        [np.nan if view.position_mm is None else view.position_mm for view in explanation.views]
+    )
     if not np.isfinite(heights).all():
         return [(-np.inf, np.inf)] * len(heights)
     order = np.argsort(heights, kind="stable")
@@ -168,8 +190,11 @@ def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tu
     return out
 
 
-def _slabs(frames: list[_Frame], volume: Volume) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
-    """Pieces of the volume that may hold patches, with the view and the patch of each voxel (-1 for none)."""
+def _slabs(
+    frames: list[_Frame], volume: Volume
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
+    """Pieces of the volume that may hold patches, with the view and the patch of each voxel (-1 for
+    none)."""
     box = _bounds(frames, volume.shape)
     size = int(np.prod([part.stop - part.start for part in box[1:]]))
     if size == 0:
@@ -186,7 +211,9 @@ def _bounds(frames: list[_Frame], shape: tuple[int, ...]) -> tuple[slice, ...]:
     corners = []
     for frame in frames:
         low, high = np.zeros(3), np.zeros(3)
-        low[2], high[2] = frame.reach if len(frame.shape) == 2 and np.isfinite(frame.reach).all() else (0.0, 0.0)
+        low[2], high[2] = (
+            frame.reach if len(frame.shape) == 2 and np.isfinite(frame.reach).all() else (0.0, 0.0)
+        )
         low[: len(frame.shape)], high[: len(frame.shape)] = -0.5, np.array(frame.shape) - 0.5
         box = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, 8)
         back = np.linalg.inv(frame.to_view)
@@ -213,7 +240,9 @@ def _assign(frames: list[_Frame], where: tuple[slice, ...]) -> tuple[np.ndarray,
         for axis, place in enumerate(_coordinates(frame, where)):
             if axis < len(frame.shape):
                 # Cell edges lie at -0.5, so that pixel 0 is covered whole.
-                step = np.floor((place + 0.5) * (frame.grid[axis] / frame.shape[axis])).astype(np.int32)
+                step = np.floor((place + 0.5) * (frame.grid[axis] / frame.shape[axis])).astype(
+                    np.int32
+                )
                 inside &= (step >= 0) & (step < frame.grid[axis])
                 cell = cell * frame.grid[axis] + step
             else:
@@ -222,7 +251,9 @@ def _assign(frames: list[_Frame], where: tuple[slice, ...]) -> tuple[np.ndarray,
     return view, patch
 
 
-def _index(frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def _index(
+    frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
     """The view's pixel at each of the given voxels of a piece."""
     out = []
     for axis, place in enumerate(_coordinates(frame, where)):
@@ -235,7 +266,9 @@ def _index(frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...])
 
 def _foregrounds(explanation: Explanation) -> np.ndarray:
     """(V + 1, M + 1) bool; False at the ends, where -1 leads."""
-    return _padded(np.array([foreground(explanation, n) for n in range(len(explanation.views))]), False)
+    return _padded(
+        np.array([foreground(explanation, n) for n in range(len(explanation.views))]), False
+    )
 
 
 def _padded(values: np.ndarray, end: float) -> np.ndarray:

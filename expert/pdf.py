@@ -1,6 +1,8 @@
-"""A report as PDF: A4, vector drawings over embedded images, the statement and the page number on every page.
+"""A report as PDF: A4, vector drawings over embedded images, the statement and the page number on
+every page.
 
-The fonts are those every PDF reader has, so the file is small; what they lack (outside Windows-1252) is written otherwise.
+The fonts are those every PDF reader has, so the file is small; what they lack (outside
+Windows-1252) is written otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +18,20 @@ from fpdf.fonts import FontFace
 from PIL import Image
 
 from expert import __version__
-from expert.layout import Cell, Drawing, Figure, Figures, Line, Paragraph, Picture, Rect, Report, Section, Table, Text
+from expert.layout import (
+    Cell,
+    Drawing,
+    Figure,
+    Figures,
+    Line,
+    Paragraph,
+    Picture,
+    Rect,
+    Report,
+    Section,
+    Table,
+    Text,
+)
 
 ENCODING = "cp1252"
 FONT = "Helvetica"
@@ -35,11 +50,31 @@ PAGES = "\x01"
 """Stands for the number of pages until it is known; no other text can hold it (see `printable`)."""
 POINT = 72 / 25.4
 """Points in a mm."""
-INK, GREY, RED, BLUE, AMBER = (27, 27, 27), (85, 85, 85), (138, 31, 31), (0, 114, 178), (230, 159, 0)
+INK, GREY, RED, BLUE, AMBER = (
+    (27, 27, 27),
+    (85, 85, 85),
+    (138, 31, 31),
+    (0, 114, 178),
+    (230, 159, 0),
+)
 INSTEAD = {
-    "−": "-", "‐": "-", "‑": "-", "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "←": "<-", "Σ": "sum", "α": "alpha", "β": "beta",
-    "σ": "sigma", "‖": "||", "\u2009": " ", "\u202f": " ", "\u00ad": "",
-}  # fmt: skip
+    "−": "-",
+    "‐": "-",
+    "‑": "-",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "→": "->",
+    "←": "<-",
+    "Σ": "sum",
+    "α": "alpha",
+    "β": "beta",
+    "σ": "sigma",
+    "‖": "||",
+    "\u2009": " ",
+    "\u202f": " ",
+    "\u00ad": "",
+}
 
 
 def render(report: Report) -> bytes:
@@ -53,7 +88,8 @@ def render(report: Report) -> bytes:
 
 
 def printable(text: str) -> str:
-    """The text in the characters of Windows-1252: accents are dropped where they must be, the rest becomes "?"."""
+    """The text in the characters of Windows-1252: accents are dropped where they must be, the rest
+    becomes "?"."""
     out = []
     for letter in text:
         letter = INSTEAD.get(letter, letter)
@@ -88,7 +124,9 @@ class _Page(FPDF):
         self.set_creator(f"napari-expert {__version__}")
         self.set_producer(f"napari-expert {__version__}")
         today = datetime.date.today()
-        self.set_creation_date(datetime.datetime(today.year, today.month, today.day, tzinfo=datetime.UTC))
+        self.set_creation_date(
+            datetime.datetime(today.year, today.month, today.day, tzinfo=datetime.UTC)
+        )
 
     def footer(self) -> None:
         self.set_y(-12)
@@ -104,11 +142,24 @@ class _Page(FPDF):
         if self.get_y() + height > self.h - BOTTOM:
             self.add_page()
 
-    def write_text(self, text: str, size: float, style: str = "", color: tuple[int, int, int] = INK, **kwargs: Any) -> None:
+    def write_text(
+        self,
+        text: str,
+        size: float,
+        style: str = "",
+        color: tuple[int, int, int] = INK,
+        **kwargs: Any,
+    ) -> None:
         """A paragraph over the whole width, from here."""
         self.set_font(FONT, style, size)
         self.set_text_color(*color)
-        options = {"w": WIDTH, "h": size * LEADING / POINT, "align": "L", "new_x": XPos.LMARGIN, "new_y": YPos.NEXT} | kwargs
+        options = {
+            "w": WIDTH,
+            "h": size * LEADING / POINT,
+            "align": "L",
+            "new_x": XPos.LMARGIN,
+            "new_y": YPos.NEXT,
+        } | kwargs
         self.multi_cell(text=printable(text), **options)
 
 
@@ -146,7 +197,10 @@ def _section(page: _Page, section: Section) -> None:
     page.ln(2.5)
     for block, following in zip(section.blocks, (*section.blocks[1:], None), strict=True):
         if isinstance(block, Paragraph):
-            page.room(_lines(page, block.text, 8.8, "", WIDTH) + (18 if isinstance(following, Table) else 0))
+            page.room(
+                _lines(page, block.text, 8.8, "", WIDTH)
+                + (18 if isinstance(following, Table) else 0)
+            )
             page.write_text(block.text, 8.8, color=(60, 60, 60))
             page.ln(1.5)
         elif isinstance(block, Table):
@@ -155,7 +209,7 @@ def _section(page: _Page, section: Section) -> None:
             _figures(page, block)
 
 
-# --- tables ---------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 def _table(page: _Page, block: Table) -> None:
     page.room(5.3 * (len(block.rows) + 1) if block.short else 16)
     page.set_draw_color(205, 205, 205)
@@ -165,15 +219,18 @@ def _table(page: _Page, block: Table) -> None:
     aligned = tuple("RIGHT" if column.number else "LEFT" for column in block.columns)
     bold = FontFace(emphasis="BOLD", color=(50, 50, 50))
     with page.table(
-        width=WIDTH, col_widths=_widths(page, block), text_align=aligned, borders_layout="HORIZONTAL_LINES", padding=(0.7, 1.2),
-        line_height=3.9, first_row_as_headings=block.headed, headings_style=bold, v_align="TOP", align="LEFT",
+        width=WIDTH, col_widths=_widths(page, block), text_align=aligned, borders_layout="HORIZONTAL_LINES", padding=(0.7, 1.2),  # noqa: E501
+        line_height=3.9, first_row_as_headings=block.headed, headings_style=bold, v_align="TOP", align="LEFT",  # noqa: E501
     ) as grid:  # fmt: skip
         if block.headed:
             grid.row([printable(column.title) for column in block.columns])
         for entries in block.rows:
             row = grid.row()
             for number, entry in enumerate(entries):
-                row.cell(printable(entry.text), style=_style(entry, naming=number == 0 and not block.headed))
+                row.cell(
+                    printable(entry.text),
+                    style=_style(entry, naming=number == 0 and not block.headed),
+                )
     page.ln(2.5)
 
 
@@ -186,7 +243,8 @@ def _style(entry: Cell, naming: bool) -> FontFace | None:
 
 
 def _widths(page: _Page, block: Table) -> tuple[float, ...]:
-    """Widths for the columns in mm: what their texts need, stretched to the page's width; coloured ones stay narrow."""
+    """Widths for the columns in mm: what their texts need, stretched to the page's width; coloured
+    ones stay narrow."""
     if not block.headed:
         return (30.0, WIDTH - 30.0)
     needed, fixed = [], []
@@ -194,23 +252,29 @@ def _widths(page: _Page, block: Table) -> tuple[float, ...]:
         page.set_font(FONT, "B", 8.5)
         widest = page.get_string_width(printable(column.title))
         for row in block.rows:
-            page.set_font("Courier" if row[number].mono else FONT, "", 7 if row[number].mono else 8.5)
+            page.set_font(
+                "Courier" if row[number].mono else FONT, "", 7 if row[number].mono else 8.5
+            )
             widest = max(widest, page.get_string_width(printable(row[number].text)))
         needed.append(min(widest + 3.5, 0.56 * WIDTH))
         fixed.append(any(row[number].color for row in block.rows))
     page.set_font(FONT, "", 8.5)
     still = sum(width for width, keep in zip(needed, fixed, strict=True) if keep)
     stretch = (WIDTH - still) / (sum(needed) - still)
-    return tuple(width if keep else width * stretch for width, keep in zip(needed, fixed, strict=True))
+    return tuple(
+        width if keep else width * stretch for width, keep in zip(needed, fixed, strict=True)
+    )
 
 
-# --- drawings -------------------------------------------------------------------------------------------------------------
+# --- drawings -------------------------------------------------------------------------------------
 def _figures(page: _Page, block: Figures) -> None:
     wide = (WIDTH - GAP * (block.columns - 1)) / block.columns
     for start in range(0, len(block.figures), block.columns):
         row = block.figures[start : start + block.columns]
         tallest = TALLEST
-        if block.columns == 1:  # a large drawing rather shrinks a little than leave half a page empty
+        if (
+            block.columns == 1
+        ):  # a large drawing rather shrinks a little than leave half a page empty
             around = _height(page, row, wide, 0.0)
             left = page.h - BOTTOM - page.get_y() - around
             tallest = left if SMALLEST <= left < TALLEST else TALLEST
@@ -223,7 +287,8 @@ def _figures(page: _Page, block: Figures) -> None:
 
 
 def _needed(page: _Page, section: Section) -> float:
-    """Height of a section's beginning, which stays together: heading, first paragraphs, first row of figures or of a table."""
+    """Height of a section's beginning, which stays together: heading, first paragraphs, first row
+    of figures or of a table."""
     height = 13.0
     for block in section.blocks:
         if isinstance(block, Paragraph):
@@ -231,7 +296,12 @@ def _needed(page: _Page, section: Section) -> float:
             continue
         if isinstance(block, Figures):
             wide = (WIDTH - GAP * (block.columns - 1)) / block.columns
-            height += _height(page, block.figures[: block.columns], wide, SMALLEST if block.columns == 1 else TALLEST)
+            height += _height(
+                page,
+                block.figures[: block.columns],
+                wide,
+                SMALLEST if block.columns == 1 else TALLEST,
+            )
         return height + (16.0 if isinstance(block, Table) else 0.0)
     return height
 
@@ -247,7 +317,9 @@ def _lines(page: _Page, text: str, size: float, style: str, wide: float) -> floa
     """Height of a text in mm."""
     page.set_font(FONT, style, size)
     high = size * LEADING / POINT
-    return high * len(page.multi_cell(wide, high, printable(text), align="L", dry_run=True, output="LINES"))
+    return high * len(
+        page.multi_cell(wide, high, printable(text), align="L", dry_run=True, output="LINES")
+    )
 
 
 def _height(page: _Page, figures: tuple[Figure, ...], wide: float, tallest: float) -> float:
@@ -256,7 +328,12 @@ def _height(page: _Page, figures: tuple[Figure, ...], wide: float, tallest: floa
     for figure in figures:
         note = _lines(page, figure.note, 8, "", wide) + 1 if figure.note else 0.0
         ratio = figure.drawing.height / figure.drawing.width
-        each.append(_lines(page, figure.caption, 8.8, "B", wide) + 1 + _drawn(figure, wide, tallest) * ratio + note)
+        each.append(
+            _lines(page, figure.caption, 8.8, "B", wide)
+            + 1
+            + _drawn(figure, wide, tallest) * ratio
+            + note
+        )
     return max(each)
 
 
@@ -285,7 +362,9 @@ def _draw(page: _Page, drawing: Drawing, x: float, y: float, width: float) -> No
         elif isinstance(mark, Rect):
             _draw_rect(page, mark, x, y, k)
         elif isinstance(mark, Line):
-            with page.local_context(draw_color=_rgb(mark.color), line_width=k * mark.width, stroke_opacity=mark.opacity):
+            with page.local_context(
+                draw_color=_rgb(mark.color), line_width=k * mark.width, stroke_opacity=mark.opacity
+            ):
                 page.line(x + k * mark.x1, y + k * mark.y1, x + k * mark.x2, y + k * mark.y2)
         else:
             _draw_text(page, mark, x, y, k)
@@ -307,7 +386,9 @@ def _draw_rect(page: _Page, mark: Rect, x: float, y: float, k: float) -> None:
             page.rect(*place, style="F")
     if mark.stroke:
         with page.local_context(
-            draw_color=_rgb(mark.stroke), line_width=k * mark.stroke_width, stroke_opacity=mark.stroke_opacity
+            draw_color=_rgb(mark.stroke),
+            line_width=k * mark.stroke_width,
+            stroke_opacity=mark.stroke_opacity,
         ):
             page.rect(*place, style="D")
 
@@ -315,9 +396,15 @@ def _draw_rect(page: _Page, mark: Rect, x: float, y: float, k: float) -> None:
 def _draw_text(page: _Page, mark: Text, x: float, y: float, k: float) -> None:
     text = printable(mark.text)
     page.set_font(FONT, "B" if mark.bold else "", k * mark.size * POINT)
-    left = x + k * mark.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[mark.anchor] * page.get_string_width(text)
+    left = (
+        x
+        + k * mark.x
+        - {"start": 0.0, "middle": 0.5, "end": 1.0}[mark.anchor] * page.get_string_width(text)
+    )
     if mark.halo:
-        with page.local_context(text_mode="STROKE", draw_color=(0, 0, 0), line_width=0.2 * k * mark.size):
+        with page.local_context(
+            text_mode="STROKE", draw_color=(0, 0, 0), line_width=0.2 * k * mark.size
+        ):
             page.text(left, y + k * mark.y, text)
     page.set_text_color(*_rgb(mark.color))
     page.text(left, y + k * mark.y, text)

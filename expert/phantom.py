@@ -1,13 +1,16 @@
 """Synthetic ageing heads with known truth: age and a seed in, a whole-head T1-like volume out.
 
-Built from the ICBM 152 tissue maps. Age acts in two known places only, both in template space (see `effect_map`):
+Built from the ICBM 152 tissue maps. Age acts in two known places only, both in template space (see
+`effect_map`):
 
 * *ventricles*: the lateral and third ventricles grow into what surrounds them, 4.5 mm by 85 years;
-* *cortex*: the outer sulci widen at the cost of cortical grey matter, and the grey matter left is a little brighter.
+* *cortex*: the outer sulci widen at the cost of cortical grey matter, and the grey matter left is a
+  little brighter.
 
-Everything else depends on the seed alone: anatomy (a smooth random deformation), size and pose of the head, coil shading,
-noise, tissue contrast, and how old each of the two places looks for its age (normal, standard deviation 2 years each, so that
-even a perfect reading of both has a mean absolute error of about 1.1 years).
+Everything else depends on the seed alone: anatomy (a smooth random deformation), size and pose of
+the head, coil shading, noise, tissue contrast, and how old each of the two places looks for its age
+(normal, standard deviation 2 years each, so that even a perfect reading of both has a mean absolute
+error of about 1.1 years).
 """
 
 from __future__ import annotations
@@ -75,16 +78,22 @@ def _anatomy() -> _Anatomy:
         volume = load_template(name)
         to_index = np.linalg.inv(volume.affine) @ grid
         data = volume.data.astype(np.float32) / float(volume.data.max())
-        return np.asarray(ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], SHAPE, order=1))
+        return np.asarray(
+            ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], SHAPE, order=1)
+        )
 
     gm, wm, mask = placed("gm"), placed("wm"), placed("mask") > 0.5
     total = np.maximum(gm + wm, 1.0)
     gm, wm = gm / total * mask, wm / total * mask
     csf = np.clip(mask - gm - wm, 0, 1)
-    x, y, z = np.meshgrid(*[o + SPACING * np.arange(n) for o, n in zip(ORIGIN, SHAPE, strict=True)], indexing="ij")
+    x, y, z = np.meshgrid(
+        *[o + SPACING * np.arange(n) for o, n in zip(ORIGIN, SHAPE, strict=True)], indexing="ij"
+    )
 
     depth = ndimage.distance_transform_edt(mask, sampling=SPACING)
-    deep = (csf > 0.4) & (depth > 22) & (np.abs(x) < 42) & (y > -58) & (y < 45) & (z > -12) & (z < 36)
+    deep = (
+        (csf > 0.4) & (depth > 22) & (np.abs(x) < 42) & (y > -58) & (y < 45) & (z > -12) & (z < 36)
+    )
     labels, _ = ndimage.label(deep)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -96,9 +105,13 @@ def _anatomy() -> _Anatomy:
     outer = csf * (depth < 30) * (beyond > 12)
     cortex = np.clip(3.0 * ndimage.gaussian_filter(outer, 1.2), 0, 1) * (gm > 0.1) * (beyond > 12)
     return _Anatomy(
-        gm.astype(np.float32), wm.astype(np.float32), csf.astype(np.float32), _shell(mask, x, y, z), distance,
+        gm.astype(np.float32),
+        wm.astype(np.float32),
+        csf.astype(np.float32),
+        _shell(mask, x, y, z),
+        distance,
         cortex.astype(np.float32),
-    )  # fmt: skip
+    )
 
 
 def _shell(mask: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -121,7 +134,8 @@ def _shell(mask: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.
 def _tissues(
     ventricle_age: float, cortex_age: float, left_cortex_age: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grey matter, white matter, CSF and how much brighter the grey matter is, on the grid, for apparent ages in years."""
+    """Grey matter, white matter, CSF and how much brighter the grey matter is, on the grid, for
+    apparent ages in years."""
     anatomy = _anatomy()
     span = AGES[1] - AGES[0]
     growth = GROWTH_MM * (ventricle_age - AGES[0]) / span
@@ -148,12 +162,16 @@ def _edge(millimetres: np.ndarray) -> np.ndarray:
 
 
 def effect_regions() -> dict[str, np.ndarray]:
-    """Where age can act: name to bool on the template grid of `effect_affine`, for ages of 0 to 110 years."""
+    """Where age can act: name to bool on the template grid of `effect_affine`, for ages of 0 to 110
+    years."""
     anatomy = _anatomy()
     reach = GROWTH_MM * (110 + 4 * VARIABILITY - AGES[0]) / (AGES[1] - AGES[0])
     back = GROWTH_MM * (AGES[0] + 4 * VARIABILITY) / (AGES[1] - AGES[0])
     distance = anatomy.ventricle_distance
-    return {"ventricles": (distance < reach + 3) & (distance > -back - 3), "cortex": anatomy.cortex > 0}
+    return {
+        "ventricles": (distance < reach + 3) & (distance > -back - 3),
+        "cortex": anatomy.cortex > 0,
+    }
 
 
 def effect_map() -> np.ndarray:
@@ -204,8 +222,10 @@ def phantom_with_truth(
     ----------
     age, seed : as in `phantom`
     clean : without coil shading and noise
-    ventricle_age, cortex_age : how old the place shall look, years, 0 to 110; None: what age and seed make of it
-    left_cortex_age : how old the cortex of the left hemisphere (x < 0) shall look; None: as the other one
+    ventricle_age, cortex_age : how old the place shall look, years, 0 to 110; None: what age and
+        seed make of it
+    left_cortex_age : how old the cortex of the left hemisphere (x < 0) shall look; None: as the
+        other one
 
     Returns
     -------
@@ -227,7 +247,11 @@ def phantom_with_truth(
     cortex = float(drawn[1] if cortex_age is None else cortex_age)
     left = cortex if left_cortex_age is None else float(left_cortex_age)
     gm, wm, csf, brighter = _tissues(ventricles, cortex, left)
-    wm_value, gm_value, csf_value = 0.86 + 0.02 * look.standard_normal(), 0.58 + 0.02 * look.standard_normal(), 0.2
+    wm_value, gm_value, csf_value = (
+        0.86 + 0.02 * look.standard_normal(),
+        0.58 + 0.02 * look.standard_normal(),
+        0.2,
+    )
     anatomy = _anatomy()
     image = wm_value * wm + (gm_value + brighter) * gm + csf_value * csf + anatomy.outside
 
@@ -251,10 +275,13 @@ def phantom_with_truth(
 
 def _stream(cause: str, seed: int) -> np.random.Generator:
     """One stream of random numbers per cause: no draw depends on the age or on another cause."""
-    return np.random.default_rng([7, ("pose", "shape", "look", "shade", "grain").index(cause), seed])
+    return np.random.default_rng(
+        [7, ("pose", "shape", "look", "shade", "grain").index(cause), seed]
+    )
 
 
-# Nearly all of the time that a head takes goes into these two: the same person at another age has them already.
+# Nearly all of the time that a head takes goes into these two: the same person at another age has
+# them already.
 @functools.lru_cache(maxsize=1)
 def _deformation(seed: int) -> np.ndarray:
     """(3, *OUT_SHAPE) smooth displacement, voxels."""
@@ -288,11 +315,16 @@ def _smooth(generator: np.random.Generator, fields: int, knots: tuple[int, int, 
     """(fields, *OUT_SHAPE) smooth random fields of unit standard deviation at the knots."""
     coarse = generator.standard_normal((fields, *knots)).astype(np.float32)
     zoom = [n / k for n, k in zip(OUT_SHAPE, knots, strict=True)]
-    return np.stack([ndimage.zoom(one, zoom, order=3, mode="nearest", grid_mode=True) for one in coarse])
+    return np.stack(
+        [ndimage.zoom(one, zoom, order=3, mode="nearest", grid_mode=True) for one in coarse]
+    )
 
 
-def write_cohort(folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None) -> Path:
-    """Write a cohort: NIfTI files and a table (`subject`, `file`, `age_years`, `sha256`), ages evenly spread over 20 to 85.
+def write_cohort(
+    folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None
+) -> Path:
+    """Write a cohort: NIfTI files and a table (`subject`, `file`, `age_years`, `sha256`), ages
+    evenly spread over 20 to 85.
 
     Parameters
     ----------

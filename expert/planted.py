@@ -1,8 +1,10 @@
-"""Synthetic heads of one age in which a label changes one known place, and the cells of a feature grid that this changes.
+"""Synthetic heads of one age in which a label changes one known place, and the cells of a feature
+grid that this changes.
 
-What an explanation ought to point at is known here because it was put in: heads of 50 years whose ventricles, or the cortex of
-whose left hemisphere, look as old as the label says (`expert.phantom.phantom_with_truth`). The heads lie in the template by the
-transform that they were made with: nothing is registered, so that no error of a registration is measured with the rest.
+What an explanation ought to point at is known here because it was put in: heads of 50 years whose
+ventricles, or the cortex of whose left hemisphere, look as old as the label says
+(`expert.phantom.phantom_with_truth`). The heads lie in the template by the transform that they were
+made with: nothing is registered, so that no error of a registration is measured with the rest.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ FORMAT = 1
 """Raised whenever the same people give other pixels, so that old arrays are not used."""
 
 Kind = Literal["ventricles", "left cortex", "nothing", "mixed", "ageing"]
-"""What varies: one place alone; nothing but the person; both places and the right cortex, each by an age of its own; age."""
+"""What varies: one place alone; nothing but the person; both places and the right cortex, each by
+an age of its own; age."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ COHORTS = (
     Cohort("ageing", "ageing", "age"),
     Cohort("ageing, labels shuffled", "ageing", None),
 )
-"""Those of the study; in the third and fourth, two other places vary just as much and have nothing to do with the label."""
+"""Those of the study; in the third and fourth, two other places vary just as much and have nothing
+to do with the label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +68,15 @@ class People:
     seeds: tuple[int, ...]
     """(N,) of `expert.phantom`."""
     ages: np.ndarray
-    """(N, 3) years: ventricles (and age), left cortex, right cortex; each spread evenly over 20 to 85, one tells nothing of
-    another."""
+    """(N, 3) years: ventricles (and age), left cortex, right cortex; each spread evenly over 20 to
+    85, one tells nothing of another."""
 
     def labels(self, label: str | None, deal: int = 0) -> np.ndarray:
         """(N,) labels of a cohort, years; `deal` counts the ways to deal them out at random."""
         if label is None:
-            return np.asarray(np.random.default_rng([19, self.seeds[0], deal]).permutation(self.ages[:, 0]))
+            return np.asarray(
+                np.random.default_rng([19, self.seeds[0], deal]).permutation(self.ages[:, 0])
+            )
         return np.asarray(self.ages[:, {"age": 0, "ventricles": 0, "left cortex": 1}[label]])
 
 
@@ -95,7 +101,13 @@ def draw_people(number: int, seed: int, first: int = 0) -> People:
     if seed < 0:
         raise InputError(f"The seed of a study must be 0 or larger, not {seed}.")
     generator = np.random.default_rng([17, seed, first])
-    strata = np.stack([(generator.permutation(number) + generator.uniform(0, 1, number)) / number for _ in range(3)], 1)
+    strata = np.stack(
+        [
+            (generator.permutation(number) + generator.uniform(0, 1, number)) / number
+            for _ in range(3)
+        ],
+        1,
+    )
     ages = np.round(AGES[0] + (AGES[1] - AGES[0]) * strata, 2)
     return People(tuple(seed * 100_000 + first + n for n in range(number)), ages)
 
@@ -152,7 +164,8 @@ def prepare_people(
             raise InputError("Planted effects lie in heads: the recipe's input.space must be mni.")
     rows = []
     for number, (seed, ages) in enumerate(zip(people.seeds, people.ages, strict=True)):
-        # All heads of a person one after the other: what they have in common is made once (`expert.phantom`).
+        # All heads of a person one after the other: what they have in common is made once
+        # (`expert.phantom`).
         rows.append({kind: _prepared(seed, ages, kind, recipes, folder) for kind in kinds})
         if progress is not None:
             progress((number + 1) / len(people.seeds))
@@ -161,7 +174,10 @@ def prepare_people(
         out[kind] = []
         for n, recipe in enumerate(recipes):
             made = [row[kind][n] for row in rows]
-            entries = [_entry(kind, seed, one["images"]) for seed, one in zip(people.seeds, made, strict=True)]
+            entries = [
+                _entry(kind, seed, one["images"])
+                for seed, one in zip(people.seeds, made, strict=True)
+            ]
             out[kind].append(
                 CohortArrays(
                     images=np.stack([one["images"] for one in made]),
@@ -179,38 +195,58 @@ def prepare_people(
 def _prepared(
     seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputRecipe], folder: Path
 ) -> list[dict[str, np.ndarray]]:
-    """One head by each recipe: images, content, transform; made once for all recipes that have not kept it."""
+    """One head by each recipe: images, content, transform; made once for all recipes that have not
+    kept it."""
     from expert.phantom import phantom_with_truth
     from expert.preparation import prepare
     from expert.registration import Registration
 
-    places = [folder / f"{seed}-{_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes]
+    places = [
+        folder / f"{seed}-{_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes
+    ]
     missing = [n for n, place in enumerate(places) if not place.exists()]
     if missing:
         volume, truth = phantom_with_truth(seed=seed, **looks(kind, ages))  # type: ignore[arg-type]
         known = Registration.known(truth.template_to_subject)
         for n in missing:
-            made = prepare(volume, recipes[n], positions_mm=_heights(recipes[n]), registration=known)
-            _keep(places[n], {"images": made.images, "content": made.content, "transform": truth.template_to_subject})
+            made = prepare(
+                volume, recipes[n], positions_mm=_heights(recipes[n]), registration=known
+            )
+            _keep(
+                places[n],
+                {
+                    "images": made.images,
+                    "content": made.content,
+                    "transform": truth.template_to_subject,
+                },
+            )
     return [_kept(place) for place in places]
 
 
 def labelled(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
     """The cohort with other labels (N,), years."""
     entries = tuple(
-        Entry(e.subject, e.name, e.file, float(label), None, e.sha256) for e, label in zip(cohort.entries, labels, strict=True)
+        Entry(e.subject, e.name, e.file, float(label), None, e.sha256)
+        for e, label in zip(cohort.entries, labels, strict=True)
     )
     return CohortArrays(
-        cohort.images, cohort.content, np.asarray(labels, dtype=float), cohort.transforms, cohort.quality,
-        cohort.positions_mm, entries,
-    )  # fmt: skip
+        cohort.images,
+        cohort.content,
+        np.asarray(labels, dtype=float),
+        cohort.transforms,
+        cohort.quality,
+        cohort.positions_mm,
+        entries,
+    )
 
 
 def planted_change(seed: int, place: str, recipes: Sequence[InputRecipe]) -> list[np.ndarray]:
-    """How much of a head's grey a place changes between its youngest and its oldest look, 20 and 85 years.
+    """How much of a head's grey a place changes between its youngest and its oldest look, 20 and 85
+    years.
 
-    The two heads are made without noise and coil shading: they differ where the place acts, and are equal to the last bit
-    elsewhere. The difference is taken before grey values are scaled, for a scale is one for the whole head.
+    The two heads are made without noise and coil shading: they differ where the place acts, and are
+    equal to the last bit elsewhere. The difference is taken before grey values are scaled, for a
+    scale is one for the whole head.
 
     Parameters
     ----------
@@ -220,7 +256,8 @@ def planted_change(seed: int, place: str, recipes: Sequence[InputRecipe]) -> lis
 
     Returns
     -------
-    One array per recipe, (V, *shape) float32: absolute difference in thousandths of full scale, 0 where nothing was planted
+    One array per recipe, (V, *shape) float32: absolute difference in thousandths of full scale, 0
+    where nothing was planted
 
     Raises
     ------
@@ -234,10 +271,16 @@ def planted_change(seed: int, place: str, recipes: Sequence[InputRecipe]) -> lis
     from expert.registration import Registration, resample_to_template
 
     if place not in PLACES:
-        raise InputError(f"No effect can be planted in '{place}': choose one of {', '.join(PLACES)}.")
+        raise InputError(
+            f"No effect can be planted in '{place}': choose one of {', '.join(PLACES)}."
+        )
     argument = {"ventricles": "ventricle_age", "left cortex": "left_cortex_age"}[place]
-    (young, truth), (old, _) = (phantom_with_truth(AGE, seed, clean=True, **{argument: age}) for age in AGES)
-    difference = replace(young, data=np.abs(young.data.astype(np.float32) - old.data.astype(np.float32)))
+    (young, truth), (old, _) = (
+        phantom_with_truth(AGE, seed, clean=True, **{argument: age}) for age in AGES
+    )
+    difference = replace(
+        young, data=np.abs(young.data.astype(np.float32) - old.data.astype(np.float32))
+    )
     known = Registration.known(truth.template_to_subject)
     out = []
     for recipe in recipes:
@@ -248,7 +291,9 @@ def planted_change(seed: int, place: str, recipes: Sequence[InputRecipe]) -> lis
             if flat:  # the resampler wants three axes: a plane is a volume of one slice
                 affine = affine[:, [2, 0, 1, 3]]
             shape = (1, *recipe.shape) if flat else recipe.shape
-            views.append(resample_to_template(difference, known, affine, shape).reshape(recipe.shape))
+            views.append(
+                resample_to_template(difference, known, affine, shape).reshape(recipe.shape)
+            )
         out.append(np.stack(views))
     return out
 
@@ -267,8 +312,16 @@ def region_cells(change: np.ndarray, grid: tuple[int, ...], most: float = MOST) 
     (V, M) bool; all False in a view without any change
     """
     views = len(change)
-    split = [part for size, cells in zip(change.shape[1:], grid, strict=True) for part in (cells, size // cells)]
-    boxes = change.reshape(views, *split).sum(axis=tuple(range(2, 2 * len(grid) + 1, 2)), dtype=float).reshape(views, -1)
+    split = [
+        part
+        for size, cells in zip(change.shape[1:], grid, strict=True)
+        for part in (cells, size // cells)
+    ]
+    boxes = (
+        change.reshape(views, *split)
+        .sum(axis=tuple(range(2, 2 * len(grid) + 1, 2)), dtype=float)
+        .reshape(views, -1)
+    )
     order = np.argsort(-boxes, axis=1, kind="stable")
     held = np.take_along_axis(boxes, order, axis=1)
     before = np.cumsum(held, axis=1) - held  # what the larger cells hold already
@@ -294,13 +347,18 @@ def regions_of(
     By recipe, then by place of `PLACES`: (N, V, M) bool
     """
     places = [
-        folder / f"regions-{_key(people.seeds, grid, MOST, recipe)}.npz" for recipe, grid in zip(recipes, grids, strict=True)
+        folder / f"regions-{_key(people.seeds, grid, MOST, recipe)}.npz"
+        for recipe, grid in zip(recipes, grids, strict=True)
     ]
     missing = [n for n, place in enumerate(places) if not place.exists()]
-    found: dict[int, dict[str, list[np.ndarray]]] = {n: {place: [] for place in PLACES} for n in missing}
+    found: dict[int, dict[str, list[np.ndarray]]] = {
+        n: {place: [] for place in PLACES} for n in missing
+    }
     for seed in people.seeds if missing else ():
         for place in PLACES:
-            for n, change in zip(missing, planted_change(seed, place, [recipes[n] for n in missing]), strict=True):
+            for n, change in zip(
+                missing, planted_change(seed, place, [recipes[n] for n in missing]), strict=True
+            ):
                 found[n][place].append(region_cells(change, grids[n]))
     for n, cells in found.items():
         _keep(places[n], {place: np.stack(each) for place, each in cells.items()})
@@ -308,7 +366,15 @@ def regions_of(
 
 
 def _key(*parts: object) -> str:
-    text = json.dumps([FORMAT, *(part.model_dump(mode="json") if isinstance(part, InputRecipe) else part for part in parts)])
+    text = json.dumps(
+        [
+            FORMAT,
+            *(
+                part.model_dump(mode="json") if isinstance(part, InputRecipe) else part
+                for part in parts
+            ),
+        ]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -324,7 +390,9 @@ def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"The heads could not be kept in {path.parent}: {error.strerror}.") from error
+        raise InputError(
+            f"The heads could not be kept in {path.parent}: {error.strerror}."
+        ) from error
 
 
 def _heights(recipe: InputRecipe) -> tuple[float, ...] | None:
@@ -336,4 +404,6 @@ def _heights(recipe: InputRecipe) -> tuple[float, ...] | None:
 def _entry(kind: str, seed: int, images: np.ndarray) -> Entry:
     """A row of a table that was never written; its checksum is that of what the network sees."""
     name = f"planted-{kind.replace(' ', '-')}-{seed}"
-    return Entry(name, name, Path(name), float("nan"), None, hashlib.sha256(images.tobytes()).hexdigest())
+    return Entry(
+        name, name, Path(name), float("nan"), None, hashlib.sha256(images.tobytes()).hexdigest()
+    )

@@ -1,8 +1,10 @@
-"""The study of planted effects: is what was planted learnt, and do the explanations point there, and nowhere without an effect?
+"""The study of planted effects: is what was planted learnt, and do the explanations point there,
+and nowhere without an effect?
 
-Every cohort of `expert.planted` trains models, from different seeds (and, where labels are dealt out at random, with another
-deal each); held-out heads are predicted and explained; an untrained network is held against it. Figures are means over
-held-out heads and trainings, and so are their intervals: without an effect, a training still points somewhere.
+Every cohort of `expert.planted` trains models, from different seeds (and, where labels are dealt
+out at random, with another deal each); held-out heads are predicted and explained; an untrained
+network is held against it. Figures are means over held-out heads and trainings, and so are their
+intervals: without an effect, a training still points somewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +19,15 @@ import numpy as np
 
 from expert.errors import InputError
 from expert.intervals import Figure, over_both
-from expert.planted import COHORTS, PLACES, Cohort, draw_people, labelled, prepare_people, regions_of
+from expert.planted import (
+    COHORTS,
+    PLACES,
+    Cohort,
+    draw_people,
+    labelled,
+    prepare_people,
+    regions_of,
+)
 from expert.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -25,35 +35,68 @@ if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
 
 TRAINING, HELD_OUT, REPEATS, SEED = 40, 15, 5, 77
-"""Heads that train, heads that are measured, trainings of each cohort, and the seed of the people."""
+"""Heads that train, heads that are measured, trainings of each cohort, and the seed of the
+people."""
 
 
 def study_recipe() -> Recipe:
-    """The small model of the study: boxes of 40 mm by the tissue they hold (`expert.tissue`), few prototypes."""
-    return Recipe.model_validate({
-        "name": "tissue, 3D",
-        "label_unit": "years",
-        "dataset": "synthetic heads with planted effects (expert.planted)",
-        "licence": "none needed",
-        "start": "subjects",
-        "calibrate_scale": True,
-        "input": {
-            "space": "mni", "shape": [32, 40, 32], "spacing_mm": 5.0, "center_mm": [6.0, -18.0, 0.0],
-            "intensity": "white matter",
-        },
-        "architecture": {
-            "dimensions": 3, "backbone": "histogram", "bins": 20, "widths": [32, 32], "pool": 8, "channels": 16,
-            "prototypes": 10, "radius": 30.0, "marginals": "content", "prior": 0.15,
-        },
-        "augmentation": {"rotation_deg": 2.0, "scale": 0.02, "shift": 0.0, "bias": 0.02, "copies": 4},
-        "warmup": {"epochs": 40, "learning_rate": 0.01, "flip": 0.0},
-        "schedule": {
-            "epochs": 15, "batch": 16, "views": 8, "optimizer": "adamw", "decay": "cosine", "backbone_rate": 0.002,
-            "head_rate": 0.005, "steps": [6, 4],
-        },
-        "losses": {"sigma": 10.0, "consistency": 0.0, "prediction": 1.0, "alignment": 1.0},
-        "projection": {"epochs": [0], "every": 5, "window": 20.0, "distinct": True, "relabel": True},
-    })  # fmt: skip
+    """The small model of the study: boxes of 40 mm by the tissue they hold (`expert.tissue`), few
+    prototypes."""
+    return Recipe.model_validate(
+        {
+            "name": "tissue, 3D",
+            "label_unit": "years",
+            "dataset": "synthetic heads with planted effects (expert.planted)",
+            "licence": "none needed",
+            "start": "subjects",
+            "calibrate_scale": True,
+            "input": {
+                "space": "mni",
+                "shape": [32, 40, 32],
+                "spacing_mm": 5.0,
+                "center_mm": [6.0, -18.0, 0.0],
+                "intensity": "white matter",
+            },
+            "architecture": {
+                "dimensions": 3,
+                "backbone": "histogram",
+                "bins": 20,
+                "widths": [32, 32],
+                "pool": 8,
+                "channels": 16,
+                "prototypes": 10,
+                "radius": 30.0,
+                "marginals": "content",
+                "prior": 0.15,
+            },
+            "augmentation": {
+                "rotation_deg": 2.0,
+                "scale": 0.02,
+                "shift": 0.0,
+                "bias": 0.02,
+                "copies": 4,
+            },
+            "warmup": {"epochs": 40, "learning_rate": 0.01, "flip": 0.0},
+            "schedule": {
+                "epochs": 15,
+                "batch": 16,
+                "views": 8,
+                "optimizer": "adamw",
+                "decay": "cosine",
+                "backbone_rate": 0.002,
+                "head_rate": 0.005,
+                "steps": [6, 4],
+            },
+            "losses": {"sigma": 10.0, "consistency": 0.0, "prediction": 1.0, "alignment": 1.0},
+            "projection": {
+                "epochs": [0],
+                "every": 5,
+                "window": 20.0,
+                "distinct": True,
+                "relabel": True,
+            },
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -61,9 +104,11 @@ class Pointing:
     """Whether what speaks lies in the place where an effect was (or could have been) planted."""
 
     strongest: Figure | None
-    """Heads whose strongest foreground cell lies in the region; chance: the region's share of the foreground cells."""
+    """Heads whose strongest foreground cell lies in the region; chance: the region's share of the
+    foreground cells."""
     share: Figure | None
-    """Share of the foreground's absolute values inside the region; chance: its share of the foreground's mass."""
+    """Share of the foreground's absolute values inside the region; chance: its share of the
+    foreground's mass."""
     least: float
     """The lowest `strongest` of any one training, 0 to 1; equal to `most` for a single one."""
     most: float
@@ -76,7 +121,8 @@ class Outcome:
     recipe: str
     cohort: str
     planted: str | None
-    """The place the label was planted in; None where it was not, and for ageing, which acts in both and in the right cortex."""
+    """The place the label was planted in; None where it was not, and for ageing, which acts in both
+    and in the right cortex."""
     trained: bool
     repeats: int
     mae: Figure | None
@@ -88,9 +134,11 @@ class Outcome:
     answer: dict[str, Pointing]
     """By place: the pull on the answer (`expert.speaking.pull`)."""
     pair: dict[str, Pointing]
-    """By place: what speaks for the prototype of the highest label rather than for that of the lowest."""
+    """By place: what speaks for the prototype of the highest label rather than for that of the
+    lowest."""
     own_place: Figure | None
-    """Share of a foreground cell's mass that is matched to the same cell of the prototypes, weighted by their shares."""
+    """Share of a foreground cell's mass that is matched to the same cell of the prototypes,
+    weighted by their shares."""
 
 
 def run_study(
@@ -123,7 +171,8 @@ def run_study(
     Raises
     ------
     InputError
-        A number is too small, two recipes have one name, a recipe is not for heads, or the folder cannot be written.
+        A number is too small, two recipes have one name, a recipe is not for heads, or the folder
+        cannot be written.
     """
     settings = [study_recipe()] if recipes is None else list(recipes)
     _check(settings, cohorts, training, repeats)
@@ -134,7 +183,13 @@ def run_study(
     inputs = [recipe.input for recipe in settings]
     whole = training + held_out
     heads = [
-        prepare_people(who, kinds, inputs, folder / "heads", progress=_part(progress, "heads", start / whole, part / whole))
+        prepare_people(
+            who,
+            kinds,
+            inputs,
+            folder / "heads",
+            progress=_part(progress, "heads", start / whole, part / whole),
+        )
         for who, start, part in zip(people, (0, training), (training, held_out), strict=True)
     ]
     regions = regions_of(people[1], inputs, grids, folder / "heads")
@@ -147,8 +202,14 @@ def run_study(
                     labelled(made[cohort.heads][which], who.labels(cohort.label, repeat))
                     for made, who in zip(heads, people, strict=True)
                 ]
-                place = folder / "models" / f"{recipe.name}-{cohort.name}-{repeat}".replace(",", "").replace(" ", "-")
-                for learnt, values in _one(recipe, dealt[0], dealt[1], regions[which], place, repeat).items():
+                place = (
+                    folder
+                    / "models"
+                    / f"{recipe.name}-{cohort.name}-{repeat}".replace(",", "").replace(" ", "-")
+                )
+                for learnt, values in _one(
+                    recipe, dealt[0], dealt[1], regions[which], place, repeat
+                ).items():
                     runs[learnt].append(values)
                 if progress is not None:
                     done = which * len(cohorts) + number + (repeat + 1) / repeats
@@ -156,21 +217,33 @@ def run_study(
             trained.append(_outcome(recipe, cohort, True, runs[True]))
             untrained.append(_outcome(recipe, cohort, False, runs[False]))
     outcomes = [*trained, *untrained]
-    _write(folder, outcomes, {"training": training, "held_out": held_out, "repeats": repeats, "seed": seed})
+    _write(
+        folder,
+        outcomes,
+        {"training": training, "held_out": held_out, "repeats": repeats, "seed": seed},
+    )
     return outcomes
 
 
-def _check(recipes: Sequence[Recipe], cohorts: Sequence[Cohort], training: int, repeats: int) -> None:
+def _check(
+    recipes: Sequence[Recipe], cohorts: Sequence[Cohort], training: int, repeats: int
+) -> None:
     if not cohorts or repeats < 1:
         raise InputError("A study needs at least one cohort and one training of it.")
     if len({recipe.name for recipe in recipes}) < len(recipes):
-        raise InputError("Two recipes have the same name: their results could not be told apart. Rename one of them.")
+        raise InputError(
+            "Two recipes have the same name: their results could not be told apart. Rename "
+            "one of them."
+        )
     for recipe in recipes:
         if recipe.input.space != "mni":
-            raise InputError(f"Planted effects lie in heads: input.space of {recipe.name} must be mni.")
+            raise InputError(
+                f"Planted effects lie in heads: input.space of {recipe.name} must be mni."
+            )
         if recipe.architecture.prototypes > training:
             raise InputError(
-                f"{recipe.name} has {recipe.architecture.prototypes} prototypes, more than the {training} heads that train: "
+                f"{recipe.name} has {recipe.architecture.prototypes} prototypes, more than "
+                f"the {training} heads that train: "
                 "make more heads or lower architecture.prototypes."
             )
 
@@ -189,30 +262,42 @@ def _one(
     folder: Path,
     repeat: int,
 ) -> dict[bool, dict[str, np.ndarray]]:
-    """Train, and measure the trained (True) and an untrained network (False) on the held-out heads."""
+    """Train, and measure the trained (True) and an untrained network (False) on the held-out
+    heads."""
     from expert.control import untrained
     from expert.training import fit
 
-    task = fit(recipe, training, _claimed(folder, recipe, training), seed=recipe.schedule.seed + repeat)
+    task = fit(
+        recipe, training, _claimed(folder, recipe, training), seed=recipe.schedule.seed + repeat
+    )
     network = task.network.eval()
     blank, _ = untrained(network, recipe.input, training, seed=repeat)
     mean = float(training.labels.mean())
     return {
-        learnt: measure_pointing(model, held_out, task.views, regions) | {"mean": np.abs(held_out.labels - mean)}
+        learnt: measure_pointing(model, held_out, task.views, regions)
+        | {"mean": np.abs(held_out.labels - mean)}
         for learnt, model in ((True, network), (False, blank))
     }
 
 
 def _claimed(folder: Path, recipe: Recipe, cohort: CohortArrays) -> Path:
-    """The folder of a training, a subfolder of its own for every recipe and every set of images and labels."""
+    """The folder of a training, a subfolder of its own for every recipe and every set of images and
+    labels."""
     import hashlib
 
-    identity = [recipe.model_dump(mode="json"), cohort.labels.tolist(), [entry.sha256 for entry in cohort.entries]]
+    identity = [
+        recipe.model_dump(mode="json"),
+        cohort.labels.tolist(),
+        [entry.sha256 for entry in cohort.entries],
+    ]
     return folder / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def measure_pointing(
-    network: PrototypeRegressor, cohort: CohortArrays, views: Sequence[int], regions: dict[str, np.ndarray]
+    network: PrototypeRegressor,
+    cohort: CohortArrays,
+    views: Sequence[int],
+    regions: dict[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Predict and explain each head, and see where what speaks lies.
 
@@ -225,9 +310,9 @@ def measure_pointing(
 
     Returns
     -------
-    (N,) arrays, means over the views, NaN where there was nothing to measure: "error" (label units); "own place";
-    for "answer" and "pair" and each place "strongest" and "share", such as "pair ventricles share"; with " chance" appended,
-    what chance gives
+    (N,) arrays, means over the views, NaN where there was nothing to measure: "error" (label
+    units); "own place"; for "answer" and "pair" and each place "strongest" and "share", such as
+    "pair ventricles share"; with " chance" appended, what chance gives
     """
     from expert.correspondence import foreground_cells, mean_of
     from expert.inference import compare_images
@@ -246,14 +331,26 @@ def measure_pointing(
             shares = result.shares if together else result.view_shares[v]
             parts = result.scale * (result.flow[v] * result.cost[v]).sum(-1)
             spoken = {"pair": parts[youngest] - parts[oldest]}  # as `expert.speaking.between`
-            if not (result.fallback if together else result.fallbacks[v]):  # as `expert.speaking.for_answer`
+            if not (
+                result.fallback if together else result.fallbacks[v]
+            ):  # as `expert.speaking.for_answer`
                 distances = result.mean_distances if together else result.distances[v]
-                spoken["answer"] = pull(distances, shares, parts / len(images) if together else parts, labels, result.radius)
+                spoken["answer"] = pull(
+                    distances,
+                    shares,
+                    parts / len(images) if together else parts,
+                    labels,
+                    result.radius,
+                )
             for what, values in spoken.items():
                 for place, region in regions.items():
-                    for name, value in _in_region(np.abs(values), mass, inside, region[n, v]).items():
+                    for name, value in _in_region(
+                        np.abs(values), mass, inside, region[n, v]
+                    ).items():
                         seen.setdefault(f"{what} {place} {name}", []).append(value)
-            stays = np.diagonal(result.flow[v], axis1=1, axis2=2) / np.maximum(result.flow[v].sum(-1), 1e-12)
+            stays = np.diagonal(result.flow[v], axis1=1, axis2=2) / np.maximum(
+                result.flow[v].sum(-1), 1e-12
+            )
             seen.setdefault("own place", []).append(float(shares @ stays[:, inside].mean(1)))
             seen.setdefault("own place chance", []).append(1 / max(int(inside.sum()), 1))
         rows.append({name: mean_of(values) for name, values in seen.items()})
@@ -262,8 +359,11 @@ def measure_pointing(
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
 
 
-def _in_region(values: np.ndarray, mass: np.ndarray, foreground: np.ndarray, region: np.ndarray) -> dict[str, float]:
-    """Whether the largest of the foreground's values (M,) lies in the region, what share of them does, and chance."""
+def _in_region(
+    values: np.ndarray, mass: np.ndarray, foreground: np.ndarray, region: np.ndarray
+) -> dict[str, float]:
+    """Whether the largest of the foreground's values (M,) lies in the region, what share of them
+    does, and chance."""
     there = region & foreground
     total = values[foreground].sum()
     if not there.any() or total <= 0:
@@ -276,7 +376,9 @@ def _in_region(values: np.ndarray, mass: np.ndarray, foreground: np.ndarray, reg
     }
 
 
-def _outcome(recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str, np.ndarray]]) -> Outcome:
+def _outcome(
+    recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str, np.ndarray]]
+) -> Outcome:
     def every(name: str) -> np.ndarray:
         """(repeats, N)."""
         return np.stack([run.get(name, np.full(len(run["error"]), np.nan)) for run in runs])
@@ -287,8 +389,15 @@ def _outcome(recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str,
     def pointing(what: str) -> dict[str, Pointing]:
         out = {}
         for place in PLACES:
-            strongest, share = (figure(f"{what} {place} {n}", f"{what} {place} {n} chance") for n in ("strongest", "share"))
-            each = [row[np.isfinite(row)].mean() for row in every(f"{what} {place} strongest") if np.isfinite(row).any()]
+            strongest, share = (
+                figure(f"{what} {place} {n}", f"{what} {place} {n} chance")
+                for n in ("strongest", "share")
+            )
+            each = [
+                row[np.isfinite(row)].mean()
+                for row in every(f"{what} {place} strongest")
+                if np.isfinite(row).any()
+            ]
             least, most = (float(min(each)), float(max(each))) if each else (0.0, 0.0)
             out[place] = Pointing(strongest, share, least, most)
         return out
@@ -311,12 +420,20 @@ def _outcome(recipe: Recipe, cohort: Cohort, trained: bool, runs: list[dict[str,
 def _write(folder: Path, outcomes: Sequence[Outcome], settings: dict[str, int]) -> None:
     try:
         (folder / "planted.json").write_text(
-            json.dumps({"settings": settings, "outcomes": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n",
+            json.dumps(
+                {"settings": settings, "outcomes": [asdict(outcome) for outcome in outcomes]},
+                indent=1,
+            )
+            + "\n",
             encoding="utf-8",
         )
-        (folder / "planted.md").write_text("\n".join(markdown(outcomes, settings)) + "\n", encoding="utf-8")
+        (folder / "planted.md").write_text(
+            "\n".join(markdown(outcomes, settings)) + "\n", encoding="utf-8"
+        )
     except OSError as error:
-        raise InputError(f"The results could not be written to {folder}: {error.strerror}.") from error
+        raise InputError(
+            f"The results could not be written to {folder}: {error.strerror}."
+        ) from error
 
 
 def markdown(outcomes: Sequence[Outcome], settings: dict[str, int]) -> list[str]:
@@ -324,8 +441,10 @@ def markdown(outcomes: Sequence[Outcome], settings: dict[str, int]) -> list[str]
     out = [
         "# Planted effects",
         "",
-        f"{settings['training']} heads train, {settings['held_out']} others are measured; {settings['repeats']} trainings of "
-        f"each cohort; seed {settings['seed']}. In brackets the 95 % interval over trainings and held-out heads.",
+        f"{settings['training']} heads train, {settings['held_out']} others are measured; "
+        f"{settings['repeats']} trainings of "
+        f"each cohort; seed {settings['seed']}. In brackets the 95 % interval over "
+        "trainings and held-out heads.",
     ]
     for recipe in dict.fromkeys(outcome.recipe for outcome in outcomes):
         mine = [outcome for outcome in outcomes if outcome.recipe == recipe]
@@ -339,20 +458,34 @@ def markdown(outcomes: Sequence[Outcome], settings: dict[str, int]) -> list[str]
         for o in mine:
             model = "trained" if o.trained else "untrained"
             out.append(
-                f"| {o.cohort} | {model} | {_number(o.mae)} | {_number(o.mean_mae, bare=True)} | {_number(o.gain)} "
+                f"| {o.cohort} | {model} | {_number(o.mae)} | "
+                f"{_number(o.mean_mae, bare=True)} | {_number(o.gain)} "
                 f"| {_percent(o.own_place)} |"
             )
         for place in PLACES:
             out += ["", f"Pointing at the {place}, % (chance):", ""]
-            heads = ["", "planted here", "strongest, answer", "by training", "share, answer", "strongest, pair", "share, pair"]
+            heads = [
+                "",
+                "planted here",
+                "strongest, answer",
+                "by training",
+                "share, answer",
+                "strongest, pair",
+                "share, pair",
+            ]
             out += [f"| cohort | {' | '.join(heads)} |", "|---|---|---|---:|---:|---:|---:|---:|"]
             for o in mine:
                 a, p = o.answer[place], o.pair[place]
                 cells = [
-                    o.cohort, "trained" if o.trained else "untrained", "yes" if o.planted == place else "",
-                    _percent(a.strongest), f"{100 * a.least:.0f} – {100 * a.most:.0f}", _percent(a.share),
-                    _percent(p.strongest), _percent(p.share),
-                ]  # fmt: skip
+                    o.cohort,
+                    "trained" if o.trained else "untrained",
+                    "yes" if o.planted == place else "",
+                    _percent(a.strongest),
+                    f"{100 * a.least:.0f} – {100 * a.most:.0f}",
+                    _percent(a.share),
+                    _percent(p.strongest),
+                    _percent(p.share),
+                ]
                 out.append(f"| {' | '.join(cells)} |")
     return out
 

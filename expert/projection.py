@@ -1,7 +1,8 @@
 """Which training image each prototype becomes.
 
-Source of the published rule (nearest image, whatever its label): Hesse et al., WACV 2024. The label window, distinctness
-and relabelling are this project's, against prototypes that show a person of another age or the same person many times.
+Source of the published rule (nearest image, whatever its label): Hesse et al., WACV 2024. The label
+window, distinctness and relabelling are this project's, against prototypes that show a person of
+another age or the same person many times.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def nearest_images(
     labels : (N,)  of the images
     subjects : (N,)  integer; images of one subject share it
     prototype_labels : (P,)
-    window : only images whose label is this near count, label units; where none is, the nearest label; None: all count
+    window : only images whose label is this near count, label units; where none is, the nearest
+        label; None: all count
     distinct : every prototype shows another subject (minimal total distance, an assignment problem)
 
     Returns
@@ -39,19 +41,23 @@ def nearest_images(
     ValueError
         `distinct` with fewer subjects than prototypes.
 
-    Source: Hesse et al., WACV 2024 (``window=None, distinct=False``); Kuhn, "The Hungarian method", 1955.
+    Source: Hesse et al., WACV 2024 (``window=None, distinct=False``); Kuhn, "The Hungarian method",
+    1955.
     """
     cost = np.array(distance, dtype=float)
     if window is not None:
         gap = np.abs(labels[:, None] - prototype_labels[None, :])
         allowed = gap <= np.maximum(window, gap.min(axis=0, keepdims=True))
-        # Outside the window the label decides, far above any distance: a distinct assignment stays possible.
+        # Outside the window the label decides, far above any distance: a distinct assignment stays
+        # possible.
         cost = np.where(allowed, cost, cost.max() + 1e3 * (1 + gap))
     if not distinct:
         return np.asarray(cost.argmin(axis=0))
     people, member = np.unique(subjects, return_inverse=True)
     if len(people) < cost.shape[1]:
-        raise ValueError(f"{cost.shape[1]} distinct prototypes need as many subjects, there are {len(people)}")
+        raise ValueError(
+            f"{cost.shape[1]} distinct prototypes need as many subjects, there are {len(people)}"
+        )
     by_person = np.full((len(people), cost.shape[1]), np.inf)
     np.minimum.at(by_person, member, cost)
     rows, columns = linear_sum_assignment(by_person)
@@ -80,7 +86,9 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
         Fewer subjects than `count`.
     """
     if len(labels) < count:
-        raise ValueError(f"{count} prototypes need as many training subjects, there are {len(labels)}")
+        raise ValueError(
+            f"{count} prototypes need as many training subjects, there are {len(labels)}"
+        )
     targets = np.linspace(labels.min(), labels.max(), count)
     rows, columns = linear_sum_assignment(np.abs(targets[:, None] - labels[None, :]))
     return np.asarray(columns[np.argsort(rows)])

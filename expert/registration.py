@@ -1,8 +1,9 @@
 """Bringing a head to the MNI template, and back.
 
-A twelve-parameter affine registration of the whole head (skull, face and neck included) to the skull-stripped ICBM 152
-template, by Mattes mutual information inside the dilated template brain. All coordinates are RAS mm; the transform found is a
-(4, 4) matrix from template mm to the subject's mm, so that resampling into the template needs one interpolation only.
+A twelve-parameter affine registration of the whole head (skull, face and neck included) to the
+skull-stripped ICBM 152 template, by Mattes mutual information inside the dilated template brain.
+All coordinates are RAS mm; the transform found is a (4, 4) matrix from template mm to the subject's
+mm, so that resampling into the template needs one interpolation only.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ CENTER = np.array([0.0, -18.0, 10.0])
 TOP_TO_CENTER = 70.0
 """From the top of a head down to the middle of its brain, mm."""
 START_SCALE = 0.91
-"""Adult heads are smaller than the template; without this prior the skull is taken for the brain's edge in one head of four."""
+"""Adult heads are smaller than the template; without this prior the skull is taken for the brain's
+edge in one head of four."""
 DETERMINANT = (0.45, 1.10)
 """Volumes of real brains relative to the template's; outside, the skull was taken for the brain."""
 METRIC_LIMIT = -0.20
-"""Mutual information (negated) of a failed registration is above this, of a good one below about -0.3."""
+"""Mutual information (negated) of a failed registration is above this, of a good one below about
+-0.3."""
 BLACK = 0.02
 """Times the 95th percentile inside the brain: what is darker has no signal."""
 
@@ -40,7 +43,8 @@ class Registration:
     template_to_subject: np.ndarray
     """(4, 4) template RAS mm to the subject's RAS mm."""
     quality: float
-    """0 to 1: mutual information relative to that of well registered heads, 0 where the determinant is impossible."""
+    """0 to 1: mutual information relative to that of well registered heads, 0 where the determinant
+    is impossible."""
     acceptable: bool
     determinant: float
     """Volume of the subject's brain relative to the template's."""
@@ -73,8 +77,8 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     InputError
         Not a 3D volume, or nothing in it that could be a head.
 
-    Source: Mattes et al., "PET-CT image registration in the chest using free-form deformations", IEEE TMI 2003 (metric);
-    SimpleITK's registration framework.
+    Source: Mattes et al., "PET-CT image registration in the chest using free-form deformations",
+    IEEE TMI 2003 (metric); SimpleITK's registration framework.
     """
     import SimpleITK as sitk
 
@@ -96,7 +100,9 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
             start.SetScale(START_SCALE)
             start.SetRotation((1.0, 0.0, 0.0), pitch)
             start.SetTranslation((center + np.array([0, 0, offset]) - CENTER).tolist())
-            found.append(_optimise(coarse_fixed, coarse_mask, coarse_head, start, 40, 4.0, None, steps))
+            found.append(
+                _optimise(coarse_fixed, coarse_mask, coarse_head, start, 40, 4.0, None, steps)
+            )
     best = min(found, key=lambda pair: pair[1])[0]
 
     fixed4, mask4, head4 = _shrink(fixed, 4.0), _shrink(mask, 4.0, nearest=True), _shrink(head, 4.0)
@@ -117,18 +123,22 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
 
 def _judge(matrix: np.ndarray, metric: float) -> Registration:
     determinant = float(np.linalg.det(matrix[:3, :3]))
-    quality = float(np.clip((metric - METRIC_LIMIT / 2) / (2 * METRIC_LIMIT - METRIC_LIMIT / 2), 0, 1))
+    quality = float(
+        np.clip((metric - METRIC_LIMIT / 2) / (2 * METRIC_LIMIT - METRIC_LIMIT / 2), 0, 1)
+    )
     stretch = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     message = ""
     if not DETERMINANT[0] <= determinant <= DETERMINANT[1] or stretch.max() / stretch.min() > 1.6:
         quality = 0.0
         message = (
-            f"The registration failed (a brain of {determinant:.2f} times the template's volume was found): "
+            f"The registration failed (a brain of {determinant:.2f} times the template's "
+            "volume was found): "
             "check that this is a whole-head T1 volume in the right orientation."
         )
     elif metric > METRIC_LIMIT:
         message = (
-            f"Poor registration (quality {quality:.2f} of 1): the answer is likely wrong. Check the orientation and that it "
+            f"Poor registration (quality {quality:.2f} of 1): the answer is likely wrong. "
+            "Check the orientation and that it "
             "is a T1 volume of the whole head."
         )
     return Registration(matrix, quality, not message, determinant, metric, message)
@@ -145,14 +155,25 @@ class _Steps:
         if self.progress is None or self.raised is not None:
             return
         try:
-            self.progress(min(1.0, (self.done + method.GetOptimizerIteration() / iterations) / self.total))
-        except BaseException as error:  # an exception must not cross the C++ frames of the optimiser
+            self.progress(
+                min(1.0, (self.done + method.GetOptimizerIteration() / iterations) / self.total)
+            )
+        except (
+            BaseException
+        ) as error:  # an exception must not cross the C++ frames of the optimiser
             self.raised = error
             method.StopRegistration()
 
 
 def _optimise(
-    fixed: Any, mask: Any, moving: Any, start: Any, iterations: int, step: float, sampling: float | None, steps: _Steps
+    fixed: Any,
+    mask: Any,
+    moving: Any,
+    start: Any,
+    iterations: int,
+    step: float,
+    sampling: float | None,
+    steps: _Steps,
 ) -> tuple[Any, float]:
     """One run of the optimiser; the transform found and its metric."""
     import SimpleITK as sitk
@@ -165,7 +186,9 @@ def _optimise(
         method.SetMetricSamplingStrategy(method.RANDOM)
         method.SetMetricSamplingPercentage(sampling, 20)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(step, step / 100, iterations, relaxationFactor=0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        step, step / 100, iterations, relaxationFactor=0.6
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     transform = type(start)(start)
     method.SetInitialTransform(transform, inPlace=True)
@@ -176,7 +199,7 @@ def _optimise(
     except RuntimeError:
         # The images no longer overlap: as bad as a start can be.
         metric = 0.0
-    method.RemoveAllCommands()  # the command knows the method and the method the command: a circle nobody collects
+    method.RemoveAllCommands()  # the command knows the method and the method the command: a circle nobody collects  # noqa: E501
     if steps.raised is not None:
         raise steps.raised
     steps.done += 1
@@ -196,7 +219,8 @@ def _fixed() -> tuple[Any, Any]:
 
 
 def _image(array: np.ndarray, spacing: float, origin: np.ndarray) -> Any:
-    """A SimpleITK image whose physical coordinates are RAS mm (it never meets its own LPS convention here)."""
+    """A SimpleITK image whose physical coordinates are RAS mm (it never meets its own LPS
+    convention here)."""
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
@@ -212,22 +236,37 @@ def _shrink(image: Any, spacing: float, nearest: bool = False) -> Any:
     size = [max(1, int(np.ceil(n / factor))) for n in image.GetSize()]
     source = image if nearest else sitk.SmoothingRecursiveGaussian(image, spacing / 2)
     kind = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
-    return sitk.Resample(source, size, sitk.Transform(), kind, image.GetOrigin(), (spacing,) * 3, image.GetDirection(), 0.0)
+    return sitk.Resample(
+        source,
+        size,
+        sitk.Transform(),
+        kind,
+        image.GetOrigin(),
+        (spacing,) * 3,
+        image.GetDirection(),
+        0.0,
+    )
 
 
 def _isotropic(volume: Volume, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """The volume on a grid along RAS: (x, y, z) float32 0 to 1, and its origin in RAS mm."""
     data = np.asarray(volume.data, dtype=np.float32)
-    sigma = np.maximum(spacing / np.array(volume.spacing) - 1, 0) / 2  # against aliasing of finer voxels
+    sigma = (
+        np.maximum(spacing / np.array(volume.spacing) - 1, 0) / 2
+    )  # against aliasing of finer voxels
     if sigma.any():
         data = ndimage.gaussian_filter(data, sigma)
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.shape], indexing="ij")).reshape(3, -1)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.shape], indexing="ij")).reshape(
+        3, -1
+    )
     world = volume.affine[:3, :3] @ corners + volume.affine[:3, 3:]
     origin = world.min(axis=1)
     size = np.ceil(np.ptp(world, axis=1) / spacing).astype(int) + 1
     if size.max() > 512 or size.min() < 16:
         extent = "×".join(f"{n * spacing:.0f}" for n in size)
-        raise InputError(f"The volume is {extent} mm in size, not that of a head: check its voxel size.")
+        raise InputError(
+            f"The volume is {extent} mm in size, not that of a head: check its voxel size."
+        )
     grid = np.eye(4)
     grid[:3, :3] *= spacing
     grid[:3, 3] = origin
@@ -240,14 +279,17 @@ def _isotropic(volume: Volume, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _brain_center(grid: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Where the brain's middle should be, RAS mm: below the top of the head, in the middle of what lies there."""
+    """Where the brain's middle should be, RAS mm: below the top of the head, in the middle of what
+    lies there."""
     from skimage.filters import threshold_otsu
 
     smooth = ndimage.gaussian_filter(grid, 2)
     inside = ndimage.binary_opening(smooth > 0.5 * threshold_otsu(smooth), iterations=2)
     labels, count = ndimage.label(inside)
     if not count:
-        raise InputError("Nothing in this volume could be a head: check that it is a whole-head T1 image.")
+        raise InputError(
+            "Nothing in this volume could be a head: check that it is a whole-head T1 image."
+        )
     inside = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     area = inside.sum(axis=(0, 1)) * 4.0
     top = int(np.flatnonzero(area > min(2000.0, 0.3 * area.max())).max())
@@ -257,7 +299,11 @@ def _brain_center(grid: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 def resample_to_template(
-    volume: Volume, registration: Registration, affine: np.ndarray, shape: tuple[int, ...], order: int = 1
+    volume: Volume,
+    registration: Registration,
+    affine: np.ndarray,
+    shape: tuple[int, ...],
+    order: int = 1,
 ) -> np.ndarray:
     """The volume on a grid in template space, interpolated once from its own voxels.
 
@@ -275,11 +321,17 @@ def resample_to_template(
     """
     to_index = np.linalg.inv(volume.affine) @ registration.template_to_subject @ affine
     data = np.asarray(volume.data, dtype=np.float32)
-    return np.asarray(ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], shape, order=order))
+    return np.asarray(
+        ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], shape, order=order)
+    )
 
 
 def resample_to_subject(
-    array: np.ndarray, affine: np.ndarray, registration: Registration, volume: Volume, order: int = 1
+    array: np.ndarray,
+    affine: np.ndarray,
+    registration: Registration,
+    volume: Volume,
+    order: int = 1,
 ) -> np.ndarray:
     """The other way: an array that lies in template space, on the volume's own voxels.
 
@@ -297,11 +349,14 @@ def resample_to_subject(
     """
     to_index = np.linalg.inv(registration.template_to_subject @ affine) @ volume.affine
     data = np.asarray(array, dtype=np.float32)
-    return np.asarray(ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], volume.shape, order=order))
+    return np.asarray(
+        ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], volume.shape, order=order)
+    )
 
 
 def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
-    """The brain on the volume's own grid: the template's mask, refined where intensities tell brain from what surrounds it.
+    """The brain on the volume's own grid: the template's mask, refined where intensities tell brain
+    from what surrounds it.
 
     Returns
     -------
@@ -315,7 +370,8 @@ def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
 def missing_brain(volume: Volume, registration: Registration) -> float:
     """How much of the brain the volume does not show: beyond its field of view, or black.
 
-    A head registers well by a half, and planes of the other half look like any other: no sign of a plane can tell.
+    A head registers well by a half, and planes of the other half look like any other: no sign of a
+    plane can tell.
 
     Returns
     -------
@@ -327,7 +383,11 @@ def missing_brain(volume: Volume, registration: Registration) -> float:
     data = np.asarray(volume.data, dtype=np.float32)
     # From its darkest voxel on, so that what lies outside of the field of view is as dark.
     raised = Volume(
-        data=data - data.min(), affine=volume.affine, space=volume.space, spacing_known=volume.spacing_known, history=()
+        data=data - data.min(),
+        affine=volume.affine,
+        space=volume.space,
+        spacing_known=volume.spacing_known,
+        history=(),
     )
     values = resample_to_template(raised, registration, affine, inside.shape)[inside]
     return float((values <= BLACK * np.percentile(values, 95)).mean())
@@ -347,8 +407,12 @@ def intensity_range(volume: Volume, registration: Registration) -> tuple[float, 
     """
     inside = volume.data[brain_mask(volume, registration)]
     if inside.size < 100:
-        raise InputError("No brain was found in this volume: check that it is a whole-head T1 image.")
+        raise InputError(
+            "No brain was found in this volume: check that it is a whole-head T1 image."
+        )
     low, high = (float(v) for v in np.percentile(inside, [0.5, 99.5]))
     if not high > low:
-        raise InputError("The brain in this volume is one single grey value: a mask is no T1 image.")
+        raise InputError(
+            "The brain in this volume is one single grey value: a mask is no T1 image."
+        )
     return low, high

@@ -1,4 +1,5 @@
-"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot, tables, provenance."""
+"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot,
+tables, provenance."""
 
 from __future__ import annotations
 
@@ -13,7 +14,15 @@ from expert import __version__, speaking
 from expert.errors import InputError
 from expert.evaluation import effective_prototypes
 from expert.explanation import Explanation, PrototypeMatch
-from expert.figures import color_of, decimals, negligible, prototype_plot, side_by_side, signed_map, strongest
+from expert.figures import (
+    color_of,
+    decimals,
+    negligible,
+    prototype_plot,
+    side_by_side,
+    signed_map,
+    strongest,
+)
 from expert.layout import Block, Cell, Drawing, Figure, Figures, Paragraph, Report, Section, table
 from expert.matches import (
     CONVENTION,
@@ -39,12 +48,19 @@ if TYPE_CHECKING:
 
 LISTED = 4
 """Patches listed in each direction under a signed map."""
-METHOD = "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV 2024 (arXiv 2306.09858)"
+METHOD = (
+    "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV "
+    "2024 (arXiv 2306.09858)"
+)
 SURROUNDINGS = "A patch's features also see what surrounds its box."
 
 
 def write_report(
-    explanation: Explanation, path: str | os.PathLike[str], *, model: ModelInfo | None = None, source: str | None = None
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    model: ModelInfo | None = None,
+    source: str | None = None,
 ) -> Path:
     """Write an explanation as one file that needs nothing else: HTML that prints on A4, or PDF.
 
@@ -79,7 +95,9 @@ def write_report(
         temporary.write_bytes(data)
         temporary.replace(target)
     except OSError as error:
-        raise InputError(f"The report could not be written to {target}: {error.strerror}.") from error
+        raise InputError(
+            f"The report could not be written to {target}: {error.strerror}."
+        ) from error
     return target
 
 
@@ -87,9 +105,12 @@ def _templates() -> jinja2.Environment:
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.PackageLoader("expert"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        loader=jinja2.PackageLoader("expert"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
 
 
 def _html(report: Report) -> bytes:
@@ -100,12 +121,16 @@ def _html(report: Report) -> bytes:
 def write_svg(drawing: Drawing, path: str | os.PathLike[str]) -> Path:
     """Write a drawing as an SVG file of its own."""
     target = Path(path)
-    template = _templates().from_string('{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}')
+    template = _templates().from_string(
+        '{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}'
+    )
     target.write_text(template.render(d=drawing), encoding="utf-8")
     return target
 
 
-def compose(explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None) -> Report:
+def compose(
+    explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None
+) -> Report:
     """What a report says, before it is HTML or PDF; see `write_report` for the parameters."""
     e = explanation
     plane = planes(e)[middle_plane(e)]
@@ -114,7 +139,10 @@ def compose(explanation: Explanation, *, model: ModelInfo | None = None, source:
     mean = "the label of one prototype, which is a training image"
     if e.shares.max() < 1 - 1e-9:
         voices = int(effective_prototypes(e.shares[None]))
-        mean = f"the weighted mean of the prototypes' labels, each a training image; {voices} of them hold 80 % of the weight"
+        mean = (
+            f"the weighted mean of the prototypes' labels, each a training image; {voices} of "
+            "them hold 80 % of the weight"
+        )
     aside = "no interval: the model is not calibrated"
     if e.interval is not None:
         aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
@@ -131,10 +159,16 @@ def compose(explanation: Explanation, *, model: ModelInfo | None = None, source:
     return Report(
         title=f"{e.label_name.capitalize()}: explained prediction",
         statement=e.statement,
-        origin=f"Explained prediction · model {e.model_name} {e.model_version} · {datetime.date.today().isoformat()}",
+        origin=(
+            f"Explained prediction · model {e.model_name} {e.model_version} · "
+            f"{datetime.date.today().isoformat()}"
+        ),
         headline=f"{e.prediction:.1f} {e.unit}",
         aside=aside,
-        lead=f"Predicted {e.label_name}{told}, by the model {e.model_name} {e.model_version}: {mean}.",
+        lead=(
+            f"Predicted {e.label_name}{told}, by the model {e.model_name} {e.model_version}: "
+            f"{mean}."
+        ),
         warnings=_warnings(e),
         sections=tuple(section for section in sections if section is not None),
     )
@@ -145,7 +179,10 @@ def _warnings(e: Explanation) -> tuple[str, ...]:
     missing = sum(match.image is None for match in e.prototypes)
     if missing:
         # Not the notice's own words: they may tell where on this computer was looked.
-        out.append(f"{missing} of {len(e.prototypes)} prototypes are shown without their image: it was not at hand.")
+        out.append(
+            f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
+            "it was not at hand."
+        )
     return tuple(out)
 
 
@@ -154,7 +191,7 @@ def _place(plane: Plane) -> str:
     return "" if plane.position_mm is None else f" ({plane.name})"
 
 
-# --- the answer -----------------------------------------------------------------------------------------------------------
+# --- the answer -----------------------------------------------------------------------------------
 def _answer(e: Explanation) -> Section:
     held = sum(match.share for match in e.prototypes)
     band = "" if e.interval is None else f"; band: {100 * e.interval.level:.0f} % interval"
@@ -181,9 +218,14 @@ def _answer(e: Explanation) -> Section:
     )
     if all(match.position_mm is None for match in e.prototypes):
         headings, rows = headings[:-1], [row[:-1] for row in rows]
-    note = f"The {len(e.prototypes)} prototypes shown hold {100 * held:.0f} % of the weight. " if len(e.prototypes) > 1 else ""
+    note = (
+        f"The {len(e.prototypes)} prototypes shown hold {100 * held:.0f} % of the weight. "
+        if len(e.prototypes) > 1
+        else ""
+    )
     within = (
-        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of {e.radius:g} {e.unit}; the nearest "
+        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of "
+        f"{e.radius:g} {e.unit}; the nearest "
         f"is {e.nearest_distance:.1f} {e.unit} away."
     )
     if not e.prototypes_in_radius and not e.fallback:
@@ -195,8 +237,10 @@ def _answer(e: Explanation) -> Section:
 def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
     drawn = f" Drawn {CONVENTION}." if is_head(e) else ""
     text = (
-        f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and colour were matched; the lines' width "
-        f"is the share of the patch that went there (from {100 * FAINT:.0f} %). Numbered are the patches in which this image "
+        f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and "
+        "colour were matched; the lines' width "
+        f"is the share of the patch that went there (from {100 * FAINT:.0f} %). Numbered "
+        "are the patches in which this image "
         f"is most like its prototypes.{drawn}"
     )
     figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
@@ -209,11 +253,18 @@ def _likened(e: Explanation, plane: Plane, patches: list[int]) -> Section:
 
 def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> Figure:
     match = e.prototypes[number]
-    caption = f"#{match.rank} · {match.label:.1f} {e.unit} · share {100 * match.share:.0f} % · distance {match.distance:.1f}"
+    caption = (
+        f"#{match.rank} · {match.label:.1f} {e.unit} · share {100 * match.share:.0f} % · "
+        f"distance {match.distance:.1f}"
+    )
     if abs(match.label - match.own_label) >= 0.05:
         caption += f" · its image's own label {match.own_label:.1f}"
     visible = patches_in_plane(e, plane)
-    away = [str(pair.number) for pair in pairs(e, plane.view, number, patches) if pair.target not in visible]
+    away = [
+        str(pair.number)
+        for pair in pairs(e, plane.view, number, patches)
+        if pair.target not in visible
+    ]
     note = f"Went mostly to another slice: {', '.join(away)} (see the table)." if away else ""
     return Figure(caption, side_by_side(e, plane, number, patches), note)
 
@@ -221,33 +272,52 @@ def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) 
 def _sharpness(e: Explanation, plane: Plane) -> str:
     """How sharp the matching is, in a sentence."""
     inside = np.flatnonzero(foreground(e, plane.view)).tolist()
-    each = [spread(match.views[plane.view].matches(patch)) for match in e.prototypes for patch in inside]
+    each = [
+        spread(match.views[plane.view].matches(patch)) for match in e.prototypes for patch in inside
+    ]
     over = f", and a patch is spread over {np.mean(each):.1f} patches" if each else ""
-    return f"On average {100 * sharpness(e, plane.view):.0f} % of a patch goes to its strongest partner{over}."
+    return (
+        f"On average {100 * sharpness(e, plane.view):.0f} % of a patch goes to its strongest "
+        f"partner{over}."
+    )
 
 
-# --- which patches speak -----------------------------------------------------------------------------------------------
+# --- which patches speak --------------------------------------------------------------------------
 def _speaking(e: Explanation, plane: Plane) -> Section:
     view, first = e.views[plane.view], e.prototypes[0]
     noun = "plane" if plane.slice is None and is_head(e) else "image"
     texts, figures, columns = [], [], []
-    answer, told = (e.prediction, "answer") if e.together else (view.prediction, f"prediction of this {noun}")
+    answer, told = (
+        (e.prediction, "answer") if e.together else (view.prediction, f"prediction of this {noun}")
+    )
     if e.fallback if e.together else view.fallback:
-        texts.append(f"In this {noun} no prototype is in radius and the nearest one alone answers: no patch pulls.")
+        texts.append(
+            f"In this {noun} no prototype is in radius and the nearest one alone answers: "
+            "no patch pulls."
+        )
     else:
         texts.append(
             f"For the answer: how far the {told} ({answer:.1f} {e.unit}) would move "
-            f"if the patch counted twice, to first order. Orange patches pull up, blue ones down. Values are in {e.unit}."
+            "if the patch counted twice, to first order. Orange patches pull up, blue "
+            f"ones down. Values are in {e.unit}."
         )
         pull = speaking.for_answer(e, plane.view)
-        figures.append(Figure(f"For the answer, {answer:.1f}", signed_map(e, plane, pull, ("down", "up"))))
+        figures.append(
+            Figure(f"For the answer, {answer:.1f}", signed_map(e, plane, pull, ("down", "up")))
+        )
         columns += _strongest(e, plane, pull, ("pulls up", "pulls down"))
     texts.append(
-        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this image is on the whole, blue ones "
+        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this "
+        "image is on the whole, blue ones "
         "less; they add up to 0."
     )
     alike = speaking.for_prototype(e, plane.view, first.index)
-    figures.append(Figure(f"For #{first.rank}, {first.label:.1f}", signed_map(e, plane, alike, ("less alike", "more alike"))))
+    figures.append(
+        Figure(
+            f"For #{first.rank}, {first.label:.1f}",
+            signed_map(e, plane, alike, ("less alike", "more alike")),
+        )
+    )
     columns += _strongest(e, plane, alike, (f"more like #{first.rank}", f"less like #{first.rank}"))
     if len(e.prototypes) > 1:
         second = e.prototypes[1]
@@ -255,11 +325,15 @@ def _speaking(e: Explanation, plane: Plane) -> Section:
         between = speaking.between(e, plane.view, first.index, second.index)
         gap = float(between.sum())
         texts.append(
-            f"{question} Orange patches are nearer to #{first.rank}, blue ones to #{second.rank}. They add up, without a rest, "
-            f"to the difference of the two distances: this {noun} is {abs(gap):.2f} {e.unit} nearer to "
+            f"{question} Orange patches are nearer to #{first.rank}, blue ones to "
+            f"#{second.rank}. They add up, without a rest, "
+            f"to the difference of the two distances: this {noun} is {abs(gap):.2f} "
+            f"{e.unit} nearer to "
             f"#{first.rank if gap >= 0 else second.rank}."
         )
-        figures.append(Figure(question, signed_map(e, plane, between, (f"#{second.rank}", f"#{first.rank}"))))
+        figures.append(
+            Figure(question, signed_map(e, plane, between, (f"#{second.rank}", f"#{first.rank}")))
+        )
         ends = (f"for #{first.rank}, not #{second.rank}", f"for #{second.rank}, not #{first.rank}")
         columns += _strongest(e, plane, between, ends)
     depth = max(len(texts) for _, texts in columns)
@@ -277,8 +351,11 @@ def _speaking(e: Explanation, plane: Plane) -> Section:
     )
 
 
-def _strongest(e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str, str]) -> list[tuple[str, list[str]]]:
-    """A column of the strongest patches for either direction, of the whole view: in 3D, also of other slices."""
+def _strongest(
+    e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str, str]
+) -> list[tuple[str, list[str]]]:
+    """A column of the strongest patches for either direction, of the whole view: in 3D, also of
+    other slices."""
     digits, columns = decimals(max(float(np.abs(values).max()), negligible(e))), []
     for heading, sign in zip(ends, (1, -1), strict=True):
         texts = []
@@ -290,7 +367,8 @@ def _strongest(e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str
 
 
 def _planes(e: Explanation) -> Section | None:
-    """Every 2D view with its own prediction and the pull of its patches; nothing where there is only one."""
+    """Every 2D view with its own prediction and the pull of its patches; nothing where there is
+    only one."""
     drawn = [plane for plane in planes(e) if plane.slice is None]
     if len(drawn) < 2:
         return None
@@ -300,27 +378,40 @@ def _planes(e: Explanation) -> Section | None:
     for plane, pull in zip(drawn, pulls, strict=True):
         view = e.views[plane.view]
         drawing: Drawing = signed_map(e, plane, pull, ("down", "up"), limit=limit, named=0)
-        note = "no prototype in radius: the nearest one answers" if view.fallback and not e.together else ""
+        note = (
+            "no prototype in radius: the nearest one answers"
+            if view.fallback and not e.together
+            else ""
+        )
         figures.append(Figure(f"{plane.name}: {view.prediction:.1f}", drawing, note))
-    how = f"The answer is the mean of {len(drawn)} planes, each explained by itself; their predictions"
+    how = (
+        f"The answer is the mean of {len(drawn)} planes, each explained by itself; their "
+        "predictions"
+    )
     pulled = "the plane's own prediction"
     if e.together:
         how = (
-            f"The answer follows from each prototype's mean distance over {len(drawn)} planes; what each plane would answer "
+            f"The answer follows from each prototype's mean distance over {len(drawn)} "
+            "planes; what each plane would answer "
             "alone is written beside it, and these answers"
         )
         pulled = "the common answer"
     text = (
-        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: pull on {pulled}, on one scale (strongest: "
+        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: pull on {pulled}, on one "
+        "scale (strongest: "
         f"{limit:.{decimals(limit)}f} {e.unit})."
     )
     return Section("Plane by plane", (Paragraph(text), Figures(5, tuple(figures))))
 
 
-# --- tables ---------------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 def _matched(e: Explanation, plane: Plane, patches: list[int]) -> Section:
     visible = patches_in_plane(e, plane)
-    found = [(match, pair) for n, match in enumerate(e.prototypes) for pair in pairs(e, plane.view, n, patches)]
+    found = [
+        (match, pair)
+        for n, match in enumerate(e.prototypes)
+        for pair in pairs(e, plane.view, n, patches)
+    ]
     found.sort(key=lambda each: (each[1].number, each[0].rank))
 
     def row(match: PrototypeMatch, pair: Pair) -> tuple[str | Cell, ...]:
@@ -338,23 +429,55 @@ def _matched(e: Explanation, plane: Plane, patches: list[int]) -> Section:
 
     where = ""
     if is_head(e):
-        where = "Places are the patches' centres, mm from the anterior commissure (Right or Left, Anterior or Posterior). "
+        where = (
+            "Places are the patches' centres, mm from the anterior commissure (Right or Left, "
+            "Anterior or Posterior). "
+        )
     text = (
-        f"{where}Share: the part of the patch that went to its strongest partner; spread: over how many patches it went in "
-        "all; cost: how unlike the two are; adds: what the patch adds to the distance from the prototype."
+        f"{where}Share: the part of the patch that went to its strongest partner; spread: "
+        "over how many patches it went in "
+        "all; cost: how unlike the two are; adds: what the patch adds to the distance from "
+        "the prototype."
     )
-    headings = ("patch", "in this image", "in", "its strongest partner", ">share", ">spread", ">cost", f">adds ({e.unit})")
-    return Section(f"Matched patches{_place(plane)}", (Paragraph(text), table(headings, [row(*each) for each in found])))
+    headings = (
+        "patch",
+        "in this image",
+        "in",
+        "its strongest partner",
+        ">share",
+        ">spread",
+        ">cost",
+        f">adds ({e.unit})",
+    )
+    return Section(
+        f"Matched patches{_place(plane)}",
+        (Paragraph(text), table(headings, [row(*each) for each in found])),
+    )
 
 
 def _settings(e: Explanation, model: ModelInfo | None) -> Section:
     worst = max(view.marginal_error for match in e.prototypes for view in match.views)
     cells = "×".join(map(str, e.grid))
     rows: list[tuple[str | Cell, ...]] = [
-        ("prototypes", f"{len(e.prototypes)} explained in full of {len(e.labels)}; all of them make the answer"),
-        ("radius", f"{e.radius:g} {e.unit}: three standard deviations of the Gaussian that makes distances weights"),
+        (
+            "prototypes",
+            (
+                f"{len(e.prototypes)} explained in full of {len(e.labels)}; all of them make "
+                "the answer"
+            ),
+        ),
+        (
+            "radius",
+            (
+                f"{e.radius:g} {e.unit}: three standard deviations of the Gaussian that makes "
+                "distances weights"
+            ),
+        ),
         ("views", f"{len(e.views)}: {', '.join(view.name for view in e.views)}"),
-        ("patches", f"{cells} = {int(np.prod(e.grid))} in each view of {'×'.join(map(str, e.view_shape))}"),
+        (
+            "patches",
+            f"{cells} = {int(np.prod(e.grid))} in each view of {'×'.join(map(str, e.view_shape))}",
+        ),
     ]
     if model is not None:
         about = model.architecture
@@ -365,9 +488,22 @@ def _settings(e: Explanation, model: ModelInfo | None) -> Section:
             ("input", f"{'×'.join(map(str, model.input.shape))} at {model.input.spacing_mm:g} mm"),
         ]
     if e.guide:
-        rows.append(("guide", "a second network, trained without labels, says which patches are matched; no part of distances"))
+        rows.append(
+            (
+                "guide",
+                (
+                    "a second network, trained without labels, says which patches are matched; "
+                    "no part of distances"
+                ),
+            )
+        )
     if e.prior:
-        rows.append(("spatial prior", f"{e.prior:g} per cell of distance: patches are matched by their place as well"))
+        rows.append(
+            (
+                "spatial prior",
+                f"{e.prior:g} per cell of distance: patches are matched by their place as well",
+            )
+        )
     rows.append(("plans", f"largest deviation of a plan from its masses: {worst:.0e}"))
     if is_head(e):
         rows.append(("convention", CONVENTION))
@@ -385,8 +521,14 @@ def _model(e: Explanation, model: ModelInfo | None) -> Section:
     if model is not None:
         unit, figures = model.label.unit, model.validation
         rows += [
-            ("predicts", f"{model.label.name}, {model.label.minimum:g} – {model.label.maximum:g} {unit}"),
-            ("trained on", f"{model.training.dataset}, {model.training.people}; {model.training.licence}"),
+            (
+                "predicts",
+                f"{model.label.name}, {model.label.minimum:g} – {model.label.maximum:g} {unit}",
+            ),
+            (
+                "trained on",
+                f"{model.training.dataset}, {model.training.people}; {model.training.licence}",
+            ),
         ]
         if "mae" in figures:
             known = f"mean absolute error {figures['mae']:.1f} {unit}"
@@ -413,19 +555,32 @@ def _model(e: Explanation, model: ModelInfo | None) -> Section:
 def _reference(match: PrototypeMatch) -> tuple[str | Cell, ...]:
     reference = match.reference
     assert reference is not None
-    return (f"#{match.rank}", reference.dataset, reference.subject, Cell(reference.sha256, mono=True))
+    return (
+        f"#{match.rank}",
+        reference.dataset,
+        reference.subject,
+        Cell(reference.sha256, mono=True),
+    )
 
 
 def _origin(e: Explanation) -> Section:
     rows: list[tuple[str | Cell, ...]] = [
         ("computed with", " · ".join(f"{name} {version}" for name, version in e.versions.items())),
-        ("report", f"written by napari-expert {__version__} on {datetime.date.today().isoformat()}"),
+        (
+            "report",
+            f"written by napari-expert {__version__} on {datetime.date.today().isoformat()}",
+        ),
         ("method", METHOD),
     ]
     limits = (
-        "What this report shows is what the prediction was computed from, without a rest: which prototypes, with which "
-        "weights, at which distances, and how each distance is a sum over matched patches. It does not say that a patch "
-        "caused the prediction: that it adds much says that it differs from its partner, not that the difference is one of "
+        "What this report shows is what the prediction was computed from, without a rest: "
+        "which prototypes, with which "
+        "weights, at which distances, and how each distance is a sum over matched patches. "
+        "It does not say that a patch "
+        "caused the prediction: that it adds much says that it differs from its partner, "
+        "not that the difference is one of "
         f"{e.label_name}. {SURROUNDINGS}"
     )
-    return Section("How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows)))
+    return Section(
+        "How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows))
+    )

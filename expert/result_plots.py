@@ -1,4 +1,5 @@
-"""The plots of a benchmark: predicted against true, error by label, learning curves. Drawn as marks, written as SVG."""
+"""The plots of a benchmark: predicted against true, error by label, learning curves. Drawn as
+marks, written as SVG."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from expert.results import Outcome
 
 SIDE, LEFT, BELOW, ABOVE = 420.0, 54.0, 46.0, 44.0
-STAGES = {"warmup": (STEM, "regression, before the prototypes"), "prototypes": (PREDICTION, "with prototypes"),
-          PLAIN: ("#777777", "plain head")}  # fmt: skip
+STAGES = {
+    "warmup": (STEM, "regression, before the prototypes"),
+    "prototypes": (PREDICTION, "with prototypes"),
+    PLAIN: ("#777777", "plain head"),
+}
 BINS = 6
 
 
@@ -32,7 +36,13 @@ class _Axes:
     titles : of the horizontal and the vertical axis
     """
 
-    def __init__(self, across: tuple[float, float], up: tuple[float, float], titles: tuple[str, str], title: str) -> None:
+    def __init__(
+        self,
+        across: tuple[float, float],
+        up: tuple[float, float],
+        titles: tuple[str, str],
+        title: str,
+    ) -> None:
         self.across, self.up = across, up
         base, top = ABOVE + SIDE, ABOVE
         self.marks: list[Mark] = [
@@ -49,10 +59,16 @@ class _Axes:
                 value, words = n * step, f"{n * step:.{digits}f}"
                 if horizontal:
                     x = self.x(value)
-                    self.marks += [Line(x, base, x, base + 4, INK), Text(x, base + 18, words, 11, INK)]
+                    self.marks += [
+                        Line(x, base, x, base + 4, INK),
+                        Text(x, base + 18, words, 11, INK),
+                    ]
                 else:
                     y = self.y(value)
-                    self.marks += [Line(LEFT - 4, y, LEFT, y, INK), Text(LEFT - 7, y + 4, words, 11, INK, "end")]
+                    self.marks += [
+                        Line(LEFT - 4, y, LEFT, y, INK),
+                        Text(LEFT - 7, y + 4, words, 11, INK, "end"),
+                    ]
 
     def x(self, value: float) -> float:
         """Of a value on the horizontal axis."""
@@ -64,19 +80,35 @@ class _Axes:
         low, high = self.up
         return ABOVE + SIDE * (1 - (value - low) / (high - low))
 
-    def line(self, start: tuple[float, float], end: tuple[float, float], color: str, width: float = 1.5) -> None:
+    def line(
+        self, start: tuple[float, float], end: tuple[float, float], color: str, width: float = 1.5
+    ) -> None:
         """From one (x, y) of the data to another."""
-        self.marks.append(Line(self.x(start[0]), self.y(start[1]), self.x(end[0]), self.y(end[1]), color, width))
+        self.marks.append(
+            Line(self.x(start[0]), self.y(start[1]), self.x(end[0]), self.y(end[1]), color, width)
+        )
 
     def dot(self, x: float, y: float, color: str, size: float = 5.0, opacity: float = 0.7) -> None:
         """A point of the data."""
-        self.marks.append(Rect(self.x(x) - size / 2, self.y(y) - size / 2, size, size, fill=color, fill_opacity=opacity))
+        self.marks.append(
+            Rect(
+                self.x(x) - size / 2,
+                self.y(y) - size / 2,
+                size,
+                size,
+                fill=color,
+                fill_opacity=opacity,
+            )
+        )
 
     def legend(self, entries: list[tuple[str, str]]) -> None:
         """Colours and what they mean, in the upper right."""
         for n, (color, words) in enumerate(entries):
             y = ABOVE + 16 + 16 * n
-            self.marks += [Rect(LEFT + SIDE - 14, y - 8, 8, 8, fill=color), Text(LEFT + SIDE - 20, y, words, 11, INK, "end")]
+            self.marks += [
+                Rect(LEFT + SIDE - 14, y - 8, 8, 8, fill=color),
+                Text(LEFT + SIDE - 20, y, words, 11, INK, "end"),
+            ]
 
     def drawing(self, description: str) -> Drawing:
         """Everything."""
@@ -84,7 +116,12 @@ class _Axes:
 
 
 def write_plots(
-    folder: Path, name: str, labels: np.ndarray, outcomes: list[Outcome], curves: dict[str, np.ndarray], unit: str
+    folder: Path,
+    name: str,
+    labels: np.ndarray,
+    outcomes: list[Outcome],
+    curves: dict[str, np.ndarray],
+    unit: str,
 ) -> list[Path]:
     """Write the plots of one recipe.
 
@@ -106,7 +143,9 @@ def write_plots(
     plain = next((outcome for outcome in outcomes if outcome.variant == PLAIN), None)
     out = {
         "predicted-against-true": _scatter(labels, base.prediction, unit),
-        "error-by-label": _by_label(labels, base.prediction, None if plain is None else plain.prediction, unit),
+        "error-by-label": _by_label(
+            labels, base.prediction, None if plain is None else plain.prediction, unit
+        ),
     }
     if curves:
         out["learning-curves"] = _learning(curves, unit)
@@ -117,19 +156,33 @@ def _scatter(labels: np.ndarray, prediction: np.ndarray, unit: str) -> Drawing:
     there = np.isfinite(prediction)
     ends = np.concatenate([labels, prediction[there]])
     reach = (float(ends.min()) - 2, float(ends.max()) + 2)
-    axes = _Axes(reach, reach, (f"true ({unit})", f"predicted ({unit})"), "Predicted against true, held-out subjects")
+    axes = _Axes(
+        reach,
+        reach,
+        (f"true ({unit})", f"predicted ({unit})"),
+        "Predicted against true, held-out subjects",
+    )
     axes.line((reach[0], reach[0]), (reach[1], reach[1]), "#999999")
     for label, answer in zip(labels[there], prediction[there], strict=True):
         axes.dot(float(label), float(answer), STEM)
-    return axes.drawing("Predicted against true label of every held-out subject, with the line of equality")
+    return axes.drawing(
+        "Predicted against true label of every held-out subject, with the line of equality"
+    )
 
 
-def _by_label(labels: np.ndarray, prediction: np.ndarray, plain: np.ndarray | None, unit: str) -> Drawing:
+def _by_label(
+    labels: np.ndarray, prediction: np.ndarray, plain: np.ndarray | None, unit: str
+) -> Drawing:
     there = np.isfinite(prediction)
     error = (prediction - labels)[there]
     largest = float(np.abs(error).max()) + 1
     reach = (float(labels.min()) - 2, float(labels.max()) + 2)
-    axes = _Axes(reach, (-largest, largest), (f"true ({unit})", f"error ({unit})"), "Error by label, held-out subjects")
+    axes = _Axes(
+        reach,
+        (-largest, largest),
+        (f"true ({unit})", f"error ({unit})"),
+        "Error by label, held-out subjects",
+    )
     axes.line((reach[0], 0), (reach[1], 0), "#999999")
     for label, value in zip(labels[there], error, strict=True):
         axes.dot(float(label), float(value), STEM, opacity=0.35)
@@ -150,7 +203,10 @@ def _by_label(labels: np.ndarray, prediction: np.ndarray, plain: np.ndarray | No
                     axes.line(before, here, color, 2)
                 before = here
     axes.legend(entries)
-    return axes.drawing("Signed error of every held-out subject by true label, with means of six groups of equal size")
+    return axes.drawing(
+        "Signed error of every held-out subject by true label, with means of six groups of "
+        "equal size"
+    )
 
 
 def _learning(curves: dict[str, np.ndarray], unit: str) -> Drawing:
@@ -160,11 +216,21 @@ def _learning(curves: dict[str, np.ndarray], unit: str) -> Drawing:
         ends[stage] = (first, first + curve.shape[1])
         start = max(start, ends[stage][1]) if stage == "warmup" else start
     last = max(end for _, end in ends.values())
-    axes = _Axes((0, last), (0, 1.05 * highest), ("epoch", f"training error ({unit})"), "Learning curves, mean of the folds")
+    axes = _Axes(
+        (0, last),
+        (0, 1.05 * highest),
+        ("epoch", f"training error ({unit})"),
+        "Learning curves, mean of the folds",
+    )
     for stage, curve in curves.items():
         color, first = STAGES[stage][0], ends[stage][0]
         mean = curve.mean(axis=0)
         for epoch in range(1, len(mean)):
-            axes.line((first + epoch, float(mean[epoch - 1])), (first + epoch + 1, float(mean[epoch])), color, 2)
+            axes.line(
+                (first + epoch, float(mean[epoch - 1])),
+                (first + epoch + 1, float(mean[epoch])),
+                color,
+                2,
+            )
     axes.legend([STAGES[stage] for stage in curves])
     return axes.drawing("Training error by epoch, averaged over the folds, of each stage")

@@ -1,4 +1,5 @@
-"""What a benchmark found, from the folders of its folds: tables in Markdown, plots as SVG, all figures as JSON."""
+"""What a benchmark found, from the folders of its folds: tables in Markdown, plots as SVG, all
+figures as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Outcome:
     """(N,) label units; NaN in folds that are not done."""
     figures: Errors
     minus_base: Figure | None
-    """Mean over subjects of |error| less that of the recipe itself, on the same held-out subjects; label units."""
+    """Mean over subjects of |error| less that of the recipe itself, on the same held-out subjects;
+    label units."""
     coverage: float | None
     effective: float | None
     distinct: float | None
@@ -71,12 +73,17 @@ def write_results(folder: Path, groups: Sequence[Sequence[Job]]) -> Path:
         labels, outcomes = cohort[0], _outcomes(jobs, *cohort)
         name = jobs[0].recipe.name
         text += _section(jobs, labels, outcomes)
-        plots = write_plots(folder, name, labels, outcomes, _curves(jobs), jobs[0].recipe.label_unit)
+        plots = write_plots(
+            folder, name, labels, outcomes, _curves(jobs), jobs[0].recipe.label_unit
+        )
         text += [*(f"![{plot.stem.replace('-', ' ')}]({plot.name})" for plot in plots), ""]
         document["recipes"][name] = {
             "recipe": jobs[0].recipe.model_dump(mode="json", exclude={"card"}),
             "labels": labels.tolist(),
-            "variants": [{**asdict(outcome), "prediction": outcome.prediction.tolist()} for outcome in outcomes],
+            "variants": [
+                {**asdict(outcome), "prediction": outcome.prediction.tolist()}
+                for outcome in outcomes
+            ],
         }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -85,8 +92,10 @@ def write_results(folder: Path, groups: Sequence[Sequence[Job]]) -> Path:
     return target
 
 
-# --- gathering ----------------------------------------------------------------------------------------------------------
-def _outcomes(jobs: Sequence[Job], labels: np.ndarray, subjects: np.ndarray, parts: list[np.ndarray]) -> list[Outcome]:
+# --- gathering ------------------------------------------------------------------------------------
+def _outcomes(
+    jobs: Sequence[Job], labels: np.ndarray, subjects: np.ndarray, parts: list[np.ndarray]
+) -> list[Outcome]:
     tables = {job.variant: _read(job, parts, len(labels)) for job in jobs if job.fold == 0}
     base = next(job.folder for job in jobs if job.variant == BASE)
     plain = np.full(len(labels), np.nan)
@@ -98,7 +107,10 @@ def _outcomes(jobs: Sequence[Job], labels: np.ndarray, subjects: np.ndarray, par
     cohort = labels, subjects, parts
     out = [_outcome(name, table, cohort, own["prediction"]) for name, table in tables.items()]
     if np.isfinite(plain).any():
-        out.insert(1, _outcome(PLAIN, {"prediction": plain, "mean": own["mean"]}, cohort, own["prediction"]))
+        out.insert(
+            1,
+            _outcome(PLAIN, {"prediction": plain, "mean": own["mean"]}, cohort, own["prediction"]),
+        )
     return [outcome for outcome in out if outcome.folds]
 
 
@@ -106,11 +118,15 @@ def _read(job: Job, parts: list[np.ndarray], count: int) -> dict[str, Any]:
     """All folds of the job's variant."""
     place = job.folder
     table: dict[str, Any] = {
-        name: np.full(count, np.nan) for name in ("prediction", "covered", "effective", "mean", "distinct")
+        name: np.full(count, np.nan)
+        for name in ("prediction", "covered", "effective", "mean", "distinct")
     }
     table["measures"] = []
     for number, rows in enumerate(parts):
-        done, measured = place / f"fold{number}" / "result.json", place / f"fold{number}" / "measures.json"
+        done, measured = (
+            place / f"fold{number}" / "result.json",
+            place / f"fold{number}" / "measures.json",
+        )
         if done.exists():
             out = json.loads(done.read_text())
             for name in ("prediction", "effective"):
@@ -123,13 +139,30 @@ def _read(job: Job, parts: list[np.ndarray], count: int) -> dict[str, Any]:
 
 
 def _outcome(
-    name: str, table: dict[str, Any], cohort: tuple[np.ndarray, np.ndarray, list[np.ndarray]], base: np.ndarray
+    name: str,
+    table: dict[str, Any],
+    cohort: tuple[np.ndarray, np.ndarray, list[np.ndarray]],
+    base: np.ndarray,
 ) -> Outcome:
     prediction, (labels, subjects, parts) = table["prediction"], cohort
     there = np.isfinite(prediction)
     done = [rows for rows in parts if np.isfinite(prediction[rows]).all()]
     if not done:
-        return Outcome(name, 0, prediction, errors(labels, labels, 0.0), None, None, None, None, None, None, None, None, {})
+        return Outcome(
+            name,
+            0,
+            prediction,
+            errors(labels, labels, 0.0),
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            {},
+        )
     figures = errors(prediction[there], labels[there], 0.0, subjects[there])
     mean_mae = float(np.abs(table["mean"][there] - labels[there]).mean())
     figures = Errors(**{**asdict(figures), "mean_predictor_mae": mean_mae})
@@ -140,21 +173,27 @@ def _outcome(
 
     def mean(column: str) -> float | None:
         values = table.get(column)
-        return None if values is None or not np.isfinite(values).any() else float(np.nanmean(values))
+        return (
+            None if values is None or not np.isfinite(values).any() else float(np.nanmean(values))
+        )
 
     return Outcome(
         variant=name,
         folds=len(done),
         prediction=prediction,
         figures=figures,
-        minus_base=None if name == BASE or not both.any() else over_subjects(difference, subjects=subjects[both]),
+        minus_base=None
+        if name == BASE or not both.any()
+        else over_subjects(difference, subjects=subjects[both]),
         coverage=mean("covered"),
         effective=mean("effective"),
         distinct=mean("distinct"),
         interval=inside,
         half_width=half,
         corrected_mae=None if residual is None else float(np.abs(residual).mean()),
-        corrected_slope=None if residual is None else float(np.polyfit(labels[there], residual, 1)[0]),
+        corrected_slope=None
+        if residual is None
+        else float(np.polyfit(labels[there], residual, 1)[0]),
         measures=_pooled(table.get("measures", [])),
     )
 
@@ -162,7 +201,8 @@ def _outcome(
 def _crossed(
     prediction: np.ndarray, labels: np.ndarray, done: list[np.ndarray]
 ) -> tuple[float | None, float | None, np.ndarray | None]:
-    """Interval coverage, its mean half width, and bias-corrected predictions: each fold by what the *other* folds teach."""
+    """Interval coverage, its mean half width, and bias-corrected predictions: each fold by what the
+    *other* folds teach."""
     if len(done) < 2:
         return None, None, None
     inside, halves, corrected = [], [], prediction.copy()
@@ -172,14 +212,17 @@ def _crossed(
         half = residual[min(int(np.ceil((len(others) + 1) * LEVEL)), len(others)) - 1]
         inside += (np.abs(prediction[rows] - labels[rows]) <= half).tolist()
         halves.append(half)
-        corrected[rows] = bias_corrected(prediction[rows], bias_line(prediction[others], labels[others]))
+        corrected[rows] = bias_corrected(
+            prediction[rows], bias_line(prediction[others], labels[others])
+        )
     return float(np.mean(inside)), float(np.mean(halves)), corrected[np.isfinite(prediction)]
 
 
 def _pooled(folds: list[dict[str, Any]]) -> dict[str, Figure]:
     """Figures of several folds as one: means weighted by subjects.
 
-    Each fold is a model of its own: intervals are of the mean over folds (Student's t), of a single fold its own.
+    Each fold is a model of its own: intervals are of the mean over folds (Student's t), of a single
+    fold its own.
     """
     from scipy.stats import t as student
 
@@ -189,12 +232,17 @@ def _pooled(folds: list[dict[str, Any]]) -> dict[str, Figure]:
             found.setdefault(name, []).append(figure)
     out = {}
     for name, figures in found.items():
-        counts, values = (np.array([figure[part] for figure in figures], dtype=float) for part in ("subjects", "value"))
+        counts, values = (
+            np.array([figure[part] for figure in figures], dtype=float)
+            for part in ("subjects", "value")
+        )
         weights = counts / counts.sum()
         value = float(weights @ values)
         low, high = figures[0]["low"], figures[0]["high"]
         if len(values) > 1:
-            half = float(student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+            half = float(
+                student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+            )
             low, high = value - half, value + half
         chances = [figure["chance"] for figure in figures]
         chance = None if None in chances else float(weights @ chances)
@@ -228,16 +276,30 @@ def _curves(jobs: Sequence[Job]) -> dict[str, np.ndarray]:
             log = folder / stage / "metrics.csv"
             if log.exists():
                 with log.open(encoding="utf-8", newline="") as file:
-                    columns.append([float(row["mae"]) for row in csv.DictReader(file) if row.get("mae")])
+                    columns.append(
+                        [float(row["mae"]) for row in csv.DictReader(file) if row.get("mae")]
+                    )
         if columns:
-            longest = max(map(len, columns))  # the log of a run that was killed begins where it went on
+            longest = max(
+                map(len, columns)
+            )  # the log of a run that was killed begins where it went on
             out[stage] = np.array([column for column in columns if len(column) == longest])
     return out
 
 
-# --- writing ------------------------------------------------------------------------------------------------------------
-ERRORS = ("variant", "MAE (95 %)", "MAE minus the recipe's (95 %)", "RMSE", "r", "slope", "in radius", "interval covers",
-          "effective prototypes", "distinct")  # fmt: skip
+# --- writing --------------------------------------------------------------------------------------
+ERRORS = (
+    "variant",
+    "MAE (95 %)",
+    "MAE minus the recipe's (95 %)",
+    "RMSE",
+    "r",
+    "slope",
+    "in radius",
+    "interval covers",
+    "effective prototypes",
+    "distinct",
+)
 MATCHES = {
     "self-match": "self_match: mean",
     "follows": "between_subjects: follows",
@@ -254,9 +316,22 @@ TRUST = {
     "deletion gain (95 %)": "deletion: gain",
     "response from outside": "outside_response",
 }
-TRANSPORTED = {"position", "sharper transport", "softer transport", "spatial prior", "no spatial prior"}
+TRANSPORTED = {
+    "position",
+    "sharper transport",
+    "softer transport",
+    "spatial prior",
+    "no spatial prior",
+}
 """Variants that a training by position does not see."""
-SHARES = {"self-match", "follows", "on background", "wrong side", "same partner, noise", "response from outside"}
+SHARES = {
+    "self-match",
+    "follows",
+    "on background",
+    "wrong side",
+    "same partner, noise",
+    "response from outside",
+}
 
 
 def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -> list[str]:
@@ -266,48 +341,74 @@ def _section(jobs: Sequence[Job], labels: np.ndarray, outcomes: list[Outcome]) -
     text = [
         f"## {recipe.name}",
         "",
-        f"{len(labels)} images of {recipe.dataset}, {jobs[0].folds} folds by subject, seed {recipe.schedule.seed}; "
-        f"{recipe.warmup.epochs} epochs of regression, then {recipe.schedule.epochs} with prototypes. Every figure is of "
-        f"held-out subjects, in {unit}; the training mean alone would be wrong by {base.figures.mean_predictor_mae:.2f}. "
+        f"{len(labels)} images of {recipe.dataset}, {jobs[0].folds} folds by subject, seed "
+        f"{recipe.schedule.seed}; "
+        f"{recipe.warmup.epochs} epochs of regression, then {recipe.schedule.epochs} with "
+        "prototypes. Every figure is of "
+        f"held-out subjects, in {unit}; the training mean alone would be wrong by "
+        f"{base.figures.mean_predictor_mae:.2f}. "
         "A negative difference is better than the recipe.",
         "",
     ]
     if recipe.architecture.weights == "relative":
         text += [
-            f"Weights are relative: prototypes beyond the radius ({recipe.architecture.radius:g} {unit}) have weight as well. "
+            "Weights are relative: prototypes beyond the radius "
+            f"({recipe.architecture.radius:g} {unit}) have weight as well. "
             "How many images have a prototype in radius only says how near the nearest one is.",
             "",
         ]
     same = [outcome.variant for outcome in outcomes if outcome.variant in TRANSPORTED]
     if recipe.schedule.by_position and same:
         text += [
-            f"In training each patch is held against its own place: {', '.join(f'*{name}*' for name in same)} "
-            f"{'is' if len(same) == 1 else 'are'} the recipe's own network, matched otherwise afterwards.",
+            "In training each patch is held against its own place: "
+            f"{', '.join(f'*{name}*' for name in same)} "
+            f"{'is' if len(same) == 1 else 'are'} the recipe's own network, matched "
+            "otherwise afterwards.",
             "",
         ]
     if any(outcome.folds < folds for outcome in outcomes):
         text += [
-            "**Not all folds are done**: errors of different folds are not comparable. The differences are: they are of the "
+            "**Not all folds are done**: errors of different folds are not comparable. The "
+            "differences are: they are of the "
             "held-out images that a variant and the recipe have in common.",
             "",
         ]
     text += _table(ERRORS, [_error_row(outcome, folds) for outcome in outcomes])
     if base.corrected_mae is not None:
         text += [
-            "Slope is that of the error (prediction - label) on the label. The 90 % interval of each fold comes from the other "
-            f"folds' errors (± {base.half_width:.1f} {unit} on average). Corrected for regression to the mean, by a line "
-            f"fitted on the other folds, the error would be {base.corrected_mae:.2f}, the slope {base.corrected_slope:+.2f}: "
+            "Slope is that of the error (prediction - label) on the label. The 90 % "
+            "interval of each fold comes from the other "
+            f"folds' errors (± {base.half_width:.1f} {unit} on average). Corrected for "
+            "regression to the mean, by a line "
+            f"fitted on the other folds, the error would be {base.corrected_mae:.2f}, the "
+            f"slope {base.corrected_slope:+.2f}: "
             "predictions are never corrected unless asked for.",
             "",
         ]
     measured = [outcome for outcome in outcomes if outcome.measures]
     if measured:
         subjects = max(figure.subjects for figure in measured[0].measures.values())
-        text += [f"What the matches mean, on {subjects} held-out subject{'s' * (subjects > 1)} (chance in brackets):", ""]
-        text += _table(("variant", *MATCHES), [_measure_row(outcome, MATCHES) for outcome in measured])
-        text += [f"How far the explanations can be trusted (deletion gain in {unit}, with its interval over folds):", ""]
+        text += [
+            (
+                f"What the matches mean, on {subjects} held-out subject{'s' * (subjects > 1)} "
+                "(chance in brackets):"
+            ),
+            "",
+        ]
+        text += _table(
+            ("variant", *MATCHES), [_measure_row(outcome, MATCHES) for outcome in measured]
+        )
+        text += [
+            (
+                f"How far the explanations can be trusted (deletion gain in {unit}, with its "
+                "interval over folds):"
+            ),
+            "",
+        ]
         text += _table(("variant", *TRUST), [_measure_row(outcome, TRUST) for outcome in measured])
-    asked = [f"- *{o.variant}*: {QUESTIONS[o.variant]}" for o in outcomes if QUESTIONS.get(o.variant)]
+    asked = [
+        f"- *{o.variant}*: {QUESTIONS[o.variant]}" for o in outcomes if QUESTIONS.get(o.variant)
+    ]
     return [*text, *asked, ""]
 
 

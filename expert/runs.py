@@ -17,7 +17,8 @@ from expert.recipe import Recipe
 
 
 def identity(recipe: Recipe, entries: Sequence[Entry], folds: int) -> dict[str, Any]:
-    """What a run's folder belongs to: settings, labels, folds, and a checksum of who is in it; no names."""
+    """What a run's folder belongs to: settings, labels, folds, and a checksum of who is in it; no
+    names."""
     people = np.unique([entry.subject for entry in entries], return_inverse=True)[1].tolist()
     who = json.dumps([people, [[entry.sha256, entry.pixel_size_mm] for entry in entries]])
     return {
@@ -35,7 +36,8 @@ def belongs(folder: Path, known: dict[str, Any]) -> bool:
 
 
 def claim(folder: Path, known: dict[str, Any], resume: bool) -> None:
-    """Let a run's folder belong to one recipe, table and number of folds; others would mix two trainings.
+    """Let a run's folder belong to one recipe, table and number of folds; others would mix two
+    trainings.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def claim(folder: Path, known: dict[str, Any], resume: bool) -> None:
                 stale.unlink()
     elif not belongs(folder, known):
         raise ExpertError(
-            f"The folder {folder} holds a training with another recipe, table or number of folds: choose another --run folder, "
+            f"The folder {folder} holds a training with another recipe, table or number of "
+            "folds: choose another --run folder, "
             "or start anew with --no-resume."
         )
     elif mark.exists():

@@ -1,7 +1,7 @@
 """What a model says about itself: the pydantic documents inside a model file and a recipe.
 
-Everything that crosses a boundary (file, process, user) is one of these frozen documents; unknown fields are refused, so
-a typo in a recipe is an error and not a silent default.
+Everything that crosses a boundary (file, process, user) is one of these frozen documents; unknown
+fields are refused, so a typo in a recipe is an error and not a silent default.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 GUIDE_WIDTHS = (32, 64, 128)
@@ -24,9 +31,11 @@ class Document(BaseModel):
 
 
 class Extended(Document):
-    """A document whose `LATER` fields are newer than the first files: where they say nothing, they are not written.
+    """A document whose `LATER` fields are newer than the first files: where they say nothing, they
+    are not written.
 
-    So a model, a recipe or prepared images from before keep their checksum, and an older version reads what it can.
+    So a model, a recipe or prepared images from before keep their checksum, and an older version
+    reads what it can.
     """
 
     LATER: ClassVar[tuple[str, ...]] = ()
@@ -34,7 +43,11 @@ class Extended(Document):
     @model_serializer(mode="wrap")
     def _without_silent(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         written: dict[str, object] = handler(self)
-        silent = [name for name in self.LATER if getattr(self, name) == type(self).model_fields[name].default]
+        silent = [
+            name
+            for name in self.LATER
+            if getattr(self, name) == type(self).model_fields[name].default
+        ]
         return {name: value for name, value in written.items() if name not in silent}
 
 
@@ -56,27 +69,38 @@ class Label(Document):
 class InputRecipe(Extended):
     """How a file becomes the network's input.
 
-    `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm above the anterior
-    commissure) that are each explained and whose predictions are averaged. `space` "image": a plain 2D image, resampled to
-    `spacing_mm` where its pixel size is known and fitted into `shape`. `intensity` "robust": the darkest and (nearly) the
-    brightest grey value become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit file;
-    "white matter" (heads only): white matter has one and the same grey value everywhere in every head (`expert.intensity`).
+    `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm
+    above the anterior commissure) that are each explained and whose predictions are averaged.
+    `space` "image": a plain 2D image, resampled to `spacing_mm` where its pixel size is known and
+    fitted into `shape`. `intensity` "robust": the darkest and (nearly) the brightest grey value
+    become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit
+    file; "white matter" (heads only): white matter has one and the same grey value everywhere in
+    every head (`expert.intensity`).
     """
 
     LATER: ClassVar[tuple[str, ...]] = ("intensity", "sized")
 
     space: Literal["mni", "image"] = "mni"
-    shape: tuple[int, ...] = Field((192, 160), description="cells of the input, axes (A, R) or (row, column)")
+    shape: tuple[int, ...] = Field(
+        (192, 160), description="cells of the input, axes (A, R) or (row, column)"
+    )
     spacing_mm: float = Field(1.0, gt=0, description="mm per cell of the input")
-    center_mm: tuple[float, ...] = Field((-17.0, 0.0), description="template mm at the centre of `shape`, axes (A, R)")
+    center_mm: tuple[float, ...] = Field(
+        (-17.0, 0.0), description="template mm at the centre of `shape`, axes (A, R)"
+    )
     positions_mm: tuple[float, ...] = Field(
         (3.0, 5.0, 7.0, 9.0, 11.0), min_length=1, description="planes explained and averaged, mm S"
     )
     training_positions_mm: tuple[float, ...] = Field(
-        (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0), description="planes the network is trained on, mm S"
+        (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0),
+        description="planes the network is trained on, mm S",
     )
-    intensity: Literal["robust", "full", "white matter"] = Field("robust", description="grey values that become 0 and 1")
-    sized: bool = Field(False, description="sizes matter: a plain image whose pixel size is unknown is refused")
+    intensity: Literal["robust", "full", "white matter"] = Field(
+        "robust", description="grey values that become 0 and 1"
+    )
+    sized: bool = Field(
+        False, description="sizes matter: a plain image whose pixel size is unknown is refused"
+    )
 
     @model_validator(mode="after")
     def _sized(self) -> InputRecipe:
@@ -87,16 +111,21 @@ class InputRecipe(Extended):
         if self.space == "image" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
         if self.intensity == "full" and self.space != "image":
-            raise ValueError("intensity full is for plain images: the grey values of a scan have no fixed range")
+            raise ValueError(
+                "intensity full is for plain images: the grey values of a scan have no fixed range"
+            )
         if self.sized and self.space != "image":
-            raise ValueError("sized is for plain images: a head without a voxel size is refused anyway")
+            raise ValueError(
+                "sized is for plain images: a head without a voxel size is refused anyway"
+            )
         if self.intensity == "white matter" and self.space != "mni":
             raise ValueError("intensity white matter is for heads: a plain image has none")
         return self
 
 
 class Architecture(Extended):
-    """Backbone, prototypes and matching (see docs/method.md for what departs from the published setting)."""
+    """Backbone, prototypes and matching (see docs/method.md for what departs from the published
+    setting)."""
 
     LATER: ClassVar[tuple[str, ...]] = (
         "mirrored",
@@ -114,48 +143,85 @@ class Architecture(Extended):
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = Field(
-        "residual", description="a residual network (published), or each cell's grey values (`expert.tissue`)"
+        "residual",
+        description="a residual network (published), or each cell's grey values (`expert.tissue`)",
     )
     bins: int = Field(20, ge=2, description="of a cell's histogram")
     widths: tuple[int, ...] = Field(
-        (64, 128, 256, 512), description="channels of each residual stage, two blocks each; hidden units for a histogram"
+        (64, 128, 256, 512),
+        description=(
+            "channels of each residual stage, two blocks each; hidden units for a histogram"
+        ),
     )
     shrink: int = Field(
-        1, ge=1, description="input cells per axis averaged to one before the first stage of a residual network"
+        1,
+        ge=1,
+        description=(
+            "input cells per axis averaged to one before the first stage of a residual network"
+        ),
     )
-    pool: int = Field(1, ge=1, description="average pooling after the last stage, cells per axis; a histogram's box")
+    pool: int = Field(
+        1,
+        ge=1,
+        description="average pooling after the last stage, cells per axis; a histogram's box",
+    )
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = Field(
         0,
         ge=0,
-        description="channels of a network without labels by which patches are matched; 0: by what they are compared by",
+        description=(
+            "channels of a network without labels by which patches are matched; 0: by what "
+            "they are compared by"
+        ),
     )
     planes: int = Field(
         1,
         ge=1,
-        description="of a prototype; if not 1, it shows its subject in every explained plane, each is held against the same "
+        description="of a prototype; if not 1, it shows its subject in every "
+        "explained plane, each is "
+        "held against the same "
         "one, and their mean distance decides",
     )
     members: int = Field(1, ge=1, description="networks trained one by one, their distances joined")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(
-        5.0, gt=0, description="label units; beyond it a prototype has no weight, or next to none: see weights"
+        5.0,
+        gt=0,
+        description=(
+            "label units; beyond it a prototype has no weight, or next to none: see weights"
+        ),
     )
     weights: Literal["cut", "relative"] = Field(
-        "cut", description="0 beyond the radius (published), or never: relative to the nearest prototype's"
+        "cut",
+        description=(
+            "0 beyond the radius (published), or never: relative to the nearest prototype's"
+        ),
     )
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     matching: Literal["transport", "position", "average"] = Field(
-        "transport", description="patches by optimal transport (published), each with its own place, or their averages"
+        "transport",
+        description=(
+            "patches by optimal transport (published), each with its own place, or their averages"
+        ),
     )
     prior: float = Field(
-        0.0, ge=0, description="added per cell of distance to the cost by which patches are matched, not to the distances"
+        0.0,
+        ge=0,
+        description=(
+            "added per cell of distance to the cost by which patches are matched, not to the "
+            "distances"
+        ),
     )
     floor: bool = Field(
-        False, description="a learned cost that any two patches of one place have is taken off: no two people are alike"
+        False,
+        description=(
+            "a learned cost that any two patches of one place have is taken off: no two people "
+            "are alike"
+        ),
     )
     marginals: Literal["uniform", "content"] = Field(
-        "uniform", description="mass of each cell: equal (published), or its share of the brain's area"
+        "uniform",
+        description="mass of each cell: equal (published), or its share of the brain's area",
     )
     mirrored: tuple[Literal[0, 1, 2], ...] = Field(
         (), description="image axes the network reads from their far end (models trained elsewhere)"
@@ -164,7 +230,9 @@ class Architecture(Extended):
     @model_validator(mode="after")
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
-            raise ValueError("guide is for matching by transport: nothing else asks which patches are alike")
+            raise ValueError(
+                "guide is for matching by transport: nothing else asks which patches are alike"
+            )
         return self
 
     def problem(self, recipe: InputRecipe) -> str:
@@ -173,9 +241,13 @@ class Architecture(Extended):
             return "architecture and input differ in their number of axes"
         if any(n % self.stride for n in recipe.shape):
             return f"input shape {recipe.shape} is not a multiple of the stride {self.stride}"
-        explained = len(recipe.positions_mm) if recipe.space == "mni" and len(recipe.shape) == 2 else 1
+        explained = (
+            len(recipe.positions_mm) if recipe.space == "mni" and len(recipe.shape) == 2 else 1
+        )
         if self.planes not in (1, explained):
-            return f"prototypes of {self.planes} planes need as many explained ones, not {explained}"
+            return (
+                f"prototypes of {self.planes} planes need as many explained ones, not {explained}"
+            )
         return ""
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -196,26 +268,33 @@ class Architecture(Extended):
     def guiding(self) -> Architecture:
         """Of the guide's network: of the same grid, as few stages as see what is around a cell.
 
-        In three dimensions it reads the image at half its resolution, where the grid allows: an eighth of the work.
+        In three dimensions it reads the image at half its resolution, where the grid allows: an
+        eighth of the work.
         """
         shrink = 2 if self.dimensions == 3 and self.stride >= 8 else 1
         left = max(4, self.stride // shrink)
         stages = min(3, max(1, int(math.log2(left)) - 1))
         return Architecture(
-            dimensions=self.dimensions, shrink=shrink, widths=GUIDE_WIDTHS[:stages],
-            pool=max(1, left // (4 * 2 ** (stages - 1))), channels=self.guide, mirrored=self.mirrored,
-        )  # fmt: skip
+            dimensions=self.dimensions,
+            shrink=shrink,
+            widths=GUIDE_WIDTHS[:stages],
+            pool=max(1, left // (4 * 2 ** (stages - 1))),
+            channels=self.guide,
+            mirrored=self.mirrored,
+        )
 
     @property
     def stride(self) -> int:
-        """Input cells per feature cell and axis: before the stem, 4 there, 2 for each stage after the first, the pooling."""
+        """Input cells per feature cell and axis: before the stem, 4 there, 2 for each stage after
+        the first, the pooling."""
         if self.backbone == "histogram":
             return self.pool
         return self.shrink * 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
 class ImageReference(Extended):
-    """Where a prototype's image comes from; never a person's name, and a path only relative to a public data set."""
+    """Where a prototype's image comes from; never a person's name, and a path only relative to a
+    public data set."""
 
     LATER: ClassVar[tuple[str, ...]] = ("pixel_size_mm",)
 
@@ -227,26 +306,43 @@ class ImageReference(Extended):
     template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
         None, description="4x4, template RAS mm to the subject's RAS mm"
     )
-    pixel_size_mm: float | None = Field(None, gt=0, description="of a plain 2D image, which does not tell it itself")
+    pixel_size_mm: float | None = Field(
+        None, gt=0, description="of a plain 2D image, which does not tell it itself"
+    )
 
 
 class PrototypeInfo(Document):
     """One prototype: the label it votes with, and the training image it is."""
 
     label: float
-    source_label: float | None = Field(description="the image's own label; None where the model does not tell")
+    source_label: float | None = Field(
+        description="the image's own label; None where the model does not tell"
+    )
     reference: ImageReference | None = None
 
 
 class Familiarity(Document):
-    """What training images look like on average, and from which score on an image is unlike them (`expert.familiarity`)."""
+    """What training images look like on average, and from which score on an image is unlike them
+    (`expert.familiarity`)."""
 
-    histogram: tuple[float, ...] = Field(description="cumulated shares of the grey values inside the content, 0 to 1")
-    brightness: tuple[tuple[float, ...], ...] = Field(description="(V, M) mean grey of each cell, 0 to 1")
-    brightness_spread: tuple[tuple[float, ...], ...] = Field(description="(V, M) standard deviation over subjects")
-    detail: tuple[tuple[float, ...], ...] = Field(description="(V, M) log of the mean gradient of each cell")
-    detail_spread: tuple[tuple[float, ...], ...] = Field(description="(V, M) standard deviation over subjects")
-    center: dict[str, float] = Field(description="median of each sign in images kept out of the training")
+    histogram: tuple[float, ...] = Field(
+        description="cumulated shares of the grey values inside the content, 0 to 1"
+    )
+    brightness: tuple[tuple[float, ...], ...] = Field(
+        description="(V, M) mean grey of each cell, 0 to 1"
+    )
+    brightness_spread: tuple[tuple[float, ...], ...] = Field(
+        description="(V, M) standard deviation over subjects"
+    )
+    detail: tuple[tuple[float, ...], ...] = Field(
+        description="(V, M) log of the mean gradient of each cell"
+    )
+    detail_spread: tuple[tuple[float, ...], ...] = Field(
+        description="(V, M) standard deviation over subjects"
+    )
+    center: dict[str, float] = Field(
+        description="median of each sign in images kept out of the training"
+    )
     spread: dict[str, float] = Field(description="from there to the 95th percentile")
     limit: float = Field(description="of the score: above it an image is unlike the training data")
     images: int = Field(gt=0, description="kept-out images these figures come from")
@@ -258,13 +354,23 @@ class Calibration(Extended):
     LATER: ClassVar[tuple[str, ...]] = ("familiarity", "bias")
 
     level: float = Field(0.9, gt=0, lt=1)
-    half_width: float = Field(gt=0, description="split-conformal half width of the interval, label units")
-    nearest_distance_limit: float = Field(gt=0, description="above it an image is unlike the training data, label units")
+    half_width: float = Field(
+        gt=0, description="split-conformal half width of the interval, label units"
+    )
+    nearest_distance_limit: float = Field(
+        gt=0, description="above it an image is unlike the training data, label units"
+    )
     images: int = Field(gt=0, description="validation subjects these figures come from")
     bias: tuple[float, float] | None = Field(
-        None, description="start (label units) and slope of the prediction as a line of the label: regression to the mean"
+        None,
+        description=(
+            "start (label units) and slope of the prediction as a line of the label: "
+            "regression to the mean"
+        ),
     )
-    familiarity: Familiarity | None = Field(None, description="None in models that know the nearest distance only")
+    familiarity: Familiarity | None = Field(
+        None, description="None in models that know the nearest distance only"
+    )
 
 
 class TrainingInfo(Document):
@@ -280,7 +386,11 @@ class TrainingInfo(Document):
     @property
     def people(self) -> str:
         """How many were trained on, for people: "145 subjects"."""
-        return "an unknown number of subjects" if self.subjects is None else f"{self.subjects} subjects"
+        return (
+            "an unknown number of subjects"
+            if self.subjects is None
+            else f"{self.subjects} subjects"
+        )
 
 
 class ModelInfo(Document):
@@ -296,7 +406,9 @@ class ModelInfo(Document):
     training: TrainingInfo
     validation: dict[str, float] = Field(default_factory=dict)
     calibration: Calibration | None = None
-    collapsed: str = Field("", description="why the model counts as collapsed; empty when it does not")
+    collapsed: str = Field(
+        "", description="why the model counts as collapsed; empty when it does not"
+    )
     versions: dict[str, str] = Field(default_factory=dict)
     card: str = ""
 
@@ -304,7 +416,10 @@ class ModelInfo(Document):
     def _consistent(self) -> ModelInfo:
         a, i = self.architecture, self.input
         if len(self.prototypes) != a.prototypes:
-            raise ValueError(f"{len(self.prototypes)} prototypes are described, the architecture has {a.prototypes}")
+            raise ValueError(
+                f"{len(self.prototypes)} prototypes are described, the architecture has "
+                f"{a.prototypes}"
+            )
         if a.problem(i):
             raise ValueError(a.problem(i))
         if any(axis >= a.dimensions for axis in a.mirrored):

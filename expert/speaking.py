@@ -1,7 +1,7 @@
 """Which patches speak: for the answer, for one prototype, for one prototype rather than another.
 
-All of them are read off the exact split of each distance over the image's patches, ``d_p = sum_i c_pi``
-(`expert.explanation.View.contributions`); nothing is estimated.
+All of them are read off the exact split of each distance over the image's patches, ``d_p = sum_i
+c_pi`` (`expert.explanation.View.contributions`); nothing is estimated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 def for_answer(explanation: Explanation, view: int) -> np.ndarray:
     """How far each patch pulls the answer up (+) or down (-).
 
-    With the weights ``w_p = exp(-d_p^2 / (2 s^2))``, ``s = r / 3``, the answer moves with the distances as
-    ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. A patch's pull is that slope times what the patch adds to each distance: to
-    first order, the change of the answer if the patch counted twice. Of views that decide together, a patch adds its part of
-    the mean distance, and pulls on the answer of all views; else on its own view's.
+    With the weights ``w_p = exp(-d_p^2 / (2 s^2))``, ``s = r / 3``, the answer moves with the
+    distances as ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. A patch's pull is that slope times
+    what the patch adds to each distance: to first order, the change of the answer if the patch
+    counted twice. Of views that decide together, a patch adds its part of the mean distance, and
+    pulls on the answer of all views; else on its own view's.
 
     Parameters
     ----------
@@ -38,10 +39,18 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
         return np.zeros(len(shown.mass))
     if e.together:
         return pull(e.distances, e.shares, shown.contributions / len(e.views), e.labels, e.radius)
-    return pull(shown.distances, shown.shares, shown.contributions, explanation.labels, explanation.radius)
+    return pull(
+        shown.distances, shown.shares, shown.contributions, explanation.labels, explanation.radius
+    )
 
 
-def pull(distances: np.ndarray, shares: np.ndarray, contributions: np.ndarray, labels: np.ndarray, radius: float) -> np.ndarray:
+def pull(
+    distances: np.ndarray,
+    shares: np.ndarray,
+    contributions: np.ndarray,
+    labels: np.ndarray,
+    radius: float,
+) -> np.ndarray:
     """The equation of `for_answer`, where a prototype is in radius.
 
     Parameters

@@ -1,9 +1,11 @@
-"""The study of strange images: does a model tell that an image is unlike its training data, and leave alone what is like it?
+"""The study of strange images: does a model tell that an image is unlike its training data, and
+leave alone what is like it?
 
-Heads are changed in known ways (turned over while the header says otherwise, cropped, blurred, replaced by noise …), and the
-model is asked about each copy the way `expert predict` asks: it is *caught* where it is refused with a sentence, or said to be
-unlike the training data or not to show the whole brain. Beside them stand the unchanged heads and, from a run's folds, heads
-kept out of a training.
+Heads are changed in known ways (turned over while the header says otherwise, cropped, blurred,
+replaced by noise …), and the model is asked about each copy the way `expert predict` asks: it is
+*caught* where it is refused with a sentence, or said to be unlike the training data or not to show
+the whole brain. Beside them stand the unchanged heads and, from a run's folds, heads kept out of a
+training.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ SUBJECTS, SEED = 6, 0
 RIGHT, FRONT, TOP = 0, 1, 2
 """Axes of a head's voxels after `Volume.canonical`."""
 COARSER, NOISE = 4, 0.2
-"""A blurred copy has voxels so many times larger; a noisy one this standard deviation, parts of the 99th percentile."""
+"""A blurred copy has voxels so many times larger; a noisy one this standard deviation, parts of the
+99th percentile."""
 FIRST_HEAD = 99_000_000
 """Seed of the first synthetic head: of no cohort that a model was trained on."""
 UNCHANGED, MIRRORED, BRAIN_MASK = "unchanged", "mirrored left to right", "its brain mask"
@@ -71,7 +74,9 @@ def _blurred(data: np.ndarray, _: np.random.Generator) -> np.ndarray:
 
 
 def _noisy(data: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return data + generator.normal(0, NOISE * float(np.percentile(data, 99)), data.shape).astype(np.float32)
+    return data + generator.normal(0, NOISE * float(np.percentile(data, 99)), data.shape).astype(
+        np.float32
+    )
 
 
 def _outline(data: np.ndarray, _: np.random.Generator) -> np.ndarray:
@@ -96,9 +101,12 @@ CHANGES: dict[str, Change] = {
     "its outline (threshold mask)": _outline,
     "all zeros": lambda data, _: np.zeros_like(data),
     "constant": lambda data, _: np.full_like(data, 100.0),
-    "noise alone": lambda data, generator: np.abs(generator.normal(0, 100, data.shape)).astype(np.float32),
+    "noise alone": lambda data, generator: np.abs(generator.normal(0, 100, data.shape)).astype(
+        np.float32
+    ),
 }
-"""What is done to a head's voxels (R, A, S); the affine stays, and so the header lies about a head that was turned."""
+"""What is done to a head's voxels (R, A, S); the affine stays, and so the header lies about a head
+that was turned."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,9 @@ class Study:
     prototypes: int  # of the heads
     synthetic: bool  # what the model was trained on
     seed: int
-    nominal: tuple[int, float] | None  # images the limit comes from, share of further ones expected above it
+    nominal: (
+        tuple[int, float] | None
+    )  # images the limit comes from, share of further ones expected above it
     alarms: FalseAlarms | None
 
     def of(self, kind: str) -> tuple[Answer, ...]:
@@ -176,9 +186,14 @@ def study(
 
     info, calibration = model.info, model.info.calibration
     if info.input.space != "mni":
-        raise InputError(f"The model {info.name} takes plain 2D images: this study changes 3D heads.")
+        raise InputError(
+            f"The model {info.name} takes plain 2D images: this study changes 3D heads."
+        )
     if calibration is None:
-        raise InputError(f"The model {info.name} was never calibrated: it calls nothing unlike its training data.")
+        raise InputError(
+            f"The model {info.name} was never calibrated: it calls nothing unlike its "
+            "training data."
+        )
     for path in other:  # missing is not refused
         if not Path(path).exists():
             raise InputError(f"There is no file {path}: check the path.")
@@ -202,12 +217,16 @@ def study(
         model=info.name,
         answers=tuple(answers),
         limit=calibration.nearest_distance_limit if familiarity is None else familiarity.limit,
-        scored_by=f"distance of the nearest prototype, {info.label.unit}" if familiarity is None else "score",
+        scored_by=f"distance of the nearest prototype, {info.label.unit}"
+        if familiarity is None
+        else "score",
         heads=len(heads),
         prototypes=sum(entry.sha256 in shown for entry in heads),
         synthetic="synthetic" in info.training.dataset.lower(),
         seed=seed,
-        nominal=None if familiarity is None else (familiarity.images, expected_alarms(familiarity.images)),
+        nominal=None
+        if familiarity is None
+        else (familiarity.images, expected_alarms(familiarity.images)),
         alarms=alarms,
     )
 
@@ -218,7 +237,9 @@ def _drawn(entries: Sequence[Entry], subjects: int, seed: int) -> list[Entry]:
     return [first[row] for row in sorted(chosen)]
 
 
-def _answers(model: Model, volumes: Sequence[Volume], other: Sequence[str | Path], seed: int) -> Iterator[Answer]:
+def _answers(
+    model: Model, volumes: Sequence[Volume], other: Sequence[str | Path], seed: int
+) -> Iterator[Answer]:
     from expert.phantom import AGES, phantom
 
     for number, volume in enumerate(volumes):
@@ -228,9 +249,15 @@ def _answers(model: Model, volumes: Sequence[Volume], other: Sequence[str | Path
         answer, registration = ask(model, UNCHANGED, volume)
         yield answer
         for kind, change in CHANGES.items():
-            yield ask(model, kind, replace(head, data=np.ascontiguousarray(change(head.data, generator))))[0]
+            yield ask(
+                model, kind, replace(head, data=np.ascontiguousarray(change(head.data, generator)))
+            )[0]
         if registration is not None:
-            yield ask(model, BRAIN_MASK, replace(head, data=brain_mask(head, registration).astype(np.float32)))[0]
+            yield ask(
+                model,
+                BRAIN_MASK,
+                replace(head, data=brain_mask(head, registration).astype(np.float32)),
+            )[0]
         age = AGES[0] + (AGES[1] - AGES[0]) * (number + 0.5) / len(volumes)
         yield ask(model, SYNTHETIC, phantom(age, FIRST_HEAD + 1000 * seed + number))[0]
     for path in other:
@@ -243,30 +270,51 @@ def _answers(model: Model, volumes: Sequence[Volume], other: Sequence[str | Path
 
 
 def ask(model: Model, kind: str, volume: Volume) -> tuple[Answer, Registration | None]:
-    """What a model says of a volume, decided where `expert.explain` decides it; no registration where it is refused."""
+    """What a model says of a volume, decided where `expert.explain` decides it; no registration
+    where it is refused."""
     info, calibration = model.info, model.info.calibration
     try:
         prepared = prepare(volume, info.input)
     except InputError as error:
         return Answer(kind, refused=str(error)), None
     quality = float("nan") if prepared.registration is None else prepared.registration.quality
-    seen = prepared.images, prepared.content, quality, compare_views(model, prepared.images, prepared.content)
+    seen = (
+        prepared.images,
+        prepared.content,
+        quality,
+        compare_views(model, prepared.images, prepared.content),
+    )
     score, sign = seen[3].nearest_distance, "nearest_distance"
     if calibration is not None and calibration.familiarity is not None:
-        score, sign = strangeness(calibration.familiarity, signs(calibration.familiarity, info.grid, *seen))
+        score, sign = strangeness(
+            calibration.familiarity, signs(calibration.familiarity, info.grid, *seen)
+        )
     unlike, incomplete = bool(unlike_training(info, *seen)), bool(prepared.incomplete)
-    return Answer(kind, unlike=unlike, incomplete=incomplete, score=float(score), sign=sign), prepared.registration
+    return Answer(
+        kind, unlike=unlike, incomplete=incomplete, score=float(score), sign=sign
+    ), prepared.registration
 
 
 def markdown(found: Study) -> str:
-    """The report: what is caught, and what false alarms are to be expected; no subject's name, no path."""
+    """The report: what is caught, and what false alarms are to be expected; no subject's name, no
+    path."""
     alike = [UNCHANGED, *([SYNTHETIC] if found.synthetic else [])]
-    kinds = [kind for kind in dict.fromkeys(answer.kind for answer in found.answers) if kind not in (*alike, MIRRORED)]
-    head = ["", "| image | number | caught | refused | median | speaks most often |", "|---|---:|---:|---:|---:|---|"]
+    kinds = [
+        kind
+        for kind in dict.fromkeys(answer.kind for answer in found.answers)
+        if kind not in (*alike, MIRRORED)
+    ]
+    head = [
+        "",
+        "| image | number | caught | refused | median | speaks most often |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
     out = [
         "# Strange images\n",
-        f"Model {found.model}, {found.heads} heads, seed {found.seed}. *Caught*: refused with a sentence, or said to be unlike "
-        f"the training data or not to show the whole brain. *Median*: {found.scored_by}, of images that were not refused; the "
+        f"Model {found.model}, {found.heads} heads, seed {found.seed}. *Caught*: refused "
+        "with a sentence, or said to be unlike "
+        f"the training data or not to show the whole brain. *Median*: {found.scored_by}, "
+        "of images that were not refused; the "
         f"limit is {found.limit:.1f}.",
         *head,
         *(_row(kind, found.of(kind)) for kind in kinds),
@@ -276,22 +324,30 @@ def markdown(found: Study) -> str:
         "\nWhat should be left alone:",
         *head,
         *(_row(kind, found.of(kind)) for kind in alike),
-        f"\nOf the {found.heads} unchanged heads, {found.prototypes} are among the model's prototypes. Where the model was "
+        f"\nOf the {found.heads} unchanged heads, {found.prototypes} are among the model's "
+        "prototypes. Where the model was "
         "trained on this table, all are its training images: these say little of new heads.",
     ]
     if found.nominal is not None:
         out += [
             "",
-            f"The model's limit comes from {found.nominal[0]} images kept out of the training. Of further images like them, "
-            f"{found.nominal[1]:.1%} are expected above it: by the choice of the limit, not by a measurement.",
+            f"The model's limit comes from {found.nominal[0]} images kept out of the "
+            "training. Of further images like them, "
+            f"{found.nominal[1]:.1%} are expected above it: by the choice of the limit, "
+            "not by a measurement.",
         ]
     if found.alarms is not None:
         a = found.alarms
-        named = ", ".join(f"{name} {count}" for name, count in sorted(a.by_sign.items(), key=lambda pair: (-pair[1], pair[0])))
+        named = ", ".join(
+            f"{name} {count}"
+            for name, count in sorted(a.by_sign.items(), key=lambda pair: (-pair[1], pair[0]))
+        )
         out += [
             "",
-            f"Measured on the folds of a run: of {a.images} images kept out of {a.folds} folds, each scored by scales and "
-            f"limit of the other folds, {a.flagged} ({a.flagged / a.images:.1%}) are flagged{f' ({named})' if named else ''}.",
+            f"Measured on the folds of a run: of {a.images} images kept out of {a.folds} "
+            "folds, each scored by scales and "
+            f"limit of the other folds, {a.flagged} ({a.flagged / a.images:.1%}) are "
+            f"flagged{f' ({named})' if named else ''}.",
         ]
     return "\n".join([*out, "", RESEARCH_USE, ""])
 
@@ -299,7 +355,13 @@ def markdown(found: Study) -> str:
 def _row(kind: str, answers: Sequence[Answer]) -> str:
     scores = [answer.score for answer in answers if answer.score is not None]
     said = Counter(answer.sign for answer in answers if answer.sign).most_common(1)
-    caught, refused = sum(answer.caught for answer in answers), sum(bool(answer.refused) for answer in answers)
+    caught, refused = (
+        sum(answer.caught for answer in answers),
+        sum(bool(answer.refused) for answer in answers),
+    )
     often = f"{said[0][0]} ({said[0][1]} of {len(scores)})" if said else ""
     median = f"{np.median(scores):.1f}" if scores else ""
-    return f"| {kind} | {len(answers)} | {caught} ({caught / len(answers):.0%}) | {refused} | {median} | {often} |"
+    return (
+        f"| {kind} | {len(answers)} | {caught} ({caught / len(answers):.0%}) | {refused} | "
+        f"{median} | {often} |"
+    )

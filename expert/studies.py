@@ -1,4 +1,5 @@
-"""The commands of experiments: a benchmark of recipes, effects that are planted, images that are strange."""
+"""The commands of experiments: a benchmark of recipes, effects that are planted, images that are
+strange."""
 
 from __future__ import annotations
 
@@ -16,47 +17,80 @@ from expert.terminal import one_sentence, progress
 def benchmark(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="YAML, see recipes/.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs and results.md.")] = Path("benchmark"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the runs and results.md.")
+    ] = Path("benchmark"),
     variant: Annotated[
-        list[str] | None, typer.Option(help="Only this variant, beside the recipe itself and the plain head; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Only this variant, beside the recipe itself and the plain head; may be repeated."
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds, by subject.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
-    budget: Annotated[float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")] = 1.0,
-    subjects: Annotated[int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")] = 8,
-    run: Annotated[bool, typer.Option("--run/--no-run", help="Train, or only tell what is finished so far.")] = True,
+    budget: Annotated[
+        float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")
+    ] = 1.0,
+    subjects: Annotated[
+        int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")
+    ] = 8,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Train, or only tell what is finished so far.")
+    ] = True,
 ) -> None:
-    """Compare recipes, their variants and a plain head on the same folds; a run that was killed goes on."""
+    """Compare recipes, their variants and a plain head on the same folds; a run that was killed
+    goes on."""
     from expert.benchmark import run_benchmark
     from expert.recipe import read_recipe
 
     settings = [read_recipe(recipe) for recipe in recipes]
     with progress() as tell:
         target = run_benchmark(
-            settings, data, out, variants=variant, folds=folds, jobs=jobs, budget=budget, subjects=subjects, run=run,
+            settings,
+            data,
+            out,
+            variants=variant,
+            folds=folds,
+            jobs=jobs,
+            budget=budget,
+            subjects=subjects,
+            run=run,
             progress=tell,
-        )  # fmt: skip
+        )
     typer.echo(f"{target}. {RESEARCH_USE}")
 
 
 @one_sentence
 def planted(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the heads, the trainings and planted.md.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the heads, the trainings and planted.md."),
+    ],
     recipe: Annotated[
-        list[Path] | None, typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated."),
     ] = None,
     heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
     held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
     repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
 ) -> None:
-    """Train on effects planted in known places of synthetic heads: are they found, and nothing where there is none?"""
+    """Train on effects planted in known places of synthetic heads: are they found, and nothing
+    where there is none?"""
     from expert.planted_study import run_study
     from expert.recipe import read_recipe
 
     recipes = [read_recipe(path) for path in recipe] if recipe else None
     with progress() as tell:
-        run_study(out, recipes, training=heads, held_out=held_out, repeats=repeats, seed=seed, progress=tell)
+        run_study(
+            out,
+            recipes,
+            training=heads,
+            held_out=held_out,
+            repeats=repeats,
+            seed=seed,
+            progress=tell,
+        )
     typer.echo(f"{out / 'planted.md'}. {RESEARCH_USE}")
 
 
@@ -64,16 +98,22 @@ def planted(
 def strange(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file, of heads.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label: heads to change.")],
-    subjects: Annotated[int, typer.Option(min=1, help="How many heads (one to four minutes each).")] = 6,
+    subjects: Annotated[
+        int, typer.Option(min=1, help="How many heads (one to four minutes each).")
+    ] = 6,
     other: Annotated[
-        list[Path] | None, typer.Option(help="An image that is nothing the model was made for; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="An image that is nothing the model was made for; may be repeated."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Folder of a finished 'train --folds': false alarms of held-out images.")
+        Path | None,
+        typer.Option(help="Folder of a finished 'train --folds': false alarms of held-out images."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other heads and noise.")] = 0,
     label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path("strange.md"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
+        "strange.md"
+    ),
 ) -> None:
     """Change heads in known ways: does the model tell that they are unlike its training data?"""
     from expert.bundle import load_model
@@ -81,9 +121,15 @@ def strange(
 
     with progress() as tell:
         found = study(
-            load_model(model), data, subjects=subjects, other=other or (), run=run, seed=seed, label_column=label_column,
+            load_model(model),
+            data,
+            subjects=subjects,
+            other=other or (),
+            run=run,
+            seed=seed,
+            label_column=label_column,
             progress=tell,
-        )  # fmt: skip
+        )
     typer.echo(markdown(found))  # minutes of work: not lost where the file cannot be written
     try:
         out.write_text(markdown(found), encoding="utf-8")

@@ -18,7 +18,19 @@ from expert.speaking import for_answer
 if TYPE_CHECKING:
     from expert.explanation import Explanation
 
-COLUMNS = ("view", "prototype", "label", "patch", "where", "partner", "partner_where", "share", "cost", "adds", "pull")
+COLUMNS = (
+    "view",
+    "prototype",
+    "label",
+    "patch",
+    "where",
+    "partner",
+    "partner_where",
+    "share",
+    "cost",
+    "adds",
+    "pull",
+)
 LEAST = 0.01
 """Pairs with a smaller share are left away."""
 
@@ -36,8 +48,8 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
 
     Returns
     -------
-    Path of the file; rows are the image's patches with something in them, times the prototypes, times their partners with a
-    share of at least 0.01
+    Path of the file; rows are the image's patches with something in them, times the prototypes,
+    times their partners with a share of at least 0.01
 
     Raises
     ------
@@ -56,7 +68,9 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
         temporary.write_text(text.getvalue(), encoding="utf-8")
         temporary.replace(target)
     except OSError as error:
-        raise InputError(f"The table could not be written to {target}: {error.strerror}.") from error
+        raise InputError(
+            f"The table could not be written to {target}: {error.strerror}."
+        ) from error
     return target
 
 
@@ -67,18 +81,27 @@ def _head(e: Explanation) -> list[str]:
         f"prediction: {e.prediction:.4f} {e.unit} ({e.label_name})",
         'pandas.read_csv(path, comment="#") reads this table',
         "view: the plane or image; prototype: its rank; label: what it votes with",
-        "patch, partner: numbers of the image's and of the prototype's patch, from 0 in C order of the grid "
+        "patch, partner: numbers of the image's and of the prototype's patch, from 0 in C "
+        "order of the grid "
         f"{'x'.join(map(str, e.grid))}; where, partner_where: their centres",
-        f"share: part of the patch that went to the partner, from {LEAST:g}; cost: feature distance of the two",
+        (
+            f"share: part of the patch that went to the partner, from {LEAST:g}; cost: feature "
+            "distance of the two"
+        ),
         f"adds: what the pair adds to the distance of view and prototype, {e.unit}",
-        f"pull: how far the whole patch pulls the view's prediction up (+) or down (-), {e.unit}; the same in each of its rows",
+        (
+            "pull: how far the whole patch pulls the view's prediction up (+) or down (-), "
+            f"{e.unit}; the same in each of its rows"
+        ),
     ]
 
 
 def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
     for number, view in enumerate(e.views):
         pull = for_answer(e, number)
-        places = [whereabouts(e, number, patch).replace(" · ", " ") for patch in range(len(view.mass))]
+        places = [
+            whereabouts(e, number, patch).replace(" · ", " ") for patch in range(len(view.mass))
+        ]
         for match in e.prototypes:
             matched = match.views[number]
             adds = matched.scale * matched.flow.astype(float) * matched.cost

@@ -15,7 +15,13 @@ from expert.augmentation import augment, moved, new_places
 from expert.backbone import Backbone, Members, one_backbone
 from expert.cohort_arrays import CohortArrays
 from expert.counted import CountedCopies, as_input
-from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
+from expert.losses import (
+    alignment_loss,
+    consistency_loss,
+    equivariance_loss,
+    metric_loss,
+    prediction_loss,
+)
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
 from expert.recipe import Augmentation, Recipe
@@ -30,7 +36,8 @@ FLOOR_RATE = 0.002
 
 
 class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
-    """`views` random planes of each subject per epoch, as (image, content, label, row of the cohort, plane of the cohort)."""
+    """`views` random planes of each subject per epoch, as (image, content, label, row of the
+    cohort, plane of the cohort)."""
 
     def __init__(self, cohort: CohortArrays, views: int) -> None:
         self.cohort = cohort
@@ -40,12 +47,23 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         return len(self.cohort.labels) * int(self.views)
 
     def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, int, int]:
-        # Items of one block of subjects stay together: a shuffled batch rarely holds a subject twice.
+        # Items of one block of subjects stay together: a shuffled batch rarely holds a subject
+        # twice.
         count = self.cohort.images.shape[1]
-        subject, plane = item if isinstance(item, tuple) else (item % len(self.cohort.labels), int(torch.randint(count, ())))
+        subject, plane = (
+            item
+            if isinstance(item, tuple)
+            else (item % len(self.cohort.labels), int(torch.randint(count, ())))
+        )
         image = torch.from_numpy(self.cohort.images[subject, plane]).float() / 255
         content = torch.from_numpy(self.cohort.content[subject, plane]).float() / 255
-        return image[None], content, torch.tensor(self.cohort.labels[subject], dtype=torch.float32), subject, plane
+        return (
+            image[None],
+            content,
+            torch.tensor(self.cohort.labels[subject], dtype=torch.float32),
+            subject,
+            plane,
+        )
 
 
 def nearest_planes(cohort: CohortArrays, recipe: Recipe) -> Tensor:
@@ -57,7 +75,8 @@ def nearest_planes(cohort: CohortArrays, recipe: Recipe) -> Tensor:
 
 
 class WholeSubjects(Sampler[list[tuple[int, int]]]):
-    """Batches of (row, plane) of a cohort: all explained planes of one subject, then those of the next.
+    """Batches of (row, plane) of a cohort: all explained planes of one subject, then those of the
+    next.
 
     Parameters
     ----------
@@ -82,12 +101,15 @@ class WholeSubjects(Sampler[list[tuple[int, int]]]):
                 order = torch.randperm(self.subjects).tolist()
             drawn, order = order[: self.each], order[self.each :]
             yield [
-                (row, int(planes[torch.randint(len(planes), ())])) for row in drawn for planes in self.candidates
-            ]  # fmt: skip
+                (row, int(planes[torch.randint(len(planes), ())]))
+                for row in drawn
+                for planes in self.candidates
+            ]
 
 
 def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> DataLoader[Any]:
-    """Shuffled training batches; a last single image would break batch normalisation and is left out.
+    """Shuffled training batches; a last single image would break batch normalisation and is left
+    out.
 
     With `whole`, every subject of a batch is there in all its explained planes.
     """
@@ -96,13 +118,20 @@ def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> Dat
         data = CountedCopies(cohort, recipe, recipe.schedule.views)
     if whole:
         batch = recipe.schedule.batch
-        sampler = WholeSubjects(nearest_planes(cohort, recipe), len(cohort.labels), batch, len(data) // batch)
+        sampler = WholeSubjects(
+            nearest_planes(cohort, recipe), len(cohort.labels), batch, len(data) // batch
+        )
         return DataLoader(data, batch_sampler=sampler)
-    return DataLoader(data, recipe.schedule.batch, shuffle=True, drop_last=len(data) > recipe.schedule.batch)
+    return DataLoader(
+        data, recipe.schedule.batch, shuffle=True, drop_last=len(data) > recipe.schedule.batch
+    )
 
 
-def _changed(images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0) -> tuple[Tensor, Tensor]:
-    """A batch changed at random; of copies that were changed and counted before, some are mirrored."""
+def _changed(
+    images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """A batch changed at random; of copies that were changed and counted before, some are
+    mirrored."""
     if recipe.architecture.backbone != "histogram":
         return augment(images, content, recipe.augmentation, flip)
     mirrored = torch.rand(len(images), device=images.device) < flip
@@ -112,20 +141,26 @@ def _changed(images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0)
 
 
 @torch.no_grad()
-def feature_grids(backbone: nn.Module, cohort: CohortArrays, planes: list[int], batch: int = 60) -> Tensor:
+def feature_grids(
+    backbone: nn.Module, cohort: CohortArrays, planes: list[int], batch: int = 60
+) -> Tensor:
     """(N, K, C, *grid) features of the given planes, un-augmented, in evaluation mode."""
     images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
     device = next(backbone.parameters()).device
     was_training = backbone.training
     backbone.eval()
-    grids = [backbone(as_input(backbone, images[n : n + batch]).to(device)).cpu() for n in range(0, len(images), batch)]
+    grids = [
+        backbone(as_input(backbone, images[n : n + batch]).to(device)).cpu()
+        for n in range(0, len(images), batch)
+    ]
     backbone.train(was_training)
     stacked = torch.cat(grids)
     return stacked.reshape(len(cohort.labels), len(planes), *stacked.shape[1:])
 
 
 class RegressionTask(lightning.LightningModule):
-    """Plain regression: global average of the trunk's features, one linear layer, mean absolute error."""
+    """Plain regression: global average of the trunk's features, one linear layer, mean absolute
+    error."""
 
     def __init__(self, recipe: Recipe, cohort: CohortArrays, epochs: int) -> None:
         super().__init__()
@@ -156,9 +191,13 @@ class RegressionTask(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         parameters = [*self.backbone.features.parameters(), *self.head.parameters()]
         optimizer = torch.optim.AdamW(
-            parameters, self.recipe.warmup.learning_rate, weight_decay=self.recipe.warmup.weight_decay
+            parameters,
+            self.recipe.warmup.learning_rate,
+            weight_decay=self.recipe.warmup.weight_decay,
         )
-        return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.epochs, 1))]
+        return [optimizer], [
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.epochs, 1))
+        ]
 
     @torch.no_grad()
     def predict_cohort(self, cohort: CohortArrays, planes: list[int]) -> np.ndarray:
@@ -166,14 +205,18 @@ class RegressionTask(lightning.LightningModule):
         self.eval()
         images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
         which = self.near[planes].repeat(len(cohort.images))
-        out = torch.cat([
-            self(as_input(self.backbone, images[n : n + 60]), which[n : n + 60]) for n in range(0, len(images), 60)
-        ])  # fmt: skip
+        out = torch.cat(
+            [
+                self(as_input(self.backbone, images[n : n + 60]), which[n : n + 60])
+                for n in range(0, len(images), 60)
+            ]
+        )
         return np.asarray(out.reshape(-1, len(planes)).mean(1).double())
 
 
 class PrototypeTask(lightning.LightningModule):
-    """ExPeRT's own stage: metric, consistency and alignment losses, projection of prototypes onto training images.
+    """ExPeRT's own stage: metric, consistency and alignment losses, projection of prototypes onto
+    training images.
 
     Parameters
     ----------
@@ -184,29 +227,38 @@ class PrototypeTask(lightning.LightningModule):
     """
 
     def __init__(
-        self, recipe: Recipe, cohort: CohortArrays, grid: tuple[int, ...], validation: CohortArrays | None = None
+        self,
+        recipe: Recipe,
+        cohort: CohortArrays,
+        grid: tuple[int, ...],
+        validation: CohortArrays | None = None,
     ) -> None:
         super().__init__()
         self.recipe, self.cohort, self.validation = recipe, cohort, validation
         self.network = PrototypeRegressor(recipe.architecture, grid)
         self.network.backbone.mixed_precision = recipe.schedule.mixed_precision
-        # Prototypes are chosen among the planes that are explained later, not among all that are trained on.
+        # Prototypes are chosen among the planes that are explained later, not among all that are
+        # trained on.
         self.views = cohort.planes(recipe.input.positions_mm) if cohort.images.shape[1] > 1 else [0]
         self.near = nearest_planes(cohort, recipe)
-        # Which image each prototype is: (subject, plane); -1 while it is none, the first plane where it shows all of them.
-        self.register_buffer("sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long))
+        # Which image each prototype is: (subject, plane); -1 while it is none, the first plane
+        # where it shows all of them.
+        self.register_buffer(
+            "sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long)
+        )
         self.stale = 0
         self.best = float("inf")
         self.kept: dict[str, Tensor] | None = None
 
     @property
     def trained(self) -> Backbone | HistogramBackbone:
-        """The backbone that is trained here; members are trained by tasks of their own and `join`."""
+        """The backbone that is trained here; members are trained by tasks of their own and
+        `join`."""
         if isinstance(self.network.backbone, Members):
             raise TypeError("members are trained one by one, then joined")
         return self.network.backbone
 
-    # --- start ---------------------------------------------------------------------------------------------------------
+    # --- start ------------------------------------------------------------------------------------
     def initialise(self) -> None:
         """Labels and, by recipe, latents and scale from the training subjects."""
         recipe, network = self.recipe, self.network
@@ -216,10 +268,19 @@ class PrototypeTask(lightning.LightningModule):
         if recipe.start == "subjects":
             chosen = spread_over_labels(labels, recipe.architecture.prototypes)
             plane = self.views[0 if self.network.architecture.planes > 1 else len(self.views) // 2]
-            self._show(torch.stack([torch.from_numpy(chosen), torch.full((len(chosen),), plane)], 1), relabel=True)
+            self._show(
+                torch.stack([torch.from_numpy(chosen), torch.full((len(chosen),), plane)], 1),
+                relabel=True,
+            )
         if recipe.calibrate_scale:
-            some = self.views if network.architecture.planes > 1 else [self.views[len(self.views) // 2]]
-            distance = self._distances(feature_grids(network.backbone, self.cohort, some), some, exact=False).mean(1)
+            some = (
+                self.views
+                if network.architecture.planes > 1
+                else [self.views[len(self.views) // 2]]
+            )
+            distance = self._distances(
+                feature_grids(network.backbone, self.cohort, some), some, exact=False
+            ).mean(1)
             gap = (torch.from_numpy(labels).float()[:, None] - network.prototype_labels[None]).abs()
             if recipe.architecture.floor:
                 # What images of (nearly) one label are apart, in the unit of the costs.
@@ -230,21 +291,29 @@ class PrototypeTask(lightning.LightningModule):
 
     @torch.no_grad()
     def join(self, members: Sequence[PrototypeTask], guide: nn.Module | None = None) -> None:
-        """Put trained members and guide together; prototypes become the training images that all members together choose."""
+        """Put trained members and guide together; prototypes become the training images that all
+        members together choose."""
         network = self.network
         if not isinstance(network.backbone, Members):
             raise TypeError("only an architecture of several parts can be joined")
         if network.backbone.guide is not None and guide is not None:
             network.backbone.guide.load_state_dict(guide.state_dict())
         scales = [float(member.network.scale) for member in members]
-        network.scale.fill_(network.backbone.join([member.network.backbone for member in members], scales))
+        network.scale.fill_(
+            network.backbone.join([member.network.backbone for member in members], scales)
+        )
         network.prototype_labels.copy_(members[0].network.prototype_labels)
         self._show(members[0].sources, relabel=False)
         self.project()
 
     @torch.no_grad()
     def _distances(
-        self, features: Tensor, planes: list[int], cohort: CohortArrays | None = None, *, exact: bool = True
+        self,
+        features: Tensor,
+        planes: list[int],
+        cohort: CohortArrays | None = None,
+        *,
+        exact: bool = True,
     ) -> Tensor:
         """(N, K, P) distances of feature grids (N, K, C, *grid), in blocks that fit into memory."""
         cohort = self.cohort if cohort is None else cohort
@@ -259,12 +328,14 @@ class PrototypeTask(lightning.LightningModule):
                     out.append(network.compare(grids, mass, view).distance.cpu())
                     continue
                 which = torch.full((len(grids),), view)
-                found = network.rough_distance(grids, mass, schedule.steps, by_position=schedule.by_position, planes=which)
+                found = network.rough_distance(
+                    grids, mass, schedule.steps, by_position=schedule.by_position, planes=which
+                )
                 out.append(found.cpu())
             columns.append(torch.cat(out))
         return torch.stack(columns, 1)
 
-    # --- projection ----------------------------------------------------------------------------------------------------
+    # --- projection -------------------------------------------------------------------------------
     @torch.no_grad()
     def project(self) -> None:
         """Every prototype's latent becomes that of a training image, chosen as the recipe says."""
@@ -282,21 +353,27 @@ class PrototypeTask(lightning.LightningModule):
             window=settings.window,
             distinct=settings.distinct,
         )
-        sources = torch.from_numpy(np.stack([chosen // planes, np.array(self.views)[chosen % planes]], 1))
+        sources = torch.from_numpy(
+            np.stack([chosen // planes, np.array(self.views)[chosen % planes]], 1)
+        )
         self._show(sources, relabel=settings.relabel)
 
     @torch.no_grad()
     def _show(self, sources: Tensor, relabel: bool) -> None:
-        """Let each prototype be the image (subject, plane) at its row of `sources`, or all explained planes of the subject."""
+        """Let each prototype be the image (subject, plane) at its row of `sources`, or all
+        explained planes of the subject."""
         network = self.network
         rows, planes = sources.T.cpu().numpy()
         shown = self.cohort.select(rows)
         if network.architecture.planes > 1:
             pixels, inside = (
-                np.concatenate([of[:, view] for view in self.views]) for of in (shown.images, shown.content)
-            )  # fmt: skip
+                np.concatenate([of[:, view] for view in self.views])
+                for of in (shown.images, shown.content)
+            )
         else:
-            pixels, inside = (of[np.arange(len(rows)), planes] for of in (shown.images, shown.content))
+            pixels, inside = (
+                of[np.arange(len(rows)), planes] for of in (shown.images, shown.content)
+            )
         images = as_input(network.backbone, pixels).to(self.device)
         content = torch.from_numpy(inside).to(self.device).float() / 255
         was_training = network.training
@@ -313,7 +390,7 @@ class PrototypeTask(lightning.LightningModule):
         last = max(settings.epochs, default=0)
         return epoch in settings.epochs or (epoch > last and (epoch - last) % settings.every == 0)
 
-    # --- Lightning -----------------------------------------------------------------------------------------------------
+    # --- Lightning --------------------------------------------------------------------------------
     def on_train_epoch_start(self) -> None:
         if self._projects_before(self.current_epoch):
             self.project()
@@ -326,7 +403,11 @@ class PrototypeTask(lightning.LightningModule):
         mass = network.image_mass(content)
         features = network.backbone(images)
         distance = network.rough_distance(
-            features, mass, recipe.schedule.steps, by_position=recipe.schedule.by_position, planes=self.near[planes.cpu()]
+            features,
+            mass,
+            recipe.schedule.steps,
+            by_position=recipe.schedule.by_position,
+            planes=self.near[planes.cpu()],
         )
         others = None if losses.own else self._others(rows)
         parts = {"metric": losses.metric * metric_loss(
@@ -334,7 +415,10 @@ class PrototypeTask(lightning.LightningModule):
         )}  # fmt: skip
         several = recipe.architecture.planes
         if several > 1:  # from here on the planes' mean distances, which decide
-            distance, labels = distance.reshape(-1, several, distance.shape[1]).mean(1), labels[::several]
+            distance, labels = (
+                distance.reshape(-1, several, distance.shape[1]).mean(1),
+                labels[::several],
+            )
             others = None if others is None else others[::several]
             parts["together"] = losses.metric * metric_loss(
                 distance, labels, network.prototype_labels, losses.sigma, losses.leak, others
@@ -351,21 +435,30 @@ class PrototypeTask(lightning.LightningModule):
             few = slice(losses.copies)
             copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
             parts["equivariance"] = losses.equivariance * equivariance_loss(
-                features[few], network.backbone(copies), new_places(theta, network.grid), mass[few], losses.temperature
+                features[few],
+                network.backbone(copies),
+                new_places(theta, network.grid),
+                mass[few],
+                losses.temperature,
             )
-        if losses.alignment:  # with the next subject of the batch, plane by plane where a subject's planes go together
+        if losses.alignment:  # with the next subject of the batch, plane by plane where a subject's planes go together  # noqa: E501
             parts["alignment"] = losses.alignment * alignment_loss(
                 features, features.roll(several, 0), mass, losses.temperature
             )
         with torch.no_grad():
             settings = recipe.architecture
-            found = weighted_prediction(distance, network.prototype_labels, settings.radius, settings.weights)
+            found = weighted_prediction(
+                distance, network.prototype_labels, settings.radius, settings.weights
+            )
             parts_for_log = {**parts, "mae": (found.prediction - labels).abs().mean()}
-        self.log_dict(parts_for_log, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict(
+            parts_for_log, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels)
+        )
         return torch.stack(list(parts.values())).sum()
 
     def _others(self, rows: Tensor) -> Tensor:
-        """(B, P) bool: prototypes that do not show the subject of an image at row (B,) of the cohort."""
+        """(B, P) bool: prototypes that do not show the subject of an image at row (B,) of the
+        cohort."""
         subjects = torch.from_numpy(self.cohort.subjects).to(rows.device)
         shown = torch.where(self.sources[:, 0] >= 0, subjects[self.sources[:, 0]], -1)
         return subjects[rows][:, None] != shown[None]
@@ -384,7 +477,9 @@ class PrototypeTask(lightning.LightningModule):
         kind = torch.optim.AdamW if schedule.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(groups, weight_decay=schedule.weight_decay)
         if schedule.decay == "cosine":
-            return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)]
+            return [optimizer], [
+                torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)
+            ]
         return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.5)]
 
     def on_train_end(self) -> None:
@@ -394,18 +489,25 @@ class PrototypeTask(lightning.LightningModule):
             self.load_state_dict(self.kept)
 
     def judge(self) -> None:
-        """After a projection: keep the state with the lowest validation metric loss; stop when it no longer falls."""
+        """After a projection: keep the state with the lowest validation metric loss; stop when it
+        no longer falls."""
         if self.validation is None:
             return
         features = feature_grids(self.network.backbone, self.validation, self.views)
         distance = self._distances(features, self.views, self.validation).flatten(0, 1)
         labels = torch.from_numpy(self.validation.labels).float().repeat_interleave(len(self.views))
         losses = self.recipe.losses
-        value = float(metric_loss(distance, labels, self.network.prototype_labels.cpu(), losses.sigma, losses.leak))
+        value = float(
+            metric_loss(
+                distance, labels, self.network.prototype_labels.cpu(), losses.sigma, losses.leak
+            )
+        )
         self.stale += 1
         if value < self.best:
             self.best, self.stale = value, 0
-            self.kept = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+            self.kept = {
+                name: tensor.detach().clone() for name, tensor in self.state_dict().items()
+            }
         elif self.stale >= self.recipe.schedule.patience and self._trainer is not None:
             self.trainer.should_stop = True
 
@@ -421,16 +523,21 @@ class PrototypeTask(lightning.LightningModule):
 
     @torch.no_grad()
     def distances(self, cohort: CohortArrays, *, exact: bool = True) -> np.ndarray:
-        """(N, V, P) distances of a cohort's explained planes, label units; as in training where not `exact`."""
+        """(N, V, P) distances of a cohort's explained planes, label units; as in training where not
+        `exact`."""
         self.eval()
         features = feature_grids(self.network.backbone, cohort, self.views)
         return self._distances(features, self.views, cohort, exact=exact).double().numpy()
 
     def fitted(self) -> np.ndarray:
-        """(N,) what the training subjects are predicted to be by the distances of the training, label units."""
+        """(N,) what the training subjects are predicted to be by the distances of the training,
+        label units."""
         distance = torch.from_numpy(self.distances(self.cohort, exact=False))
         if self.network.architecture.planes > 1:
             distance = distance.mean(1, keepdim=True)
         settings, labels = self.recipe.architecture, self.network.prototype_labels.double().cpu()
-        views = [weighted_prediction(view, labels, settings.radius, settings.weights).prediction for view in distance.unbind(1)]
+        views = [
+            weighted_prediction(view, labels, settings.radius, settings.weights).prediction
+            for view in distance.unbind(1)
+        ]
         return np.asarray(torch.stack(views).mean(0))

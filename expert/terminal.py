@@ -12,8 +12,12 @@ import typer
 
 from expert.errors import Cancelled, ExpertError
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")]
-DataOption = Annotated[Path | None, typer.Option(help="Folder with the data set of the model's prototype images.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder with the data set of the model's prototype images.")
+]
 
 
 def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
@@ -43,7 +47,12 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 

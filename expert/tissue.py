@@ -1,8 +1,10 @@
-"""Image to feature grid by what tissue each cell holds: its own grey values, as a histogram, and nothing else.
+"""Image to feature grid by what tissue each cell holds: its own grey values, as a histogram, and
+nothing else.
 
-A cell of a residual network sees far beyond its box; here a cell's features are those of its box to the last voxel, and what
-is shown as evidence is all the evidence there is. It needs grey values that mean the same in every image (white matter at one
-value, `expert.intensity`), and is blind to shape: where in its box a tissue lies makes no difference.
+A cell of a residual network sees far beyond its box; here a cell's features are those of its box to
+the last voxel, and what is shown as evidence is all the evidence there is. It needs grey values
+that mean the same in every image (white matter at one value, `expert.intensity`), and is blind to
+shape: where in its box a tissue lies makes no difference.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ from expert.schema import Architecture
 OUTSIDE = 1e-6
 """Grey values up to this are outside of the content and are not counted."""
 LITTLE = 0.02
-"""Added to a cell's content before its histogram is made one of shares: a cell with a few voxels has none worth trusting."""
+"""Added to a cell's content before its histogram is made one of shares: a cell with a few voxels
+has none worth trusting."""
 
 
 class HistogramBackbone(nn.Module):
-    """Soft histogram of each cell, a small network of each cell's own, and the two 1×1 convolutions of ExPeRT.
+    """Soft histogram of each cell, a small network of each cell's own, and the two 1×1 convolutions
+    of ExPeRT.
 
-    Not part of the published method. The grey values of a view are counted into `bins` overlapping (triangular) bins in boxes
-    of `pool` input cells per axis; `widths` are the hidden units of the network that reads a cell's histogram.
+    Not part of the published method. The grey values of a view are counted into `bins` overlapping
+    (triangular) bins in boxes of `pool` input cells per axis; `widths` are the hidden units of the
+    network that reads a cell's histogram.
 
     Parameters
     ----------
@@ -53,11 +58,13 @@ class HistogramBackbone(nn.Module):
 
         Parameters
         ----------
-        images : (B, 1, *shape)  0 to 1, 0 outside of the content; or what this returned, which is returned again
+        images : (B, 1, *shape)  0 to 1, 0 outside of the content; or what this returned, which is
+            returned again
 
         Returns
         -------
-        (B, bins + 1, *grid)  shares of the grey values in each cell (times the root of `bins`), and its content, 0 to 1
+        (B, bins + 1, *grid)  shares of the grey values in each cell (times the root of `bins`), and
+        its content, 0 to 1
         """
         if images.shape[1] != 1:
             return images
@@ -68,7 +75,9 @@ class HistogramBackbone(nn.Module):
         split = [part for n in grid for part in (n, self.cell)]
         axes = len(grid)
         order = [0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2)]
-        values = images[:, 0].reshape(len(images), *split).permute(order).reshape(-1, self.cell**axes)
+        values = (
+            images[:, 0].reshape(len(images), *split).permute(order).reshape(-1, self.cell**axes)
+        )
         inside = (values > OUTSIDE).to(values.dtype)
         place = values.clamp(0, 1) * (self.bins - 1)
         low = place.floor().clamp(max=self.bins - 2)
@@ -87,7 +96,8 @@ class HistogramBackbone(nn.Module):
         return out.flip(self.mirrored) if self.mirrored else out
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, widths[-1]) mean over the cells by their content: what a plain regression head sees."""
+        """(B, widths[-1]) mean over the cells by their content: what a plain regression head
+        sees."""
         front = self.front(images)
         content = front[:, -1:].flatten(2)
         share = content / content.sum(-1, keepdim=True).clamp_min(1e-6)

@@ -1,7 +1,8 @@
 """From a recipe and a table to a model file: folds, two stages, calibration, the final model.
 
-Everything a training leaves behind while it runs lies in one folder, and a run that was killed goes on from there: prepared
-images, Lightning's last checkpoint of each stage, and the finished parts as safetensors and JSON.
+Everything a training leaves behind while it runs lies in one folder, and a run that was killed goes
+on from there: prepared images, Lightning's last checkpoint of each stage, and the finished parts as
+safetensors and JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ MEMBER_SEED = 10_000
 
 
 class CollapseWarning(UserWarning):
-    """The trained model answers (nearly) the same for everybody, or shows too few different people."""
+    """The trained model answers (nearly) the same for everybody, or shows too few different
+    people."""
 
 
 def train(
@@ -64,10 +66,14 @@ def train(
     recipe : from `expert.recipe.read_recipe`
     table : CSV with `file` and the label; split by its `subject` (or `exam`) column
     out : model file to write
-    folds : cross-validate in so many folds first; their held-out errors calibrate the model's interval and limits
-    only_fold : train this fold (0-based) and nothing else: folds can run side by side, a later call gathers them
-    plain : beside each fold, train a plain regression head on the same backbone, folds and number of epochs
-    calibration : table of images kept out of the training, from which the interval and limits are taken instead of from folds
+    folds : cross-validate in so many folds first; their held-out errors calibrate the model's
+        interval and limits
+    only_fold : train this fold (0-based) and nothing else: folds can run side by side, a later call
+        gathers them
+    plain : beside each fold, train a plain regression head on the same backbone, folds and number
+        of epochs
+    calibration : table of images kept out of the training, from which the interval and limits are
+        taken instead of from folds
     run : folder for everything in between; `out` with the suffix .run if None
     prepared : folder for the prepared images, which several trainings may share; in `run` if None
     resume : go on where an earlier run in that folder stopped; False starts anew
@@ -87,14 +93,25 @@ def train(
     folder = Path(run) if run is not None else target.with_suffix(".run")
     folder.mkdir(parents=True, exist_ok=True)
     entries = read_table(table, label_column=recipe.label_column)
-    cohort = load_cohort(entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress)
-    kept = _kept(recipe, entries, calibration, folds, folder, jobs, progress) if calibration is not None else None
+    cohort = load_cohort(
+        entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress
+    )
+    kept = (
+        _kept(recipe, entries, calibration, folds, folder, jobs, progress)
+        if calibration is not None
+        else None
+    )
     people = len(np.unique(cohort.subjects))
-    needed = recipe.architecture.prototypes if recipe.projection.distinct or recipe.start == "subjects" else 2
+    needed = (
+        recipe.architecture.prototypes
+        if recipe.projection.distinct or recipe.start == "subjects"
+        else 2
+    )
     held_out = -(-people // folds) if folds else 0
     if people - held_out < needed:
         raise InputError(
-            f"The table has {people} subjects, of which {people - held_out} train; the recipe needs at least {needed}: "
+            f"The table has {people} subjects, of which {people - held_out} train; the "
+            f"recipe needs at least {needed}: "
             "add images or lower architecture.prototypes."
         )
     if folds == 1 or folds > people:
@@ -103,7 +120,9 @@ def train(
     parts = split(cohort, folds, recipe.schedule.seed) if folds else []
     for number, test in enumerate(parts):
         if only_fold is None or number == only_fold:
-            _run_fold(recipe, cohort, test, folder / f"fold{number}", plain, recipe.schedule.seed + number)
+            _run_fold(
+                recipe, cohort, test, folder / f"fold{number}", plain, recipe.schedule.seed + number
+            )
     if only_fold is not None:
         return folder
     if kept is None:
@@ -124,19 +143,25 @@ def _kept(
     progress: Progress | None,
 ) -> CohortArrays:
     if folds:
-        raise InputError("Give either folds or a calibration table: both would calibrate the model.")
+        raise InputError(
+            "Give either folds or a calibration table: both would calibrate the model."
+        )
     entries = read_table(table, label_column=recipe.label_column)
     shared = {entry.sha256 for entry in entries} & {entry.sha256 for entry in training}
     if shared:
         raise InputError(
-            f"{len(shared)} images of the calibration table are training images too: remove them from one of them."
+            f"{len(shared)} images of the calibration table are training images too: "
+            "remove them from one of them."
         )
     # By the names that the tables give: files of one name may well show different people.
-    people, others = ({e.subject for e in table if e.subject != e.public_name} for table in (entries, training))
+    people, others = (
+        {e.subject for e in table if e.subject != e.public_name} for table in (entries, training)
+    )
     people &= others
     if people:
         raise InputError(
-            f"{len(people)} subjects of the calibration table are training subjects too: remove them from one of them, or name "
+            f"{len(people)} subjects of the calibration table are training subjects too: "
+            "remove them from one of them, or name "
             "them differently where the tables mean different people."
         )
     return load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
@@ -154,18 +179,25 @@ def split(cohort: CohortArrays, folds: int, seed: int) -> list[np.ndarray]:
     return split_subjects(cohort.subjects, cohort.labels, folds, seed)
 
 
-def split_subjects(subjects: np.ndarray, labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+def split_subjects(
+    subjects: np.ndarray, labels: np.ndarray, folds: int, seed: int
+) -> list[np.ndarray]:
     """`split` by subjects (N,) and labels (N,) alone."""
     people = np.unique(subjects)
     label = np.array([labels[subjects == person].mean() for person in people])
     ordered = people[np.argsort(label, kind="stable")]
     generator = np.random.default_rng(seed)
-    fold = np.concatenate([generator.permutation(folds) for _ in range(-(-len(ordered) // folds))])[: len(ordered)]
+    fold = np.concatenate([generator.permutation(folds) for _ in range(-(-len(ordered) // folds))])[
+        : len(ordered)
+    ]
     return [np.flatnonzero(np.isin(subjects, ordered[fold == number])) for number in range(folds)]
 
 
-def fold_rows(recipe: Recipe, table: str | Path, folds: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Labels (N,) and subjects (N,) of a table, and the rows that each fold holds out; no image is looked at."""
+def fold_rows(
+    recipe: Recipe, table: str | Path, folds: int
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Labels (N,) and subjects (N,) of a table, and the rows that each fold holds out; no image is
+    looked at."""
     entries = read_table(table, label_column=recipe.label_column)
     labels = np.array([entry.label for entry in entries], dtype=float)
     subjects = np.unique([entry.subject for entry in entries], return_inverse=True)[1]
@@ -173,9 +205,16 @@ def fold_rows(recipe: Recipe, table: str | Path, folds: int) -> tuple[np.ndarray
 
 
 def trained_fold(
-    recipe: Recipe, table: str | Path, run: Path, fold: int, folds: int, *, prepared: str | Path | None = None
+    recipe: Recipe,
+    table: str | Path,
+    run: Path,
+    fold: int,
+    folds: int,
+    *,
+    prepared: str | Path | None = None,
 ) -> tuple[PrototypeTask, CohortArrays, CohortArrays]:
-    """A fold that `train` has finished, with the subjects it was trained on and those it held out."""
+    """A fold that `train` has finished, with the subjects it was trained on and those it held
+    out."""
     entries = read_table(table, label_column=recipe.label_column)
     cohort = load_cohort(entries, recipe.input, Path(prepared or run / "prepared"))
     test = split(cohort, folds, recipe.schedule.seed)[fold]
@@ -184,14 +223,17 @@ def trained_fold(
     return task, task.cohort, cohort.select(test)
 
 
-def fit(recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None = None) -> PrototypeTask:
+def fit(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None = None
+) -> PrototypeTask:
     """Both stages on a prepared cohort, without folds, calibration or a model file.
 
     Parameters
     ----------
     recipe : how to train; `cohort` was prepared by its `input`
     cohort : training subjects
-    folder : of this training alone; one that was killed goes on from there, one that was finished is read from there
+    folder : of this training alone; one that was killed goes on from there, one that was finished
+        is read from there
     seed : instead of the recipe's
 
     Returns
@@ -202,7 +244,8 @@ def fit(recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None 
 
 
 def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
-    """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only checkpoints)."""
+    """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only
+    checkpoints)."""
     import logging
     import sys
 
@@ -214,8 +257,14 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     bars = [RichProgressBar()] if sys.stderr.isatty() else []
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # A hundred times at most: writing takes as long as an epoch where those are short.
-    keep = ModelCheckpoint(folder, filename=f"{name}-last", save_top_k=1, every_n_epochs=max(1, epochs // 100),
-                           enable_version_counter=False, save_on_train_epoch_end=True)  # fmt: skip
+    keep = ModelCheckpoint(
+        folder,
+        filename=f"{name}-last",
+        save_top_k=1,
+        every_n_epochs=max(1, epochs // 100),
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
     trainer = lightning.Trainer(
         max_epochs=epochs,
         accelerator="auto",
@@ -232,8 +281,12 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-        trainer.fit(module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        warnings.filterwarnings(
+            "ignore", message=".*Checkpoint directory .* exists and is not empty.*"
+        )
+        trainer.fit(
+            module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
+        )
     module.to("cpu")
     last.unlink(missing_ok=True)
 
@@ -250,7 +303,9 @@ def _load_state(module: nn.Module, path: Path) -> None:
     module.load_state_dict(load_file(path))
 
 
-def _fit_regression(recipe: Recipe, cohort: CohortArrays, folder: Path, name: str, epochs: int, seed: int) -> Any:
+def _fit_regression(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, name: str, epochs: int, seed: int
+) -> Any:
     import lightning
 
     from expert.tasks import RegressionTask, batches
@@ -284,7 +339,8 @@ def _fit_guide(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) ->
 
 
 def members(recipe: Recipe, folder: Path, seed: int) -> list[tuple[Path, int]]:
-    """Folder and seed of each member of a training; of a single one, those of the training itself."""
+    """Folder and seed of each member of a training; of a single one, those of the training
+    itself."""
     count = recipe.architecture.members
     return (
         [(folder, seed)]
@@ -315,7 +371,10 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
         return task
     if warm is None:
         guide = _fit_guide(recipe, cohort, folder, seed) if recipe.architecture.guide else None
-        trained = [_fit_prototypes(recipe.member, cohort, place, own) for place, own in members(recipe, folder, seed)]
+        trained = [
+            _fit_prototypes(recipe.member, cohort, place, own)
+            for place, own in members(recipe, folder, seed)
+        ]
         task.join(trained, guide)
         _save_state(task, done)
         return task
@@ -327,13 +386,19 @@ def _fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: in
     return task
 
 
-def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Path, plain: bool, seed: int) -> None:
+def _run_fold(
+    recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Path, plain: bool, seed: int
+) -> None:
     result, rows = folder / "result.json", np.arange(len(cohort.labels))
     if not result.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         task = _fit_prototypes(recipe, training, folder, seed)
-        found, signs = examine(task, held_out, Reference.of(task.cohort, task.views, task.network.grid))
-        out: dict[str, Any] = {name: value.tolist() for name, value in found.items()} | {"signs": signs}
+        found, signs = examine(
+            task, held_out, Reference.of(task.cohort, task.views, task.network.grid)
+        )
+        out: dict[str, Any] = {name: value.tolist() for name, value in found.items()} | {
+            "signs": signs
+        }
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))
         result.write_text(json.dumps(out))
@@ -341,9 +406,13 @@ def _run_fold(recipe: Recipe, cohort: CohortArrays, test: np.ndarray, folder: Pa
     if plain and not beside.exists():
         training, held_out = cohort.select(np.setdiff1d(rows, test)), cohort.select(test)
         epochs = recipe.warmup.epochs + recipe.schedule.epochs
-        planes = held_out.planes(recipe.input.positions_mm) if len(held_out.positions_mm) > 1 else [0]
+        planes = (
+            held_out.planes(recipe.input.positions_mm) if len(held_out.positions_mm) > 1 else [0]
+        )
         heads = [
-            _fit_regression(recipe.member, training, place, "plain", epochs, own).predict_cohort(held_out, planes)
+            _fit_regression(recipe.member, training, place, "plain", epochs, own).predict_cohort(
+                held_out, planes
+            )
             for place, own in members(recipe, folder, seed)
         ]
         beside.write_text(json.dumps({"prediction": np.mean(heads, axis=0).tolist()}))
@@ -371,17 +440,30 @@ def _write(
                 subject=entry.subject,
                 file=entry.public_name,
                 sha256=entry.sha256,
-                position_mm=training.positions_mm[plane] if recipe.architecture.planes == 1 else None,
+                position_mm=training.positions_mm[plane]
+                if recipe.architecture.planes == 1
+                else None,
                 pixel_size_mm=entry.pixel_size_mm,
-                template_to_subject=None if np.isnan(transform).any() else tuple(tuple(map(float, r)) for r in transform),
+                template_to_subject=None
+                if np.isnan(transform).any()
+                else tuple(tuple(map(float, r)) for r in transform),
             )
-        prototypes.append(PrototypeInfo(label=float(label), source_label=float(training.labels[row]), reference=reference))
+        prototypes.append(
+            PrototypeInfo(
+                label=float(label), source_label=float(training.labels[row]), reference=reference
+            )
+        )
     fitted = task.fitted()
-    mean_mae = validation.get("mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean()))
+    mean_mae = validation.get(
+        "mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean())
+    )
     distinct = len(np.unique(training.subjects[sources[:, 0]]))
     reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))
     if not reason and "mae" in validation and validation["mae"] > 0.9 * mean_mae:
-        reason = f"its cross-validated error ({validation['mae']:.1f}) is that of always answering the mean ({mean_mae:.1f})"
+        reason = (
+            f"its cross-validated error ({validation['mae']:.1f}) is that of always answering "
+            f"the mean ({mean_mae:.1f})"
+        )
     if reason:
         warnings.warn(f"The model has collapsed: {reason}.", CollapseWarning, stacklevel=3)
     info = ModelInfo(
@@ -411,6 +493,8 @@ def _write(
     images = None
     if recipe.prototype_images == "value":
         shown = task.views if recipe.architecture.planes > 1 else None
-        images = np.stack([training.images[row, plane if shown is None else shown] for row, plane in sources])
+        images = np.stack(
+            [training.images[row, plane if shown is None else shown] for row, plane in sources]
+        )
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     return save_model(target, info, weights, images)

@@ -1,7 +1,8 @@
 """Patch costs, entropic transport plans and image distances.
 
-Source: Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV 2024; the plans are
-those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch solver.
+Source: Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV
+2024; the plans are those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch
+solver.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def patch_cost(features: Tensor, prototypes: Tensor) -> Tensor:
 
     Returns
     -------
-    (B, P, M, M)  ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, M = cells of the grid
+    (B, P, M, M)  ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, M = cells of
+    the grid
 
     Raises
     ------
@@ -46,14 +48,19 @@ def patch_cost(features: Tensor, prototypes: Tensor) -> Tensor:
     Source: Hesse et al., WACV 2024, patch distances.
     """
     if features.shape[1] != prototypes.shape[1]:
-        raise ValueError(f"features have {features.shape[1]} channels, prototypes {prototypes.shape[1]}")
+        raise ValueError(
+            f"features have {features.shape[1]} channels, prototypes {prototypes.shape[1]}"
+        )
     images, channels = features.shape[:2]
     f = features.flatten(2).transpose(1, 2).reshape(-1, channels)
     p = prototypes.flatten(2).transpose(1, 2).reshape(-1, channels)
-    # One matrix product for all pairs. In single precision its cancellation costs up to 4e-5 of a small distance: what is
+    # One matrix product for all pairs. In single precision its cancellation costs up to 4e-5 of a
+    # small distance: what is
     # shown to people is computed in double (`expert.inference`).
     cost = torch.cdist(f, p, compute_mode="use_mm_for_euclid_dist")
-    return cost.reshape(images, -1, prototypes.shape[0], p.shape[0] // prototypes.shape[0]).transpose(1, 2)
+    return cost.reshape(
+        images, -1, prototypes.shape[0], p.shape[0] // prototypes.shape[0]
+    ).transpose(1, 2)
 
 
 def transport_plan(
@@ -69,10 +76,11 @@ def transport_plan(
 ) -> TransportPlan:
     """Entropic optimal transport of each image's patches onto each prototype's patches.
 
-    Every plan is iterated until *its own* marginals are met, so a result never depends on what else is in the batch (the
-    published code stops on the largest change over the whole batch). Where `cost` requires a gradient, the plans are first
-    converged without one and then iterated `gradient_iterations` times with it: the gradient flows through the plan, at a
-    bounded price in memory.
+    Every plan is iterated until *its own* marginals are met, so a result never depends on what else
+    is in the batch (the published code stops on the largest change over the whole batch). Where
+    `cost` requires a gradient, the plans are first converged without one and then iterated
+    `gradient_iterations` times with it: the gradient flows through the plan, at a bounded price in
+    memory.
 
     Parameters
     ----------
@@ -81,20 +89,25 @@ def transport_plan(
     source : (B, M)  mass of the images' patches, rows sum to 1; uniform if None
     target : (P, M)  mass of the prototypes' patches; uniform if None
     tolerance : bound on each plan's L2 row-marginal error
-    max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error`` (unless `rounded`)
-    rounded : plans that reach that bound are put onto their marginals (`onto_marginals`), so that every plan meets them
+    max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error``
+        (unless `rounded`)
+    rounded : plans that reach that bound are put onto their marginals (`onto_marginals`), so that
+        every plan meets them
 
     Returns
     -------
     TransportPlan  (flow, marginal_error, iterations)
 
-    Source: Cuturi, NeurIPS 2013; the Sinkhorn steps are POT's (``ot.batch``), the potentials absorbed between blocks of
-    steps after Schmitzer, "Stabilized Sparse Scaling Algorithms", SISC 2019.
+    Source: Cuturi, NeurIPS 2013; the Sinkhorn steps are POT's (``ot.batch``), the potentials
+    absorbed between blocks of steps after Schmitzer, "Stabilized Sparse Scaling Algorithms", SISC
+    2019.
     """
     images, prototypes, rows, columns = cost.shape
     kernel = (-cost / regularization).flatten(0, 1)
     uniform_rows = cost.new_full((images, rows), 1.0 / rows) if source is None else source
-    uniform_columns = cost.new_full((prototypes, columns), 1.0 / columns) if target is None else target
+    uniform_columns = (
+        cost.new_full((prototypes, columns), 1.0 / columns) if target is None else target
+    )
     a = uniform_rows[:, None].expand(-1, prototypes, -1).flatten(0, 1)
     b = uniform_columns[None].expand(images, -1, -1).flatten(0, 1)
 
@@ -106,7 +119,8 @@ def transport_plan(
         while len(active) and done < max_iterations:
             block = min(block, max_iterations - done)
             absorbed = kernel[active] + u[active, :, None] + v[active, None, :]
-            # The first block starts from nothing and is done in the log domain, the later ones on its (bounded) plans.
+            # The first block starts from nothing and is done in the log domain, the later ones on
+            # its (bounded) plans.
             du, dv, flow = _scale(absorbed, a[active], b[active], block, log_domain=done == 0)
             u[active] += du
             v[active] += dv
@@ -116,7 +130,9 @@ def transport_plan(
             block = min(block * 2, 80)
 
     if cost.requires_grad and torch.is_grad_enabled() and gradient_iterations > 0:
-        flow = _scale(kernel + u[:, :, None] + v[:, None, :], a, b, gradient_iterations, gradient=True)[2]
+        flow = _scale(
+            kernel + u[:, :, None] + v[:, None, :], a, b, gradient_iterations, gradient=True
+        )[2]
     else:
         flow = torch.exp(kernel + u[:, :, None] + v[:, None, :])
         if rounded and len(active):
@@ -132,7 +148,8 @@ def transport_plan(
 
 
 def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """The plans with what is missing or too much in their rows and columns mended: at most twice as far away as that is large.
+    """The plans with what is missing or too much in their rows and columns mended: at most twice as
+    far away as that is large.
 
     Parameters
     ----------
@@ -143,21 +160,24 @@ def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
     -------
     (N, M, M)
 
-    Source: Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal transport via Sinkhorn
-    iteration", NeurIPS 2017, algorithm 2.
+    Source: Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal
+    transport via Sinkhorn iteration", NeurIPS 2017, algorithm 2.
     """
     tiny = torch.finfo(flow.dtype).tiny
     flow = flow * (source / flow.sum(2).clamp_min(tiny)).clamp(max=1)[:, :, None]
     flow = flow * (target / flow.sum(1).clamp_min(tiny)).clamp(max=1)[:, None, :]
     rows, columns = (source - flow.sum(2)).clamp_min(0), (target - flow.sum(1)).clamp_min(0)
-    return flow + rows[:, :, None] * columns[:, None, :] / rows.sum(1).clamp_min(tiny)[:, None, None]
+    return (
+        flow + rows[:, :, None] * columns[:, None, :] / rows.sum(1).clamp_min(tiny)[:, None, None]
+    )
 
 
 @cache
 def _solvers() -> tuple[Callable[..., dict[str, Any]], Callable[..., dict[str, Any]]]:
     """POT's batch solvers, in the exponential and in the log domain.
 
-    POT loads every array library that is installed; JAX then takes three quarters of a graphics card's memory.
+    POT loads every array library that is installed; JAX then takes three quarters of a graphics
+    card's memory.
     """
     for library in ("JAX", "CUPY", "TENSORFLOW"):
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
@@ -167,17 +187,27 @@ def _solvers() -> tuple[Callable[..., dict[str, Any]], Callable[..., dict[str, A
 
 
 def _scale(
-    kernel: Tensor, a: Tensor, b: Tensor, iterations: int, *, log_domain: bool = False, gradient: bool = False
+    kernel: Tensor,
+    a: Tensor,
+    b: Tensor,
+    iterations: int,
+    *,
+    log_domain: bool = False,
+    gradient: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`iterations` Sinkhorn steps on ``exp(kernel)`` (N, M, M): log potentials (N, M), (N, M) and plans (N, M, M).
+    """`iterations` Sinkhorn steps on ``exp(kernel)`` (N, M, M): log potentials (N, M), (N, M) and
+    plans (N, M, M).
 
-    The exponential form is five times faster; a batch it cannot represent is done again in the log domain.
+    The exponential form is five times faster; a batch it cannot represent is done again in the log
+    domain.
     """
     bregman_projection_batch, bregman_log_projection_batch = _solvers()
     mode = "autodiff" if gradient else "detach"
     if not log_domain:
         with torch.device(kernel.device):  # POT makes its start vectors on the default device
-            out = bregman_projection_batch(torch.exp(kernel), a, b, max_iter=iterations, tol=-1.0, grad=mode)
+            out = bregman_projection_batch(
+                torch.exp(kernel), a, b, max_iter=iterations, tol=-1.0, grad=mode
+            )
         u, v = (torch.log(potential) for potential in out["potentials"])
         if bool(torch.isfinite(u).all() and torch.isfinite(v).all()):
             return u, v, out["T"]
@@ -186,7 +216,8 @@ def _scale(
 
 
 def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
-    """Distance between each image and each prototype: the cost of moving one's patches onto the other's.
+    """Distance between each image and each prototype: the cost of moving one's patches onto the
+    other's.
 
     Parameters
     ----------
@@ -203,7 +234,7 @@ def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
     return scale * (flow * cost).sum(dim=(-2, -1))
 
 
-# --- what the transport is measured against -----------------------------------------------------------------------------
+# --- what the transport is measured against -------------------------------------------------------
 def position_plan(source: Tensor, prototypes: int) -> TransportPlan:
     """Every patch matched to the patch at its own place, in each prototype.
 
@@ -214,15 +245,19 @@ def position_plan(source: Tensor, prototypes: int) -> TransportPlan:
 
     Returns
     -------
-    TransportPlan  diagonal plans with the images' mass; the prototypes' own mass is not asked for, and no error told of it
+    TransportPlan  diagonal plans with the images' mass; the prototypes' own mass is not asked for,
+    and no error told of it
     """
     flow = torch.diag_embed(source)[:, None].expand(-1, prototypes, -1, -1)
     none = source.new_zeros((len(source), prototypes))
     return TransportPlan(flow, none, none.long())
 
 
-def average_match(features: Tensor, prototypes: Tensor, source: Tensor, target: Tensor) -> tuple[TransportPlan, Tensor]:
-    """No matching at all: the distance of the patches' averages, told as a plan and costs that give exactly that distance.
+def average_match(
+    features: Tensor, prototypes: Tensor, source: Tensor, target: Tensor
+) -> tuple[TransportPlan, Tensor]:
+    """No matching at all: the distance of the patches' averages, told as a plan and costs that give
+    exactly that distance.
 
     Parameters
     ----------
@@ -232,13 +267,19 @@ def average_match(features: Tensor, prototypes: Tensor, source: Tensor, target: 
 
     Returns
     -------
-    plan, cost : every patch spread over all others by their mass; (B, P, M, M) costs, signed: the difference of two patches
-        along the line between the averages, so that ``sum(flow * cost) = ||average of the image - average of the prototype||``
+    plan, cost : every patch spread over all others by their mass; (B, P, M, M) costs, signed: the
+        difference of two patches along the line between the averages, so that ``sum(flow * cost) =
+        ||average of the image - average of the prototype||``
     """
     f, p = features.flatten(2), prototypes.flatten(2)
-    away = torch.einsum("bcm,bm->bc", f, source)[:, None] - torch.einsum("pcm,pm->pc", p, target)[None]
+    away = (
+        torch.einsum("bcm,bm->bc", f, source)[:, None] - torch.einsum("pcm,pm->pc", p, target)[None]
+    )
     along = away / away.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
-    cost = torch.einsum("bcm,bpc->bpm", f, along)[..., :, None] - torch.einsum("pcm,bpc->bpm", p, along)[..., None, :]
+    cost = (
+        torch.einsum("bcm,bpc->bpm", f, along)[..., :, None]
+        - torch.einsum("pcm,bpc->bpm", p, along)[..., None, :]
+    )
     flow = source[:, None, :, None] * target[None, :, None, :]
     none = source.new_zeros(flow.shape[:2])
     return TransportPlan(flow, none, none.long()), cost

@@ -1,4 +1,5 @@
-"""Whether an explanation can be relied on: is it exact, is it stable under changes that should not matter."""
+"""Whether an explanation can be relied on: is it exact, is it stable under changes that should not
+matter."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Exactness:
-    """Largest deviations of what an explanation says from what was computed, label units; 0 up to rounding."""
+    """Largest deviations of what an explanation says from what was computed, label units; 0 up to
+    rounding."""
 
     prediction: float
     """Of the sum of shares times labels from the prediction."""
@@ -29,12 +31,15 @@ class Exactness:
     shares: float
     """Of the sum of the shares from 1."""
     forward: float
-    """Of the network's own forward pass in single precision from the explained prediction: what rounding alone does."""
+    """Of the network's own forward pass in single precision from the explained prediction: what
+    rounding alone does."""
     marginal_error: float
     """Of the plans' row and column sums from the masses; parts of 1."""
 
 
-def exactness(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray, result: ViewsResult) -> Exactness:
+def exactness(
+    network: PrototypeRegressor, images: np.ndarray, content: np.ndarray, result: ViewsResult
+) -> Exactness:
     """How exactly the explanation of one subject adds up.
 
     Parameters
@@ -48,18 +53,27 @@ def exactness(network: PrototypeRegressor, images: np.ndarray, content: np.ndarr
     from expert.model import weighted_prediction
 
     labels, settings = network.prototype_labels.double().numpy(), network.architecture
-    # Summed once more in another order than where they were computed: row by row, contribution by contribution.
+    # Summed once more in another order than where they were computed: row by row, contribution by
+    # contribution.
     contributions = result.scale * (result.flow * result.cost).sum(axis=-1)
     forward, distances = [], []
     with torch.inference_mode():
         for plane, (image, inside) in enumerate(zip(images, content, strict=True)):
             pixels = torch.from_numpy(np.ascontiguousarray(image)).float()[None, None] / 255
-            weighted, held = network(pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255, plane)
+            weighted, held = network(
+                pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255, plane
+            )
             forward.append(float(weighted.prediction))
             distances.append(held.distance)
         if result.together is not None:
             mean = torch.stack(distances).mean(0)
-            forward = [float(weighted_prediction(mean, network.prototype_labels, settings.radius, settings.weights).prediction)]
+            forward = [
+                float(
+                    weighted_prediction(
+                        mean, network.prototype_labels, settings.radius, settings.weights
+                    ).prediction
+                )
+            ]
     return Exactness(
         prediction=abs(float(result.shares @ labels) - result.prediction),
         distance=float(np.abs(contributions.sum(axis=-1) - result.distances).max()),
@@ -70,7 +84,8 @@ def exactness(network: PrototypeRegressor, images: np.ndarray, content: np.ndarr
 
 
 def top_prototypes(result: ViewsResult, count: int = TOP) -> list[int]:
-    """Indices of the prototypes shown first: by share, then by distance, as in `expert.inference.explain`."""
+    """Indices of the prototypes shown first: by share, then by distance, as in
+    `expert.inference.explain`."""
     return [int(index) for index in np.lexsort((result.mean_distances, -result.shares))[:count]]
 
 
@@ -86,19 +101,24 @@ class Stability:
     prototypes: float
     """Jaccard index of the first five prototypes, 0 to 1."""
     matches: float
-    """Share of the foreground whose strongest partner, in these prototypes, stays the same, 0 to 1."""
+    """Share of the foreground whose strongest partner, in these prototypes, stays the same, 0 to
+    1."""
     prediction: float
     """Absolute change of the prediction, label units."""
 
 
 def stability(
-    network: PrototypeRegressor, images: np.ndarray, content: np.ndarray, result: ViewsResult, seed: int
+    network: PrototypeRegressor,
+    images: np.ndarray,
+    content: np.ndarray,
+    result: ViewsResult,
+    seed: int,
 ) -> dict[str, Stability]:
     """What noise, shifts of one and two pixels and mirroring change in an explanation.
 
-    Hard matches are compared in the five prototypes that the unchanged image is likened to most. Of the mirrored image, the
-    explanation counts as the same when it is mirrored too: the right side is matched to the right side again, whichever was
-    on the right.
+    Hard matches are compared in the five prototypes that the unchanged image is likened to most. Of
+    the mirrored image, the explanation counts as the same when it is mirrored too: the right side
+    is matched to the right side again, whichever was on the right.
 
     Parameters
     ----------
@@ -118,7 +138,9 @@ def stability(
     own, before = foreground_cells(content, network.grid), top_prototypes(result)
     out = {}
     for views in zip(*copies, strict=True):  # one change, all views
-        changed = compare_images(network, np.stack([c.image for c in views]), np.stack([c.content for c in views]))
+        changed = compare_images(
+            network, np.stack([c.image for c in views]), np.stack([c.content for c in views])
+        )
         there = foreground_cells(np.stack([c.content for c in views]), network.grid)
         mirrored = views[0].name == "flip"
         kept = []

@@ -1,4 +1,5 @@
-"""What held-out subjects teach: figures for the card, the interval, and what is unlike the training data."""
+"""What held-out subjects teach: figures for the card, the interval, and what is unlike the training
+data."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ LEVEL = 0.9
 def examine(
     task: PrototypeTask, cohort: CohortArrays, usual: Reference
 ) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
-    """Hold kept-out subjects against a trained network as it will be used: by converged plans, in double precision.
+    """Hold kept-out subjects against a trained network as it will be used: by converged plans, in
+    double precision.
 
     Parameters
     ----------
@@ -51,21 +53,28 @@ def examine(
         rows.append((result.prediction, result.covered, result.nearest_distance, effective))
         found.append(signs(usual, network.grid, images, content, float(quality), result))
     names = ("prediction", "covered", "nearest", "effective")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}, found
+    return {
+        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }, found
 
 
 def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
     """(N,) whether a prototype was in radius for each held-out image of a fold's `result.json`.
 
-    Earlier versions wrote down only who fell back on the nearest prototype, which with relative weights nobody does; the
-    nearest distance they wrote is a mean over planes (NaN where these decide one by one).
+    Earlier versions wrote down only who fell back on the nearest prototype, which with relative
+    weights nobody does; the nearest distance they wrote is a mean over planes (NaN where these
+    decide one by one).
     """
     if "covered" in fold:
         return np.asarray(fold["covered"], dtype=float)
     if recipe.architecture.weights == "cut":
         return 1.0 - np.asarray(fold["fallback"], dtype=float)
     near = (np.asarray(fold["nearest"]) <= recipe.architecture.radius).astype(float)
-    one_by_one = recipe.architecture.planes == 1 and len(recipe.input.shape) == 2 and len(recipe.input.positions_mm) > 1
+    one_by_one = (
+        recipe.architecture.planes == 1
+        and len(recipe.input.shape) == 2
+        and len(recipe.input.positions_mm) > 1
+    )
     return np.full_like(near, np.nan) if one_by_one and recipe.input.space == "mni" else near
 
 
@@ -77,7 +86,8 @@ def gather(
         return {"training_mean": float(cohort.labels.mean())}, None
     count = len(cohort.labels)
     table = {
-        name: np.full(count, np.nan) for name in ("prediction", "covered", "nearest", "effective", "plain", "fold", "mean")
+        name: np.full(count, np.nan)
+        for name in ("prediction", "covered", "nearest", "effective", "plain", "fold", "mean")
     }
     distinct, told = [], []
     for number, test in enumerate(parts):
@@ -116,15 +126,22 @@ def gather(
         }
     planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
     grid = recipe.grid
-    familiarity = calibrate(Reference.of(cohort, planes, grid), told) if len(told) == count else None
+    familiarity = (
+        calibrate(Reference.of(cohort, planes, grid), told) if len(told) == count else None
+    )
     calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
-    (folder / "cross_validation.json").write_text(json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows}))
+    (folder / "cross_validation.json").write_text(
+        json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows})
+    )
     return validation, calibration
 
 
-def _limits(prediction: np.ndarray, labels: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None) -> Calibration:
-    """Split-conformal half width, 95th percentile of the nearest distances, and bias of kept-out images, all (N,)."""
+def _limits(
+    prediction: np.ndarray, labels: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None
+) -> Calibration:
+    """Split-conformal half width, 95th percentile of the nearest distances, and bias of kept-out
+    images, all (N,)."""
     residual = np.abs(prediction - labels)
     count = len(residual)
     rank = min(int(np.ceil((count + 1) * LEVEL)), count)
@@ -147,11 +164,15 @@ def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float
     validation = {
         **{k: float(v) for k, v in asdict(figures).items()},
         "coverage": float(out["covered"].mean()),
-        "distinct_prototypes": float(len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))),
+        "distinct_prototypes": float(
+            len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))
+        ),
         "effective_prototypes": float(out["effective"].mean()),
         "training_mean": mean,
     }
-    return validation, _limits(out["prediction"], cohort.labels, out["nearest"], calibrate(usual, found))
+    return validation, _limits(
+        out["prediction"], cohort.labels, out["nearest"], calibrate(usual, found)
+    )
 
 
 @dataclass(frozen=True)
@@ -165,12 +186,13 @@ class FalseAlarms:
 
 
 def false_alarms(run: str | Path) -> FalseAlarms:
-    """How many images kept out of the folds of a finished training would be called unlike its training data.
+    """How many images kept out of the folds of a finished training would be called unlike its
+    training data.
 
     Parameters
     ----------
-    run : folder that `expert train --folds` left: the signs of each fold's held-out images are read, and scored by scales and
-        limit of the other folds, which had no share in them
+    run : folder that `expert train --folds` left: the signs of each fold's held-out images are
+        read, and scored by scales and limit of the other folds, which had no share in them
 
     Raises
     ------
@@ -185,13 +207,19 @@ def false_alarms(run: str | Path) -> FalseAlarms:
             found.append([{name: float(one[name]) for name in SIGNS} for one in told])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{path} holds no signs of held-out images: it is damaged, or of a run of an earlier version."
+                f"{path} holds no signs of held-out images: it is damaged, or of a run of "
+                "an earlier version."
             ) from error
     if len(found) < 2:
-        raise InputError(f"The folder {folder} has {len(found)} finished folds: give the run of an 'expert train --folds'.")
+        raise InputError(
+            f"The folder {folder} has {len(found)} finished folds: give the run of an "
+            "'expert train --folds'."
+        )
     flagged: Counter[str] = Counter()
     for number, kept in enumerate(found):
-        center, spread, limit = calibrate_signs([one for n, others in enumerate(found) if n != number for one in others])
+        center, spread, limit = calibrate_signs(
+            [one for n, others in enumerate(found) if n != number for one in others]
+        )
         scored = [score_signs(center, spread, one) for one in kept]
         flagged.update(sign for score, sign in scored if score > limit)
     return FalseAlarms(len(found), sum(map(len, found)), flagged.total(), dict(flagged))

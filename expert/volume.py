@@ -1,4 +1,5 @@
-"""`Volume`: an image with its place in space, and the readers and writers of the formats people have."""
+"""`Volume`: an image with its place in space, and the readers and writers of the formats people
+have."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 class Volume:
     """An array and where its voxels lie.
 
-    A head's `affine` takes voxel indices (i, j, k) to mm in RAS+ world space (right, anterior, superior); that of a plain 2D
-    image is the pixel size on the diagonal, without anatomical meaning.
+    A head's `affine` takes voxel indices (i, j, k) to mm in RAS+ world space (right, anterior,
+    superior); that of a plain 2D image is the pixel size on the diagonal, without anatomical
+    meaning.
     """
 
     data: np.ndarray
@@ -40,16 +42,30 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.data.ndim not in (2, 3):
-            raise InputError(f"An image has 2 or 3 axes, this one has {self.data.ndim}: choose a single volume.")
+            raise InputError(
+                f"An image has 2 or 3 axes, this one has {self.data.ndim}: choose a single volume."
+            )
         if self.data.size == 0 or min(self.data.shape) < 2:
-            raise InputError(f"The image has {'×'.join(map(str, self.data.shape))} voxels: too few to be a picture.")
+            raise InputError(
+                f"The image has {'×'.join(map(str, self.data.shape))} voxels: too few to "
+                "be a picture."
+            )
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
-            raise InputError("The image's position in space is damaged (its affine is not a finite 4×4 matrix).")
+            raise InputError(
+                "The image's position in space is damaged (its affine is not a finite 4×4 matrix)."
+            )
         if abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
-            raise InputError("The image's position in space is damaged (its affine cannot be inverted).")
+            raise InputError(
+                "The image's position in space is damaged (its affine cannot be inverted)."
+            )
 
     @classmethod
-    def from_array(cls, data: np.ndarray, affine: np.ndarray | None = None, spacing: tuple[float, ...] | None = None) -> Volume:
+    def from_array(
+        cls,
+        data: np.ndarray,
+        affine: np.ndarray | None = None,
+        spacing: tuple[float, ...] | None = None,
+    ) -> Volume:
         """A volume from an array that comes without a file.
 
         Parameters
@@ -97,14 +113,16 @@ class Volume:
         return f"{size}, {steps[0] if len(set(steps)) == 1 else '×'.join(steps)} mm"
 
     def fingerprint(self) -> str:
-        """sha256 of the voxels with axes nearest to R, A, S: recognises the same image in another file or axis order."""
+        """sha256 of the voxels with axes nearest to R, A, S: recognises the same image in another
+        file or axis order."""
         data = np.ascontiguousarray(self.canonical().data)
         digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
         digest.update(data.tobytes())
         return digest.hexdigest()
 
     def canonical(self) -> Volume:
-        """The same voxels with array axes nearest to R, A, S (flipped and permuted, never resampled)."""
+        """The same voxels with array axes nearest to R, A, S (flipped and permuted, never
+        resampled)."""
         import nibabel as nib
 
         if self.ndim != 3:
@@ -137,7 +155,9 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
     if not source.exists():
         raise InputError(f"There is no file {source}: check the path.")
     if pixel_size_mm is not None and not (np.isfinite(pixel_size_mm) and pixel_size_mm > 0):
-        raise InputError(f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}.")
+        raise InputError(
+            f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}."
+        )
     try:
         if source.is_dir():
             volume = _read_dicom(source)
@@ -149,12 +169,15 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
             volume = _read_plain(source, pixel_size_mm)
         else:
             raise InputError(
-                f"{source.name} is of an unknown kind: give NIfTI (.nii, .nii.gz), NRRD, PNG, TIFF or a DICOM folder."
+                f"{source.name} is of an unknown kind: give NIfTI (.nii, .nii.gz), NRRD, "
+                "PNG, TIFF or a DICOM folder."
             )
     except InputError:
         raise
     except (OSError, EOFError, ValueError, RuntimeError, zlib.error, SyntaxError) as error:
-        raise InputError(f"{source.name} could not be read: the file is damaged or not what its name says.") from error
+        raise InputError(
+            f"{source.name} could not be read: the file is damaged or not what its name says."
+        ) from error
     return _checked(volume, source.name)
 
 
@@ -166,7 +189,9 @@ def _checked(volume: Volume, name: str) -> Volume:
         if not np.isfinite(data).any():
             raise InputError(f"{name} holds no finite value.")
         data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
-        volume = replace(volume, data=data, history=(*volume.history, "values that were not finite set to 0"))
+        volume = replace(
+            volume, data=data, history=(*volume.history, "values that were not finite set to 0")
+        )
     if data.min() == data.max():
         raise InputError(f"{name} is empty: every value is {data.flat[0]:g}.")
     return volume
@@ -183,7 +208,8 @@ def _read_nifti(source: Path) -> Volume:
     shape = image.shape
     if len(shape) > 3 and any(n != 1 for n in shape[3:]):
         raise InputError(
-            f"{source.name} holds {int(np.prod(shape[3:]))} volumes ({'×'.join(map(str, shape))}): save one of them."
+            f"{source.name} holds {int(np.prod(shape[3:]))} volumes "
+            f"({'×'.join(map(str, shape))}): save one of them."
         )
     data = np.asarray(image.dataobj)
     data = data.reshape(shape[:3]) if len(shape) > 3 else data
@@ -192,18 +218,30 @@ def _read_nifti(source: Path) -> Volume:
     known = bool(image.header.get("sform_code", 1)) or bool(image.header.get("qform_code", 1))
     if data.ndim == 3 and data.shape[2] == 1:
         zooms = np.linalg.norm(image.affine[:3, :2], axis=0)
-        return Volume(data[:, :, 0], np.diag([*zooms, 1.0, 1.0]), "image", history=("NIfTI, single slice",))
-    return Volume(data, np.asarray(image.affine, dtype=float), "ras" if known else "unknown", history=("NIfTI",))
+        return Volume(
+            data[:, :, 0], np.diag([*zooms, 1.0, 1.0]), "image", history=("NIfTI, single slice",)
+        )
+    return Volume(
+        data,
+        np.asarray(image.affine, dtype=float),
+        "ras" if known else "unknown",
+        history=("NIfTI",),
+    )
 
 
 def _from_sitk(image: Any, kind: str) -> Volume:
     import SimpleITK as sitk
 
     if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(f"This {kind} holds {image.GetNumberOfComponentsPerPixel()} values per voxel, not one grey value.")
+        raise InputError(
+            f"This {kind} holds {image.GetNumberOfComponentsPerPixel()} values per voxel, "
+            "not one grey value."
+        )
     data = sitk.GetArrayFromImage(image).T  # SimpleITK's arrays run z, y, x
     if image.GetDimension() == 2:
-        return Volume(data.T, np.diag([*image.GetSpacing()[::-1], 1.0, 1.0]), "image", history=(kind,))
+        return Volume(
+            data.T, np.diag([*image.GetSpacing()[::-1], 1.0, 1.0]), "image", history=(kind,)
+        )
     if image.GetDimension() != 3:
         raise InputError(f"This {kind} has {image.GetDimension()} axes: save a single volume.")
     lps = np.eye(4)
@@ -224,12 +262,16 @@ def _read_dicom(source: Path) -> Volume:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(source))
     if not series:
-        raise InputError(f"The folder {source.name} holds no DICOM image: choose the folder with the files of one series.")
+        raise InputError(
+            f"The folder {source.name} holds no DICOM image: choose the folder with the "
+            "files of one series."
+        )
     files = {one: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(source), one) for one in series}
     if len(files) > 1:
         counts = ", ".join(str(len(names)) for names in files.values())
         raise InputError(
-            f"The folder {source.name} holds {len(files)} DICOM series (of {counts} files): put one into its own folder."
+            f"The folder {source.name} holds {len(files)} DICOM series (of {counts} "
+            "files): put one into its own folder."
         )
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(next(iter(files.values())))
@@ -245,13 +287,18 @@ def _read_plain(source: Path, pixel_size_mm: float | None) -> Volume:
     try:
         with Image.open(source) as image:
             if getattr(image, "n_frames", 1) > 1:
-                raise InputError(f"{source.name} holds {getattr(image, 'n_frames', 1)} pictures: save one of them.")
+                raise InputError(
+                    f"{source.name} holds {getattr(image, 'n_frames', 1)} pictures: save "
+                    "one of them."
+                )
             sixteen = image.mode.startswith(("I", "F"))
             data = np.asarray(image if sixteen else image.convert("L"))
     except UnidentifiedImageError as error:
         raise InputError(f"{source.name} is not a picture, whatever its name says.") from error
     size = 1.0 if pixel_size_mm is None else pixel_size_mm
-    return Volume(data, np.diag([size, size, 1.0, 1.0]), "image", pixel_size_mm is not None, ("plain image",))
+    return Volume(
+        data, np.diag([size, size, 1.0, 1.0]), "image", pixel_size_mm is not None, ("plain image",)
+    )
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
@@ -278,7 +325,9 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
 
             Image.fromarray(np.clip(volume.data, 0, 255).astype(np.uint8)).save(target)
         else:
-            raise InputError(f"{target.name}: volumes are written as .nii or .nii.gz, 2D images as .png.")
+            raise InputError(
+                f"{target.name}: volumes are written as .nii or .nii.gz, 2D images as .png."
+            )
     except OSError as error:
         raise InputError(f"{target} could not be written: {error.strerror or error}.") from error
     return target

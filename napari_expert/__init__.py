@@ -1,4 +1,5 @@
-"""The napari plugin of ExPeRT: a prediction and its reasons beside the image. Research use only. Not for clinical decisions."""
+"""The napari plugin of ExPeRT: a prediction and its reasons beside the image. Research use only.
+Not for clinical decisions."""
 
 from __future__ import annotations
 

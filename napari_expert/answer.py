@@ -1,4 +1,5 @@
-"""The lower half of the panel: the answer in words and numbers, and the table of matched patches."""
+"""The lower half of the panel: the answer in words and numbers, and the table of matched
+patches."""
 
 from __future__ import annotations
 
@@ -31,11 +32,20 @@ if TYPE_CHECKING:
 COLUMNS = ("#", "here", "there", "share", "over", "adds")
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "Every picture in a box of its own (Shift-G)."),
-    "lines": ("Lines", "The image beside one prototype, matched patches joined by lines (Shift-M)."),
-    "own": ("Own space", "The original image with the patches and what they say, where they are (Shift-O)."),
+    "lines": (
+        "Lines",
+        "The image beside one prototype, matched patches joined by lines (Shift-M).",
+    ),
+    "own": (
+        "Own space",
+        "The original image with the patches and what they say, where they are (Shift-O).",
+    ),
 }
 WHERE = {
-    True: "centre of the patch in template mm (Right/Left, Anterior/Posterior, Superior/Inferior of the commissure)",
+    True: (
+        "centre of the patch in template mm (Right/Left, Anterior/Posterior, Superior/Inferior "
+        "of the commissure)"
+    ),
     False: "row and column of the patch, counted from the top left",
 }
 """What the table's places are, of a head or of a plain image."""
@@ -71,7 +81,7 @@ class AnswerPanel(QWidget):
         self._build()
         self.hide()
 
-    # --- building ------------------------------------------------------------------------------------------------------
+    # --- building ---------------------------------------------------------------------------------
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -79,14 +89,27 @@ class AnswerPanel(QWidget):
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
         self.find_button = QPushButton("Find the prototypes' images…")
-        self.find_button.setToolTip("Choose the folder with the data set this model was trained on; the run is then repeated.")
+        self.find_button.setToolTip(
+            "Choose the folder with the data set this model was trained on; the run is "
+            "then repeated."
+        )
         self.plot = PrototypePlot()
-        self.view_box = combo("Plane", "What of the image is shown; napari's slider and Page Up / Page Down move it too.")
+        self.view_box = combo(
+            "Plane",
+            "What of the image is shown; napari's slider and Page Up / Page Down move it too.",
+        )
         self.choice_box = combo(
-            "Patches", "Most alike: where this image is most like what it was likened to. Least alike: where it is least so."
+            "Patches",
+            (
+                "Most alike: where this image is most like what it was likened to. Least "
+                "alike: where it is least so."
+            ),
         )
         fill_combo(self.choice_box, list(CHOICES))
-        self.speak_box = combo("What the colours show", "Colours the image's patches: orange up or for, blue down or against.")
+        self.speak_box = combo(
+            "What the colours show",
+            "Colours the image's patches: orange up or for, blue down or against.",
+        )
         self.legend = Label()
         self.matching = Label()
         self.table = self._make_table()
@@ -120,7 +143,9 @@ class AnswerPanel(QWidget):
             button.setToolTip(tip)
             button.setAccessibleName(f"Show as: {words}")
             button.setCheckable(True)
-            button.setStyleSheet("QPushButton:checked { border: 2px solid #56B4E9; font-weight: bold; }")
+            button.setStyleSheet(
+                "QPushButton:checked { border: 2px solid #56B4E9; font-weight: bold; }"
+            )
             button.clicked.connect(lambda checked=False, mode=mode: self.mode_asked.emit(mode))
             group.addButton(button)
             row.addWidget(button)
@@ -144,41 +169,54 @@ class AnswerPanel(QWidget):
         font.setPointSizeF(0.85 * font.pointSizeF())
         table.setFont(font)
         # Six columns in the width of a panel.
-        table.setStyleSheet("QHeaderView::section { padding: 2px 1px; } QTableWidget::item { padding: 0px; }")
+        table.setStyleSheet(
+            "QHeaderView::section { padding: 2px 1px; } QTableWidget::item { padding: 0px; }"
+        )
         table.horizontalHeader().setMinimumSectionSize(16)
         table.setMouseTracking(True)
         return table
 
     def _make_buttons(self) -> QHBoxLayout:
         ask = self.save_asked.emit
-        self.save_button = menu_button("Save…", "What leaves the tool carries neither names nor paths.", [
-            ("Report (HTML or PDF)…", lambda: ask("report")),
-            ("Explanation (JSON)…", lambda: ask("explanation")),
-            ("Table of matched patches (CSV)…", lambda: ask("table")),
-            ("What the patches say, on the image's grid (NIfTI)…", lambda: ask("layers")),
-        ])  # fmt: skip
+        self.save_button = menu_button(
+            "Save…",
+            "What leaves the tool carries neither names nor paths.",
+            [
+                ("Report (HTML or PDF)…", lambda: ask("report")),
+                ("Explanation (JSON)…", lambda: ask("explanation")),
+                ("Table of matched patches (CSV)…", lambda: ask("table")),
+                ("What the patches say, on the image's grid (NIfTI)…", lambda: ask("layers")),
+            ],
+        )
         self.named = self.save_button.menu().addAction("Write the image's name into the report")
         self.named.setCheckable(True)
-        self.compare_button = menu_button("Compare…", "Two explained images side by side with the prototypes they share.", [
-            ("With the answer before this one", lambda: self.compare_asked.emit("previous")),
-            ("With a saved explanation…", lambda: self.compare_asked.emit("saved")),
-        ])  # fmt: skip
+        self.compare_button = menu_button(
+            "Compare…",
+            "Two explained images side by side with the prototypes they share.",
+            [
+                ("With the answer before this one", lambda: self.compare_asked.emit("previous")),
+                ("With a saved explanation…", lambda: self.compare_asked.emit("saved")),
+            ],
+        )
         self.clear_button = QPushButton("Clear")
-        self.clear_button.setToolTip("Take the result away; your layers, grid and camera come back as they were.")
+        self.clear_button.setToolTip(
+            "Take the result away; your layers, grid and camera come back as they were."
+        )
         self.clear_button.clicked.connect(self.clear_asked)
         row = QHBoxLayout()
         for button in (self.save_button, self.compare_button, self.clear_button):
             row.addWidget(button)
         return row
 
-    # --- showing -------------------------------------------------------------------------------------------------------
+    # --- showing ----------------------------------------------------------------------------------
     @property
     def board(self) -> Board | None:
         """What is shown side by side."""
         return None if self.scene is None else self.scene.board
 
     def show_scene(self, scene: Scene, own_space: bool) -> None:
-        """Show an explanation, in place of the one before; `own_space`: whether the original image is at hand."""
+        """Show an explanation, in place of the one before; `own_space`: whether the original image
+        is at hand."""
         self.scene = scene
         board, e = scene.board, scene.explanation
         self.headline.setText(_headline(board))
@@ -186,19 +224,32 @@ class AnswerPanel(QWidget):
         notices = {notice.message: None for one in board.explanations for notice in one.warnings}
         self.warnings.setText("\n".join(f"⚠ {message}" for message in notices))
         self.warnings.setVisible(bool(notices))
-        self.find_button.setVisible(any(notice.code == "prototype_image_missing" for notice in e.warnings))
-        ranks = {match.index: match.rank for match in e.prototypes if match.index in board.prototypes}
+        self.find_button.setVisible(
+            any(notice.code == "prototype_image_missing" for notice in e.warnings)
+        )
+        ranks = {
+            match.index: match.rank for match in e.prototypes if match.index in board.prototypes
+        }
         self.plot.show_explanation(e, ranks, board.explanations[1] if board.subjects == 2 else None)
         several = len(e.views) > 1
-        fill_combo(self.view_box, [
-            f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" if several else plane.name for plane in board.planes
-        ], scene.plane_number)  # fmt: skip
+        fill_combo(
+            self.view_box,
+            [
+                f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}"
+                if several
+                else plane.name
+                for plane in board.planes
+            ],
+            scene.plane_number,
+        )
         self.form.setRowVisible(self.view_box, len(board.planes) > 1)
         with QSignalBlocker(self.choice_box):
             self.choice_box.setCurrentIndex(list(CHOICES.values()).index(scene.choice))
         names = board.names[board.subjects :]
         self._speakers = [None, ("answer",), *(("one", i) for i in board.prototypes)]
-        known = [f"{name} ({e.labels[i]:.0f})" for name, i in zip(names, board.prototypes, strict=True)]
+        known = [
+            f"{name} ({e.labels[i]:.0f})" for name, i in zip(names, board.prototypes, strict=True)
+        ]
         words = ["none", "what moved the answer", *(f"why {name}" for name in known)]
         for first, index in enumerate(board.prototypes):
             for second in range(first + 1, len(board.prototypes)):
@@ -241,7 +292,7 @@ class AnswerPanel(QWidget):
         if self.scene is not None:
             self.about.setText(_about(self.scene.board, self.scene.neurological))
 
-    # --- choosing ------------------------------------------------------------------------------------------------------
+    # --- choosing ---------------------------------------------------------------------------------
     def _plane_chosen(self, number: int) -> None:
         if self.scene is not None and number >= 0:
             self.scene.show_plane(number)
@@ -258,7 +309,11 @@ class AnswerPanel(QWidget):
 
     def values(self) -> np.ndarray | None:
         """(V, M) what the patches say, label units, as chosen under *Colours*; None for nothing."""
-        speaker = self._speakers[max(self.speak_box.currentIndex(), 0)] if self.scene is not None else None
+        speaker = (
+            self._speakers[max(self.speak_box.currentIndex(), 0)]
+            if self.scene is not None
+            else None
+        )
         return None if speaker is None else self._spoken(speaker)
 
     def answer_values(self) -> np.ndarray:
@@ -275,7 +330,11 @@ class AnswerPanel(QWidget):
         assert self.scene is not None
         e = self.scene.explanation
         kind, *who = speaker
-        call = {"answer": speaking.for_answer, "one": speaking.for_prototype, "two": speaking.between}[kind]
+        call = {
+            "answer": speaking.for_answer,
+            "one": speaking.for_prototype,
+            "two": speaking.between,
+        }[kind]
         return np.stack([call(e, view, *who) for view in range(len(e.views))])
 
     def _speaking_chosen(self) -> None:
@@ -303,7 +362,9 @@ class AnswerPanel(QWidget):
             self.legend.setText("No patch speaks: the nearest prototype alone is the answer.")
             return
         order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
-        strongest = "; ".join(f"{whereabouts(scene.explanation, scene.plane.view, n)}: {here[n]:+.2f}" for n in order)
+        strongest = "; ".join(
+            f"{whereabouts(scene.explanation, scene.plane.view, n)}: {here[n]:+.2f}" for n in order
+        )
         where = "on the whole" if own and len(values) > 1 else "here"
         self.legend.setText(f"Orange {up}, blue {down}. Strongest {where} ({unit}): {strongest}.")
 
@@ -313,7 +374,7 @@ class AnswerPanel(QWidget):
         assert board is not None
         return board.names[board.subjects + board.prototypes.index(index)]
 
-    # --- the table -----------------------------------------------------------------------------------------------------
+    # --- the table --------------------------------------------------------------------------------
     def _fill_table(self) -> None:
         scene = self.scene
         if scene is None:
@@ -325,12 +386,18 @@ class AnswerPanel(QWidget):
         table.setSortingEnabled(False)
         table.setRowCount(len(rows))
         for line, match in enumerate(rows):
-            here, there = (_briefly(whereabouts(e, view, patch)) for patch in (match.source, match.target))
+            here, there = (
+                _briefly(whereabouts(e, view, patch)) for patch in (match.source, match.target)
+            )
             adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
             cells = (
-                (str(match.number), match.number), (here, here), (f"{names[match.cell]}: {there}", (match.cell, there)),
-                (percent(match.share), match.share), (f"{match.spread:.0f}", match.spread), adds,
-            )  # fmt: skip
+                (str(match.number), match.number),
+                (here, here),
+                (f"{names[match.cell]}: {there}", (match.cell, there)),
+                (percent(match.share), match.share),
+                (f"{match.spread:.0f}", match.spread),
+                adds,
+            )
             for place, (words, value) in enumerate(cells):
                 item = SortedItem(words, value)
                 item.setData(PATCH, match.source)
@@ -342,9 +409,13 @@ class AnswerPanel(QWidget):
         blocked.unblock()
         guided = " Patches are matched by their place as well (spatial prior)." if e.prior else ""
         if e.guide:
-            guided = " Which patches are matched is said by a second network that knows no labels (guide)." + guided
+            guided = (
+                " Which patches are matched is said by a second network that knows no "
+                "labels (guide)."
+            ) + guided
         self.matching.setText(
-            f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest partner, on average.{guided}"
+            f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest "
+            f"partner, on average.{guided}"
         )
         self.show_focus(scene.focus)
 
@@ -364,7 +435,7 @@ class AnswerPanel(QWidget):
             self.scene.set_focus(None)
         super().leaveEvent(event)
 
-    # --- the plot ------------------------------------------------------------------------------------------------------
+    # --- the plot ---------------------------------------------------------------------------------
     def _prototype_pointed(self, index: int) -> None:
         """Where the image is like the prototype under the mouse, while it is there."""
         if self.scene is not None:
@@ -377,12 +448,14 @@ class AnswerPanel(QWidget):
             self.scene.show_partner(board.subjects + number)
             self.speak_box.setCurrentIndex(2 + number)
 
-    # --- pointing ------------------------------------------------------------------------------------------------------
+    # --- pointing ---------------------------------------------------------------------------------
     def show_focus(self, focus: Focus | None) -> None:
         """Say where the patch that is pointed at went, image by image; None: how to point."""
         scene = self.scene
         if scene is None or focus is None:
-            self.focus_line.setText("Point at a patch: its partners light up in every image. A click holds it.")
+            self.focus_line.setText(
+                "Point at a patch: its partners light up in every image. A click holds it."
+            )
             return
         names, view = scene.board.names, scene.plane.view
         parts = [
@@ -403,7 +476,10 @@ def _headline(board: Board) -> str:
         return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
     answer = f"{e.prediction:.1f} {e.unit}"
     if e.interval is not None:
-        answer += f" ({percent(e.interval.level)} interval: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
+        answer += (
+            f" ({percent(e.interval.level)} interval: {e.interval.lower:.0f} – "
+            f"{e.interval.upper:.0f})"
+        )
     return answer
 
 
@@ -413,10 +489,14 @@ def _about(board: Board, neurological: bool) -> str:
     shown = float(e.shares[list(board.prototypes)].sum())
     text = f"{e.label_name}: the label of one prototype."
     if board.subjects == 2:
-        text = f"{e.label_name} of two images, and {len(board.prototypes)} prototypes both were likened to (shares A / B)."
+        text = (
+            f"{e.label_name} of two images, and {len(board.prototypes)} prototypes both were "
+            "likened to (shares A / B)."
+        )
     elif float(e.shares.max()) < 1 - 1e-9:
         text = (
-            f"{e.label_name}: weighted mean of the prototypes' labels. {voices:.0f} prototypes hold 80 % of the weight, those "
+            f"{e.label_name}: weighted mean of the prototypes' labels. {voices:.0f} "
+            "prototypes hold 80 % of the weight, those "
             f"shown {percent(shown)}."
         )
     if board.head:

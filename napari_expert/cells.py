@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from expert.board import Board
 
 TITLE, MARGIN, GAP, LETTER = 0.073, 0.047, 0.125, 0.026
-"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's height, since a plain image
-may be of a few mm, or of hundreds of pixels."""
+"""Room above, around and between pictures, and from the edge to its letter: parts of a picture's
+height, since a plain image may be of a few mm, or of hundreds of pixels."""
 BOX = 32
 """Insets and line widths are told for a patch of so many pixels, and shrink with smaller ones."""
 
@@ -37,11 +37,15 @@ class Cell:
 
 def blank_or(image: np.ndarray | None, board: Board) -> np.ndarray:
     """A picture as it is drawn; black where there is none."""
-    return display(np.zeros(board.explanations[0].view_shape[-2:], np.uint8) if image is None else image, board.head)
+    return display(
+        np.zeros(board.explanations[0].view_shape[-2:], np.uint8) if image is None else image,
+        board.head,
+    )
 
 
 def make_cell(board: Board, plane: Plane, number: int, place: dict[str, Any]) -> Cell:
-    """The layers of a cell, without boxes yet; `place`: scale, translate, units and visibility of them all."""
+    """The layers of a cell, without boxes yet; `place`: scale, translate, units and visibility of
+    them all."""
     name, explanation = board.names[number], board.explanations[0]
     image = Image(
         blank_or(board.image(number, plane), board),
@@ -65,7 +69,9 @@ def make_cell(board: Board, plane: Plane, number: int, place: dict[str, Any]) ->
         blending="translucent_no_depth",
         **place,
     )
-    boxes = Shapes(name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth", **place)
+    boxes = Shapes(
+        name=f"{name}: patches", ndim=2, opacity=1.0, blending="translucent_no_depth", **place
+    )
     boxes.editable = False
     for layer in (image, wash, boxes):
         layer.metadata[OURS] = True
@@ -82,9 +88,15 @@ def elsewhere(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:
     """Says which numbers have most of their mass in other slices of a volume; see `boxes`."""
     e = board.explanations[0]
     visible = set(patches_in_plane(e, plane).ravel().tolist())
-    away = [str(number) for number, shares in enumerate(rows, 1) if int(shares.argmax()) not in visible]
+    away = [
+        str(number) for number, shares in enumerate(rows, 1) if int(shares.argmax()) not in visible
+    ]
     height, columns = e.view_shape[-2:]
-    return [text(f"in other slices: {', '.join(away)}", ((1 + MARGIN / 2) * height, columns / 2))] if away else []
+    return (
+        [text(f"in other slices: {', '.join(away)}", ((1 + MARGIN / 2) * height, columns / 2))]
+        if away
+        else []
+    )
 
 
 def boxes(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:
@@ -93,7 +105,8 @@ def boxes(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:
     Parameters
     ----------
     board, plane : what is shown
-    rows : for each numbered patch, in the order of the numbers, (M,) where its mass lies in this cell
+    rows : for each numbered patch, in the order of the numbers, (M,) where its mass lies in this
+        cell
     """
     e, one = board.explanations[0], unit(board)
     visible, crowd, marks = set(patches_in_plane(e, plane).ravel().tolist()), dict[int, int](), []
@@ -104,7 +117,9 @@ def boxes(board: Board, plane: Plane, rows: list[np.ndarray]) -> list[Mark]:
             rank = crowd[patch] = crowd.get(patch, -1) + 1
             share = float(shares[patch])
             corners = box(e, patch, inset=one * (1 + 2 * min(rank, 4)))
-            marks.append(Mark(corners, (*color[:3], 0.25 + 0.75 * share), one * (0.3 + 1.2 * share)))
+            marks.append(
+                Mark(corners, (*color[:3], 0.25 + 0.75 * share), one * (0.3 + 1.2 * share))
+            )
             if patch == target:
                 marks.append(numeral(box(e, patch, inset=one), number, color, rank))
     return marks
@@ -118,7 +133,9 @@ def captions(board: Board, plane: Plane, number: int) -> list[Mark]:
         marks.append(text("image not at hand", (rows / 2, columns / 2)))
     edge, beside = LETTER * rows, MARGIN / 2 * rows
     places = {
-        "left": (rows / 2, -beside), "right": (rows / 2, columns + beside), "top": (edge, columns / 2),
+        "left": (rows / 2, -beside),
+        "right": (rows / 2, columns + beside),
+        "top": (edge, columns / 2),
         "bottom": (rows - edge, columns / 2),
-    }  # fmt: skip
+    }
     return marks + [text(letter, places[side]) for side, letter in edge_letters(board.head).items()]

@@ -1,4 +1,5 @@
-"""The upper half of the panel: which model, which image, how many prototypes, and whether these fit each other."""
+"""The upper half of the panel: which model, which image, how many prototypes, and whether these fit
+each other."""
 
 from __future__ import annotations
 
@@ -66,7 +67,9 @@ class Chooser(QWidget):
         self.top.setRange(1, 8)
         self.top.setValue(3)
         self.top.setAccessibleName("Number of prototypes to show")
-        self.top.setToolTip("How many prototypes to show; the answer is made of all of them either way.")
+        self.top.setToolTip(
+            "How many prototypes to show; the answer is made of all of them either way."
+        )
         form.addRow("Model", self.model_box)
         form.addRow(self.card)
         form.addRow("Image", self.layer_box)
@@ -90,7 +93,7 @@ class Chooser(QWidget):
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
 
-    # --- models --------------------------------------------------------------------------------------------------------
+    # --- models -----------------------------------------------------------------------------------
     def _fill_models(self) -> None:
         from expert.bundle import shipped_models
 
@@ -162,10 +165,17 @@ class Chooser(QWidget):
             info = loaded.info
             error = info.validation.get("mae")
             lines = [
-                f"{info.label.name} in {info.label.unit}, {info.label.minimum:.0f} – {info.label.maximum:.0f}",
+                (
+                    f"{info.label.name} in {info.label.unit}, {info.label.minimum:.0f} – "
+                    f"{info.label.maximum:.0f}"
+                ),
                 f"trained on {info.training.people}: {info.training.dataset}",
-                "error not measured" if error is None else f"mean error on unseen images: {error:.1f} {info.label.unit}",
-                "needs a whole-head T1 volume" if info.input.space == "mni" else "needs a plain 2D image",
+                "error not measured"
+                if error is None
+                else f"mean error on unseen images: {error:.1f} {info.label.unit}",
+                "needs a whole-head T1 volume"
+                if info.input.space == "mni"
+                else "needs a plain 2D image",
             ]
             if info.collapsed:
                 lines.insert(0, f"COLLAPSED, do not use: {info.collapsed}")
@@ -173,7 +183,7 @@ class Chooser(QWidget):
             self.card.setToolTip(info.card.strip())
         self._check_fit()
 
-    # --- layers --------------------------------------------------------------------------------------------------------
+    # --- layers -----------------------------------------------------------------------------------
     def _layers_changed(self, event: Any = None) -> None:
         chosen, box = self.layer, self.layer_box
         with QSignalBlocker(box):
@@ -183,7 +193,7 @@ class Chooser(QWidget):
                     box.addItem(layer.name, layer)
             self.choose_layer(chosen)
             if event is not None and event.type == "inserted":
-                self._active_changed()  # napari makes a new layer active before it says that it is there
+                self._active_changed()  # napari makes a new layer active before it says that it is there  # noqa: E501
         if event is not None and event.type == "removed":
             event.value.events.name.disconnect(self._layers_changed)
         for layer in self.viewer.layers:
@@ -194,7 +204,9 @@ class Chooser(QWidget):
     def choose_layer(self, layer: Layer | None) -> None:
         """Choose a layer of the list; another one changes nothing."""
         for number in range(self.layer_box.count()):
-            if self.layer_box.itemData(number) == layer:  # equal, not "is": napari hands plugins a proxy
+            if (
+                self.layer_box.itemData(number) == layer
+            ):  # equal, not "is": napari hands plugins a proxy
                 self.layer_box.setCurrentIndex(number)
 
     def _active_changed(self, event: Any = None) -> None:
@@ -226,8 +238,16 @@ class Chooser(QWidget):
                 spacing = "×".join(f"{step:.3g}" for step in volume.spacing)
                 if len({f"{step:.3g}" for step in volume.spacing}) == 1:
                     spacing = f"{volume.spacing[0]:.3g}"
-                fate = "will be registered to the template" if recipe.space == "mni" else "will be fitted to the frame"
-                text = f"{size}, {spacing} mm → {fate}" if volume.spacing_known else f"{size}, pixel size unknown → {fate}"
+                fate = (
+                    "will be registered to the template"
+                    if recipe.space == "mni"
+                    else "will be fitted to the frame"
+                )
+                text = (
+                    f"{size}, {spacing} mm → {fate}"
+                    if volume.spacing_known
+                    else f"{size}, pixel size unknown → {fate}"
+                )
         self.fit.setText(problem or text)
         self.fit.setVisible(bool(problem) or not self._brief)
         self.fit.set_kind("warning" if problem else "")

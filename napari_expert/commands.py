@@ -1,4 +1,5 @@
-"""Commands of the manifest, for the command palette and the menus: each finds the panel and calls one of its methods.
+"""Commands of the manifest, for the command palette and the menus: each finds the panel and calls
+one of its methods.
 
 napari puts "(ExPeRT)" behind their titles itself.
 """
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from napari_expert.widget import ExpertWidget
 
 DOCK = "ExPeRT (ExPeRT)"
-"""What napari calls the dock that *Plugins ▸ ExPeRT* opens: with this name, menu and commands mean one and the same panel."""
+"""What napari calls the dock that *Plugins ▸ ExPeRT* opens: with this name, menu and commands mean
+one and the same panel."""
 NOTHING = "Nothing is explained yet: open Plugins ▸ ExPeRT, choose model and image, and press Run."
 
 
@@ -31,7 +33,14 @@ def panel_of(viewer: napari.viewer.Viewer, create: bool = True) -> ExpertWidget 
     """
     from napari_expert.widget import ExpertWidget
 
-    panel = next((widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, ExpertWidget)), None)
+    panel = next(
+        (
+            widget
+            for widget in viewer.window.dock_widgets.values()
+            if isinstance(widget, ExpertWidget)
+        ),
+        None,
+    )
     if not create:
         return panel
     if panel is None:
@@ -55,7 +64,7 @@ def _panel(create: bool = False) -> ExpertWidget | None:
     return panel
 
 
-# --- explaining ---------------------------------------------------------------------------------------------------------
+# --- explaining -----------------------------------------------------------------------------------
 def show_panel() -> None:
     """Open the panel, or bring it to the front."""
     _panel(create=True)
@@ -79,7 +88,7 @@ def clear() -> None:
         panel.clear()
 
 
-# --- walking ------------------------------------------------------------------------------------------------------------
+# --- walking --------------------------------------------------------------------------------------
 def next_plane() -> None:
     """Show the plane above."""
     if panel := _panel():
@@ -104,7 +113,7 @@ def previous_prototype() -> None:
         panel.step_prototype(-1)
 
 
-# --- looking ------------------------------------------------------------------------------------------------------------
+# --- looking --------------------------------------------------------------------------------------
 def toggle_lines() -> None:
     """Change between the grid and lines between matched patches."""
     if panel := _panel():
@@ -141,7 +150,7 @@ def all_patches() -> None:
         panel.choose_patches("all")
 
 
-# --- saving -------------------------------------------------------------------------------------------------------------
+# --- saving ---------------------------------------------------------------------------------------
 def save_report() -> None:
     """Save the report, HTML or PDF; a dialog asks where."""
     if panel := _panel():

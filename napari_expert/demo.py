@@ -1,7 +1,8 @@
-"""The main job, whole: a synthetic head is made, explained by the embedded model, reported and shown.
+"""The main job, whole: a synthetic head is made, explained by the embedded model, reported and
+shown.
 
-python -m napari_expert.demo --out demo          writes demo/demo.png, demo/report.html, demo/explanation.json
-python -m napari_expert.demo --out demo --show   and leaves the window open
+python -m napari_expert.demo --out demo          writes demo/demo.png, demo/report.html,
+demo/explanation.json python -m napari_expert.demo --out demo --show   and leaves the window open
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def main() -> int:
         result = panel.visit.exported()
         print(f"Prediction: {panel.answer.headline.text()}")
         for match in result.prototypes:
-            print(f"  #{match.rank}: {match.label:.1f} {result.unit}, share {match.share:.0%}, distance {match.distance:.1f}")
+            print(
+                f"  #{match.rank}: {match.label:.1f} {result.unit}, share "
+                f"{match.share:.0%}, distance {match.distance:.1f}"
+            )
         print(f"Window:     {screenshot(viewer, out / 'demo.png')}")
         print(f"Report:     {expert.write_report(result, out / 'report.html')}")
         panel.visit.whole().save(out / "explanation.json")

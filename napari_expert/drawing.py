@@ -25,7 +25,8 @@ UP, DOWN = (0.902, 0.624, 0.0), (0.337, 0.706, 0.914)
 
 @dataclass
 class Mark:
-    """One shape: a box (`text` empty) or a text, whose corners are then an invisible anchor or a chip behind it."""
+    """One shape: a box (`text` empty) or a text, whose corners are then an invisible anchor or a
+    chip behind it."""
 
     corners: np.ndarray
     """(4, 2) row, column in pixels of the picture as drawn."""
@@ -51,7 +52,9 @@ def numeral(corners: np.ndarray, number: int, color: Color, rank: int) -> Mark:
     """A number on a dark chip in the upper left of a box; several stand side by side."""
     side = (corners[2, 0] - corners[0, 0]) / 30 * 8.0
     top, left = corners[0] + [0.0, rank * side]
-    chip = np.array([[top, left], [top, left + side], [top + side, left + side], [top + side, left]])
+    chip = np.array(
+        [[top, left], [top, left + side], [top + side, left + side], [top + side, left]]
+    )
     return Mark(chip, text=str(number), ink=color, face=CHIP)
 
 
@@ -67,12 +70,18 @@ def fill(layer: Shapes, marks: list[Mark], size: float) -> None:
         face_color=np.array([mark.face for mark in marks]),
     )
     layer.features = {"text": [mark.text for mark in marks]}
-    layer.text = {"string": "{text}", "color": np.array([mark.ink for mark in marks]), "size": size, "anchor": "center"}
+    layer.text = {
+        "string": "{text}",
+        "color": np.array([mark.ink for mark in marks]),
+        "size": size,
+        "anchor": "center",
+    }
     layer.refresh()
 
 
 def signed_colors(values: np.ndarray, most: float) -> np.ndarray:
-    """(N, 4) RGBA of signed values: orange up, blue down, clearer the stronger, `most` being the strongest."""
+    """(N, 4) RGBA of signed values: orange up, blue down, clearer the stronger, `most` being the
+    strongest."""
     out = np.zeros((len(values), 4), dtype=np.float32)
     out[:, :3] = np.where(values[:, None] >= 0, UP, DOWN)
     out[:, 3] = 0.65 * np.clip(np.abs(values) / max(most, 1e-12), 0, 1)

@@ -24,7 +24,8 @@ class Framing:
         self._scene = scene
 
     def _extent(self) -> tuple[np.ndarray, np.ndarray]:
-        """World mm (row, column) of what has to fit into a viewbox: upper left and lower right, the title included."""
+        """World mm (row, column) of what has to fit into a viewbox: upper left and lower right, the
+        title included."""
         scene = self._scene
         image = scene.cells[0].image
         scale = np.array(image.scale[-2:])

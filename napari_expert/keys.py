@@ -26,7 +26,8 @@ KEYS: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "Shift-O": ("toggle_own_space", (), "The original image in its own space"),
     "Shift-F": ("toggle_convention", (), "Radiological or neurological"),
 }
-"""Key to the panel's method, its arguments, and what it does in words. None of them is one of napari's own viewer keys."""
+"""Key to the panel's method, its arguments, and what it does in words. None of them is one of
+napari's own viewer keys."""
 
 
 class Keys:

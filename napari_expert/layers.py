@@ -1,9 +1,10 @@
 """A `Board` as layers: pictures side by side, their patches numbered and linked.
 
-Every cell holds three layers: the picture, a wash over the patches that belong to what is pointed at (or that speak), and the
-numbered boxes. `Scene` owns them, and puts the viewer back as it was when it is removed. It has three modes: *grid* (every
-cell in a box of its own), *lines* (the subject beside one prototype in one canvas, matched patches joined), and *own* (the
-user's original layer, in its own space).
+Every cell holds three layers: the picture, a wash over the patches that belong to what is pointed
+at (or that speak), and the numbered boxes. `Scene` owns them, and puts the viewer back as it was
+when it is removed. It has three modes: *grid* (every cell in a box of its own), *lines* (the
+subject beside one prototype in one canvas, matched patches joined), and *own* (the user's original
+layer, in its own space).
 """
 
 from __future__ import annotations
@@ -50,12 +51,13 @@ class Scene:
     ----------
     viewer : napari's viewer (its public members are used only)
     board : what to show
-    heights : world coordinate of each of the board's planes along the viewer's first slider, where there is one: the slider
-        and the plane then move together
+    heights : world coordinate of each of the board's planes along the viewer's first slider, where
+        there is one: the slider and the plane then move together
     neurological : draw the patient's right on the right
     on_focus : called with a `Focus` or None whenever another patch is pointed at or chosen
     on_plane : called when the slider or a key chose another plane
-    on_gone : called when the user deleted one of the scene's layers, and the scene therefore removed itself
+    on_gone : called when the user deleted one of the scene's layers, and the scene therefore
+        removed itself
     """
 
     def __init__(
@@ -80,14 +82,19 @@ class Scene:
         self.neurological = neurological
         self.lines: Vectors | None = None
         self._lines: MatchLines | None = None
-        self.patch_under: Callable[[Any], int | None] | None = None  # in the own space: set by whoever draws there
+        self.patch_under: Callable[[Any], int | None] | None = (
+            None  # in the own space: set by whoever draws there
+        )
         self._heights = heights
         self._on_focus, self._on_plane, self._on_gone = on_focus, on_plane, on_gone
         self._stage, self._framing = Stage(viewer), Framing(self)
         self.units = self._units()
         self._own_view = self._stage.view
         self._busy = True
-        self.cells = [make_cell(board, self.plane, n, self._place_of(n) | {"units": self.units}) for n in range(board.cells)]
+        self.cells = [
+            make_cell(board, self.plane, n, self._place_of(n) | {"units": self.units})
+            for n in range(board.cells)
+        ]
         self._arrange()
         self._draw()
         self._linking = Linking(self)
@@ -104,7 +111,7 @@ class Scene:
         plain = any(str(unit) == "pixel" for layer in own for unit in layer.units)
         return ("pixel", "pixel") if plain else ("mm", "mm")
 
-    # --- what is shown -------------------------------------------------------------------------------------------------
+    # --- what is shown ----------------------------------------------------------------------------
     @property
     def plane(self) -> Plane:
         """What of the subject is drawn."""
@@ -116,23 +123,38 @@ class Scene:
         return self._patches
 
     def change(self, board: Board, heights: np.ndarray | None) -> bool:
-        """Show another board in the layers that are there; False, and nothing changes, where it does not fit into them.
+        """Show another board in the layers that are there; False, and nothing changes, where it
+        does not fit into them.
 
-        napari 0.9 keeps what it once made for a layer or a grid cell: ten runs in ten scenes would cost ten times the memory.
+        napari 0.9 keeps what it once made for a layer or a grid cell: ten runs in ten scenes would
+        cost ten times the memory.
         """
         if board.cells != self.board.cells or board.explanations[0].grid != self.explanation.grid:
             return False
-        if board.explanations[0].view_shape != self.explanation.view_shape or board.head != self.board.head:
+        if (
+            board.explanations[0].view_shape != self.explanation.view_shape
+            or board.head != self.board.head
+        ):
             return False
         if self._units() != self.units:
             return False
         self.board, self.explanation, self._heights = board, board.explanations[0], heights
         self.plane_number = middle_plane(self.explanation)
-        self.partner, self.choice, self.speaking, self.focus, self.pinned = board.subjects, "closest", None, None, False
+        self.partner, self.choice, self.speaking, self.focus, self.pinned = (
+            board.subjects,
+            "closest",
+            None,
+            None,
+            False,
+        )
         self._busy = True
         self._stage.add_new(OURS)
         for number, (cell, name) in enumerate(zip(self.cells, board.names, strict=True)):
-            cell.image.name, cell.wash.name, cell.boxes.name = name, f"{name}: match", f"{name}: patches"
+            cell.image.name, cell.wash.name, cell.boxes.name = (
+                name,
+                f"{name}: match",
+                f"{name}: patches",
+            )
             self._show_image(number)
         self._set_up()
         self._draw()
@@ -187,10 +209,13 @@ class Scene:
                 self.reset_camera()
 
     def show_mode(self, mode: Mode) -> None:
-        """Grid, lines, or the user's own layers in their own space; plane, relative zoom and selection stay."""
+        """Grid, lines, or the user's own layers in their own space; plane, relative zoom and
+        selection stay."""
         if mode == self.mode:
             return
-        zoom = 1.0 if self.mode == "own" else self.viewer.scene.camera.zoom / self._framing.fitted()[1]
+        zoom = (
+            1.0 if self.mode == "own" else self.viewer.scene.camera.zoom / self._framing.fitted()[1]
+        )
         if self.mode == "own":
             self._own_view = self._stage.take_view()
         self.mode = mode
@@ -246,7 +271,8 @@ class Scene:
         viewer.canvas.events.size.disconnect(self._resized)
         viewer.dims.events.point.disconnect(self._slid)
         self._drop_lines()
-        # Before the layers: napari 0.9 makes the grid's boxes anew with every layer that goes, and may then draw what is gone.
+        # Before the layers: napari 0.9 makes the grid's boxes anew with every layer that goes, and
+        # may then draw what is gone.
         viewer.canvas.grid.enabled = False
         viewer.layers.unlink_layers([cell.image for cell in self.cells])
         for layer in self._own_layers():
@@ -254,7 +280,7 @@ class Scene:
                 viewer.layers.remove(layer)
         self._stage.put_back()
 
-    # --- making --------------------------------------------------------------------------------------------------------
+    # --- making -----------------------------------------------------------------------------------
     def _own_layers(self) -> list[Layer]:
         return [layer for cell in self.cells for layer in cell.layers]
 
@@ -262,7 +288,8 @@ class Scene:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
-        # A negative stride groups from the end of the list: the user's own layers, below, stay outside of the cells.
+        # A negative stride groups from the end of the list: the user's own layers, below, stay
+        # outside of the cells.
         for cell in reversed(self.cells):
             v.layers.extend(cell.layers)
         v.layers.link_layers([cell.image for cell in self.cells], LINKED)
@@ -304,11 +331,16 @@ class Scene:
         for number, cell in enumerate(self.cells):
             for name, value in self._place_of(number).items():
                 for layer in cell.layers:
-                    if not np.array_equal(getattr(layer, name), value):  # napari draws anew whatever is set
+                    if not np.array_equal(
+                        getattr(layer, name), value
+                    ):  # napari draws anew whatever is set
                         setattr(layer, name, value)
 
     def _place_of(self, number: int) -> dict[str, Any]:
-        slots, place = self.slots(), placement(self.explanation.views[self.plane.view], self.board.head)
+        slots, place = (
+            self.slots(),
+            placement(self.explanation.views[self.plane.view], self.board.head),
+        )
         (rows, columns), (top, left) = place["scale"], place["translate"]
         mirror = -1 if self.neurological and self.board.head else 1
         offset = slots.get(number, 0) * self.pitch() if self.mode == "lines" else 0.0
@@ -331,12 +363,13 @@ class Scene:
         """Show every cell whole, or `zoom` times as large."""
         self._framing.reset(zoom)
 
-    # --- drawing -------------------------------------------------------------------------------------------------------
+    # --- drawing ----------------------------------------------------------------------------------
     def _ink(self, patch: int) -> Color:
         return number_color(self._patches.index(patch) + 1) if patch in self._patches else SPOT
 
     def focus_ink(self, focus: Focus) -> Color:
-        """The colour of the subject's patch that is pointed at, or that most of what is pointed at belongs to."""
+        """The colour of the subject's patch that is pointed at, or that most of what is pointed at
+        belongs to."""
         return self._ink(focus.patch if focus.cell == 0 else int(focus.shares[0].argmax()))
 
     def _draw(self) -> None:
@@ -346,7 +379,11 @@ class Scene:
         rows = [board.partners(plane.view, 0, patch) for patch in self._patches]
         for number, cell in enumerate(self.cells):
             here = [shares[number] for shares in rows]
-            marks = [*captions(board, plane, number), *elsewhere(board, plane, here), *boxes(board, plane, here)]
+            marks = [
+                *captions(board, plane, number),
+                *elsewhere(board, plane, here),
+                *boxes(board, plane, here),
+            ]
             fill(cell.boxes, marks, self._text_size())
         self._wash()
         self._draw_lines()
@@ -359,13 +396,16 @@ class Scene:
                 colors[:] = self.focus_ink(self.focus)
                 colors[:, 3] = np.where(share > 0.01, 0.1 + 0.55 * share, 0)
             elif number == 0 and self.speaking is not None:
-                values = np.where(foreground(self.explanation, self.plane.view), self.speaking[self.plane.view], 0)
+                values = np.where(
+                    foreground(self.explanation, self.plane.view), self.speaking[self.plane.view], 0
+                )
                 colors = signed_colors(values[self.numbers], float(np.abs(self.speaking).max()))
             cell.wash.edge_color = colors
 
-    # --- lines ---------------------------------------------------------------------------------------------------------
+    # --- lines ------------------------------------------------------------------------------------
     def _draw_lines(self) -> None:
-        """Lines are there in the lines mode only: elsewhere a layer more would shift the cells of the grid."""
+        """Lines are there in the lines mode only: elsewhere a layer more would shift the cells of
+        the grid."""
         if self.mode != "lines":
             return
         if self._lines is None:
@@ -384,11 +424,13 @@ class Scene:
             self._busy = busy
         self.lines = self._lines = None
 
-    # --- events --------------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
     def _text_size(self) -> float:
         """Points, so that a title fits over its picture."""
         columns = len(self.slots()) if self.mode == "lines" else 1
-        return float(np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32 / columns, 6, 12))
+        return float(
+            np.clip(self.viewer.canvas.viewbox_size(self.viewer.layers)[1] / 32 / columns, 6, 12)
+        )
 
     def _resized(self) -> None:
         if self.mode == "own":
@@ -426,7 +468,9 @@ class Scene:
                 self.viewer.layers.move(event.index, below)
 
     def _removed(self, event: Any) -> None:
-        if not self._busy and (event.value is self.lines or any(event.value is own for own in self._own_layers())):
+        if not self._busy and (
+            event.value is self.lines or any(event.value is own for own in self._own_layers())
+        ):
             self.remove()
             if self._on_gone is not None:
                 self._on_gone()

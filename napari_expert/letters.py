@@ -1,4 +1,5 @@
-"""R, L, A, P, S, I over the original image: where the edges of the slice on show lie in the patient."""
+"""R, L, A, P, S, I over the original image: where the edges of the slice on show lie in the
+patient."""
 
 from __future__ import annotations
 
@@ -41,13 +42,20 @@ class Letters:
         if self._volume.ndim != 3:
             return ""
         order = (dims.order[-2], dims.order[-1])
-        letters = slice_letters(self._layer, self._volume, order, self._viewer.scene.camera.orientation2d)
+        letters = slice_letters(
+            self._layer, self._volume, order, self._viewer.scene.camera.orientation2d
+        )
         return " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
 
     def _tell(self, event: Any = None) -> None:
         overlay, words = self._viewer.canvas.overlays.text, self.text
         if words:
-            overlay.text, overlay.position, overlay.font_size, overlay.visible = words, "top_center", 12, True
+            overlay.text, overlay.position, overlay.font_size, overlay.visible = (
+                words,
+                "top_center",
+                12,
+                True,
+            )
         else:
             self._give_back()
 

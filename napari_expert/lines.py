@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class MatchLines:
-    """One Vectors layer over the pictures of a scene: of what is pointed at, else of all numbered patches.
+    """One Vectors layer over the pictures of a scene: of what is pointed at, else of all numbered
+    patches.
 
     Parameters
     ----------
@@ -27,17 +28,28 @@ class MatchLines:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         scene.lines = self.layer = Vectors(
-            np.zeros((1, 2, 2)), name="matches", edge_width=scene.line_width, edge_color=[CLEAR], vector_style="line",
-            opacity=1.0, blending="translucent_no_depth", units=scene.units, metadata={OURS: True},
-        )  # fmt: skip
+            np.zeros((1, 2, 2)),
+            name="matches",
+            edge_width=scene.line_width,
+            edge_color=[CLEAR],
+            vector_style="line",
+            opacity=1.0,
+            blending="translucent_no_depth",
+            units=scene.units,
+            metadata={OURS: True},
+        )
 
     def draw(self) -> None:
         """Draw anew; opacity is the share."""
         found = list(self._found())
-        self.layer.data = np.array([vector for vector, _ in found]) if found else np.zeros((1, 2, 2))
+        self.layer.data = (
+            np.array([vector for vector, _ in found]) if found else np.zeros((1, 2, 2))
+        )
         if self.layer.edge_width != self._scene.line_width:
             self.layer.edge_width = self._scene.line_width
-        self.layer.edge_color = np.array([color for _, color in found]) if found else np.array([CLEAR])
+        self.layer.edge_color = (
+            np.array([color for _, color in found]) if found else np.array([CLEAR])
+        )
 
     def _found(self) -> Iterator[tuple[np.ndarray, Color]]:
         scene = self._scene
@@ -57,17 +69,25 @@ class MatchLines:
             middle = int(shares[hub].argmax())
             for other in slots:
                 if other not in (cell, hub):
-                    yield from self._fan(hub, middle, other, scene.board.partners(view, hub, middle)[other], color)
+                    yield from self._fan(
+                        hub, middle, other, scene.board.partners(view, hub, middle)[other], color
+                    )
 
-    def _fan(self, cell: int, patch: int, other: int, shares: np.ndarray, color: Color) -> Iterator[tuple[np.ndarray, Color]]:
-        """Lines from one patch to its partners in another cell, where both ends lie in the plane."""
+    def _fan(
+        self, cell: int, patch: int, other: int, shares: np.ndarray, color: Color
+    ) -> Iterator[tuple[np.ndarray, Color]]:
+        """Lines from one patch to its partners in another cell, where both ends lie in the
+        plane."""
         visible = set(self._scene.numbers.tolist())
         if patch not in visible:
             return
         for target in np.flatnonzero(shares >= FAINT):
             if target in visible:
                 start, end = self._middle(cell, patch), self._middle(other, int(target))
-                yield np.array([start, end - start]), (*color[:3], 0.15 + 0.85 * float(shares[target]))
+                yield (
+                    np.array([start, end - start]),
+                    (*color[:3], 0.15 + 0.85 * float(shares[target])),
+                )
 
     def _middle(self, cell: int, patch: int) -> np.ndarray:
         scene = self._scene

@@ -1,4 +1,5 @@
-"""Mouse to patch: pointing at a patch in any cell lights up its partners in all of them, a click holds it."""
+"""Mouse to patch: pointing at a patch in any cell lights up its partners in all of them, a click
+holds it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ class Linking:
     def disconnect(self) -> None:
         """Let go of the mouse."""
         viewer = self.scene.viewer
-        for callbacks, own in ((viewer.mouse_move_callbacks, self._moved), (viewer.mouse_drag_callbacks, self._pressed)):
+        for callbacks, own in (
+            (viewer.mouse_move_callbacks, self._moved),
+            (viewer.mouse_drag_callbacks, self._pressed),
+        ):
             if own in callbacks:
                 callbacks.remove(own)
 
@@ -68,7 +72,11 @@ class Linking:
         if dragged:
             return
         scene, found = self.scene, self.under(event)
-        same = scene.pinned and scene.focus is not None and found == (scene.focus.cell, scene.focus.patch)
+        same = (
+            scene.pinned
+            and scene.focus is not None
+            and found == (scene.focus.cell, scene.focus.patch)
+        )
         if found is None or same:
             scene.set_focus(None)
         else:

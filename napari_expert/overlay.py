@@ -1,7 +1,9 @@
-"""The explanation on the user's own image: patch outlines and a signed map of what each patch adds, over the original layer.
+"""The explanation on the user's own image: patch outlines and a signed map of what each patch adds,
+over the original layer.
 
-Both lie on the original layer's own voxels (`expert.ownspace`) and carry its transform, so that they are right wherever and
-however napari draws it. The original layer itself is never touched, nor are the camera, the grid or the dims.
+Both lie on the original layer's own voxels (`expert.ownspace`) and carry its transform, so that
+they are right wherever and however napari draws it. The original layer itself is never touched, nor
+are the camera, the grid or the dims.
 """
 
 from __future__ import annotations
@@ -25,15 +27,23 @@ if TYPE_CHECKING:
     from expert.explanation import Explanation
 
 DIVERGING = Colormap(
-    [(0.13, 0.40, 1.0, 0.60), (0.13, 0.55, 1.0, 0.35), (0.6, 0.6, 0.6, 0.0), (1.0, 0.55, 0.0, 0.35), (1.0, 0.35, 0.0, 0.60)],
+    [
+        (0.13, 0.40, 1.0, 0.60),
+        (0.13, 0.55, 1.0, 0.35),
+        (0.6, 0.6, 0.6, 0.0),
+        (1.0, 0.55, 0.0, 0.35),
+        (1.0, 0.35, 0.0, 0.60),
+    ],
     name="expert: less, more",
     display_name="less – more",
 )
-"""Blue below nothing, orange above it (told apart by colour-blind readers), clear where there is nothing, and for NaN."""
+"""Blue below nothing, orange above it (told apart by colour-blind readers), clear where there is
+nothing, and for NaN."""
 NEUTRAL, CLEAR = (0.75, 0.75, 0.75, 0.5), (0.0, 0.0, 0.0, 0.0)
 BEYOND_MM, FAINT = 30.0, 0.35
-"""A head lies tilted: its own axial slice cuts the planes at an angle, and shows of each patch a strip. Outlines (not values)
-are therefore continued this far above and below the planes, faintly: the model did not look there."""
+"""A head lies tilted: its own axial slice cuts the planes at an angle, and shows of each patch a
+strip. Outlines (not values) are therefore continued this far above and below the planes, faintly:
+the model did not look there."""
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """What a layer's place in the world is made of."""
 
@@ -46,10 +56,12 @@ class Overlay:
     viewer : napari's viewer
     layer : the explained image, in `viewer.layers`
     explanation : of this layer
-    values : (V, M) signed, one per view and patch, label units (see `expert.speaking`); or (M,), the same in every view
-    numbered : patches (0-based) to outline in the colours of `expert.matches.COLORS`, in the order of their numbers
-    on_gone : called when the overlay removed itself, because the original layer or one of its own was deleted or the original
-        layer was given other data
+    values : (V, M) signed, one per view and patch, label units (see `expert.speaking`); or (M,),
+        the same in every view
+    numbered : patches (0-based) to outline in the colours of `expert.matches.COLORS`, in the order
+        of their numbers
+    on_gone : called when the overlay removed itself, because the original layer or one of its own
+        was deleted or the original layer was given other data
 
     Raises
     ------
@@ -104,7 +116,7 @@ class Overlay:
         """The overlay's own layers, from below: map and outlines."""
         return (self.map, self.outlines)
 
-    # --- what is shown -------------------------------------------------------------------------------------------------
+    # --- what is shown ----------------------------------------------------------------------------
     def show(self, values: np.ndarray, numbered: Sequence[int] = ()) -> None:
         """Show other values and number other patches, in place."""
         self._paint(values)
@@ -114,7 +126,8 @@ class Overlay:
         self._lock()
 
     def patch_under(self, position: Sequence[float]) -> int | None:
-        """The patch (0-based) drawn at a position in napari's world, or None where there is none."""
+        """The patch (0-based) drawn at a position in napari's world, or None where there is
+        none."""
         voxel = np.rint(self.layer.world_to_data(position)).astype(int)
         if (voxel < 0).any() or (voxel >= self.outlines.data.shape).any():
             return None
@@ -139,9 +152,10 @@ class Overlay:
                 layers.remove(own)
         layers.selection = [layer for layer in (chosen or [self.layer]) if layer in layers]
 
-    # --- making --------------------------------------------------------------------------------------------------------
+    # --- making -----------------------------------------------------------------------------------
     def _numbers(self) -> np.ndarray:
-        """Patches (1 to M) where the model looked, and what continues them above and below (M + 1 to 2 M)."""
+        """Patches (1 to M) where the model looked, and what continues them above and below (M + 1
+        to 2 M)."""
         out = patch_map(self.explanation, self.volume, beyond_mm=BEYOND_MM)
         if 2 * self._count > np.iinfo(out.dtype).max:
             out = out.astype(np.int32)
@@ -151,7 +165,8 @@ class Overlay:
         return out
 
     def _make_map(self) -> np.ndarray:
-        """Where each patch of each view is to be painted, once for all values; of a head the brain alone, as it was seen."""
+        """Where each patch of each view is to be painted, once for all values; of a head the brain
+        alone, as it was seen."""
         e = self.explanation
         slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
         out = spread_over(e, self.volume, slots, seen=e.registration is not None)
@@ -188,9 +203,14 @@ class Overlay:
         for patch, color in enumerate(ink):
             colors[patch + 1], colors[self._count + patch + 1] = color, color * (1, 1, 1, FAINT)
         self.outlines.colormap = DirectLabelColormap(color_dict=colors)
-        shown = np.flatnonzero(np.any([foreground(e, view) for view in range(len(e.views))], axis=0))
+        shown = np.flatnonzero(
+            np.any([foreground(e, view) for view in range(len(e.views))], axis=0)
+        )
         numbers = {int(patch): str(place) for place, patch in enumerate(numbered, 1)}
-        middle, mean = len(e.views) // 2, np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0)
+        middle, mean = (
+            len(e.views) // 2,
+            np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0),
+        )
         told = {
             "index": np.concatenate([shown + 1, self._count + shown + 1]),
             "number": 2 * [numbers.get(int(patch), "") for patch in shown],
@@ -200,11 +220,13 @@ class Overlay:
             told["value"] = np.tile(np.round(mean[shown], 3), 2)
         self.outlines.features = told
 
-    # --- events --------------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
     def _connect(self) -> list[tuple[Any, Callable[..., None]]]:
         """Everything that is listened to, for `remove` to let go of."""
         events = self.layer.events
-        pairs: list[tuple[Any, Callable[..., None]]] = [(getattr(events, name), partial(self._follow, name)) for name in PLACED]
+        pairs: list[tuple[Any, Callable[..., None]]] = [
+            (getattr(events, name), partial(self._follow, name)) for name in PLACED
+        ]
         pairs += [(self.viewer.layers.events.removed, self._removed), (events.data, self._outdated)]
         pairs += [(self.viewer.dims.events.ndisplay, self._turned)]
         for event, callback in pairs:
@@ -217,7 +239,8 @@ class Overlay:
             setattr(own, name, _place(self.layer, name))
 
     def _turned(self, event: Any = None) -> None:
-        """Contours are of slices: in 3D napari would draw the patches as solid blocks over the head."""
+        """Contours are of slices: in 3D napari would draw the patches as solid blocks over the
+        head."""
         flat = self.viewer.dims.ndisplay == 2
         if not flat and self.outlines.visible:
             self._hidden, self.outlines.visible = True, False
@@ -238,7 +261,9 @@ class Overlay:
 
 def _place(layer: Layer, name: str) -> Any:
     value = getattr(layer, name)
-    return value.affine_matrix.copy() if name == "affine" else value  # two layers must not share one
+    return (
+        value.affine_matrix.copy() if name == "affine" else value
+    )  # two layers must not share one
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:

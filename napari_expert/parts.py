@@ -7,14 +7,23 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QComboBox, QLabel, QMenu, QPushButton, QSizePolicy, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QTableWidgetItem,
+    QWidget,
+)
 
 COLORS = {"warning": ("#E69F00", "#8A5A00"), "error": ("#FF7A45", "#B33A00")}
 """On a dark and on a light theme: at least 4.5 to 1 against the background."""
 
 
 class Label(QLabel):
-    """A text that wraps in whatever width there is, in the theme's ink or in that of a warning or an error."""
+    """A text that wraps in whatever width there is, in the theme's ink or in that of a warning or
+    an error."""
 
     def __init__(self, name: str = "", kind: str = "", style: str = "") -> None:
         super().__init__()
@@ -63,7 +72,9 @@ def fill_combo(box: QComboBox, items: list[str], current: int = 0) -> None:
         box.setCurrentIndex(current)
 
 
-def menu_button(title: str, tip: str, entries: list[tuple[str, Callable[[], object]]]) -> QPushButton:
+def menu_button(
+    title: str, tip: str, entries: list[tuple[str, Callable[[], object]]]
+) -> QPushButton:
     """A button that opens a menu."""
     button = QPushButton(title)
     button.setToolTip(tip)
@@ -83,7 +94,11 @@ class SortedItem(QTableWidgetItem):
         self.value = value
 
     def __lt__(self, other: QTableWidgetItem) -> bool:
-        return bool(self.value < other.value) if isinstance(other, SortedItem) else bool(super().__lt__(other))
+        return (
+            bool(self.value < other.value)
+            if isinstance(other, SortedItem)
+            else bool(super().__lt__(other))
+        )
 
 
 def percent(share: float) -> str:

@@ -1,4 +1,5 @@
-"""The plot of the answer: all prototypes on the label's axis, their shares as stems, the prediction as a line."""
+"""The plot of the answer: all prototypes on the label's axis, their shares as stems, the prediction
+as a line."""
 
 from __future__ import annotations
 
@@ -44,7 +45,10 @@ class PrototypePlot(QWidget):
         return QSize(280, 122)
 
     def show_explanation(
-        self, explanation: Explanation | None, shown: dict[int, int] | None = None, other: Explanation | None = None
+        self,
+        explanation: Explanation | None,
+        shown: dict[int, int] | None = None,
+        other: Explanation | None = None,
     ) -> None:
         """Plot this explanation, or nothing.
 
@@ -52,20 +56,28 @@ class PrototypePlot(QWidget):
         ----------
         explanation : what to plot
         shown : takes the index of a prototype on show to its rank
-        other : what it is compared with: its prediction and interval are drawn as well, the two being A and B
+        other : what it is compared with: its prediction and interval are drawn as well, the two
+            being A and B
         """
-        self._explanation, self._shown, self._under, self._other = explanation, shown or {}, -1, other
+        self._explanation, self._shown, self._under, self._other = (
+            explanation,
+            shown or {},
+            -1,
+            other,
+        )
         if explanation is not None:
             self.setAccessibleDescription(
-                f"{effective_prototypes(explanation.shares[None]):.0f} of {len(explanation.labels)} prototypes hold 80 % of "
+                f"{effective_prototypes(explanation.shares[None]):.0f} of "
+                f"{len(explanation.labels)} prototypes hold 80 % of "
                 "the weight; "
                 f"the prediction is {explanation.prediction:.1f} {explanation.unit}."
             )
         self.update()
 
-    # --- mouse ---------------------------------------------------------------------------------------------------------
+    # --- mouse ------------------------------------------------------------------------------------
     def prototype_at(self, x: float) -> int:
-        """Index of the prototype nearest to a horizontal place in pixels, those with a visible share first; -1 for none."""
+        """Index of the prototype nearest to a horizontal place in pixels, those with a visible
+        share first; -1 for none."""
         e = self._explanation
         if e is None:
             return -1
@@ -111,13 +123,17 @@ class PrototypePlot(QWidget):
     def _others(self) -> tuple[Explanation, ...]:
         return () if self._other is None else (self._other,)
 
-    # --- painting ------------------------------------------------------------------------------------------------------
+    # --- painting ---------------------------------------------------------------------------------
     def _range(self) -> tuple[float, float]:
         e = self._explanation
         assert e is not None
         ends = [float(e.labels.min()), float(e.labels.max())]
         for one in (e, *self._others()):
-            ends += [one.prediction] if one.interval is None else [one.interval.lower, one.interval.upper]
+            ends += (
+                [one.prediction]
+                if one.interval is None
+                else [one.interval.lower, one.interval.upper]
+            )
         return min(ends), max(ends)
 
     def _across(self, label: float) -> float:
@@ -155,12 +171,18 @@ class PrototypePlot(QWidget):
                 painter.drawLine(QPointF(x, base - 1), QPointF(x, end))
             if index in self._shown:
                 painter.setPen(ink)
-                painter.drawText(QRectF(x - 15, end - 15, 30, 12), Qt.AlignmentFlag.AlignCenter, f"#{self._shown[index]}")
+                painter.drawText(
+                    QRectF(x - 15, end - 15, 30, 12),
+                    Qt.AlignmentFlag.AlignCenter,
+                    f"#{self._shown[index]}",
+                )
         low, high = self._range()
         painter.setPen(ink)
         step = nice_step(high - low)
         for value in np.arange(np.ceil(low / step) * step, high + 1e-9, step):
-            place = QRectF(min(max(across(float(value)) - 20, 0), self.width() - 40), base + 4, 40, 14)
+            place = QRectF(
+                min(max(across(float(value)) - 20, 0), self.width() - 40), base + 4, 40, 14
+            )
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{value:g}")
         unit = QRectF(0, base + 16, self.width(), 14)
         painter.drawText(unit, Qt.AlignmentFlag.AlignCenter, f"{e.label_name} ({e.unit})")
@@ -171,6 +193,10 @@ class PrototypePlot(QWidget):
             x = across(one.prediction)
             painter.drawLine(QPointF(x, top), QPointF(x, base))
             left = min(max(x - wide / 2, free), self.width() - wide)
-            painter.drawText(QRectF(left, 0, wide, 13), Qt.AlignmentFlag.AlignCenter, f"{name}{one.prediction:.1f}")
+            painter.drawText(
+                QRectF(left, 0, wide, 13),
+                Qt.AlignmentFlag.AlignCenter,
+                f"{name}{one.prediction:.1f}",
+            )
             free = left + wide
         painter.end()

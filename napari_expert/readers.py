@@ -1,4 +1,5 @@
-"""Files dropped on napari: heads (NIfTI, NRRD, DICOM) become layers, models and saved explanations open in the panel."""
+"""Files dropped on napari: heads (NIfTI, NRRD, DICOM) become layers, models and saved explanations
+open in the panel."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def _is_dicom(folder: Path) -> bool:
 
 
 def _is_model(path: Path) -> bool:
-    # The header, after its length in 8 bytes, is JSON and has our document. One that is no JSON is damaged, and ours to say so.
+    # The header, after its length in 8 bytes, is JSON and has our document. One that is no JSON is
+    # damaged, and ours to say so.
     header = _start(path)[8:]
     return b'"expert"' in header or not header.startswith(b"{")
 
@@ -94,10 +96,11 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def show(path: str | Sequence[str]) -> list[LayerData]:
-    """Open the panel with a model chosen, or with a saved explanation on show; no layer is returned.
+    """Open the panel with a model chosen, or with a saved explanation on show; no layer is
+    returned.
 
-    A file that cannot be used is told in a notification and changes nothing: napari would wrap an error that is raised here
-    into a paragraph about plugins.
+    A file that cannot be used is told in a notification and changes nothing: napari would wrap an
+    error that is raised here into a paragraph about plugins.
 
     Raises
     ------
@@ -115,7 +118,10 @@ def show(path: str | Sequence[str]) -> list[LayerData]:
         kind = _kind(Path(one))
         if viewer is None:
             use = "expert.load_model" if kind == "model" else "expert.Explanation.load"
-            raise InputError(f"{Path(one).name} is no image but opens in napari's window: in a program, read it with {use}.")
+            raise InputError(
+                f"{Path(one).name} is no image but opens in napari's window: in a program, "
+                f"read it with {use}."
+            )
         panel = panel_of(viewer)
         try:
             if kind == "model":

@@ -12,7 +12,9 @@ def _phantom(age: int) -> list[LayerData]:
     from napari_expert.orientation import layer_arguments
 
     data, arguments = layer_arguments(phantom(age, seed=900_000 + age))
-    return [(data, {**arguments, "name": f"synthetic head, {age} years", "colormap": "gray"}, "image")]
+    return [
+        (data, {**arguments, "name": f"synthetic head, {age} years", "colormap": "gray"}, "image")
+    ]
 
 
 def phantom_30() -> list[LayerData]:
@@ -31,7 +33,8 @@ def phantom_80() -> list[LayerData]:
 
 
 def ixi() -> list[LayerData]:
-    """A real head of the IXI data set, from this computer if it is there, else downloaded; source and licence are told.
+    """A real head of the IXI data set, from this computer if it is there, else downloaded; source
+    and licence are told.
 
     Raises
     ------
@@ -40,14 +43,23 @@ def ixi() -> list[LayerData]:
     """
     from napari.utils.notifications import show_info
 
-    from expert.datasets import LICENCES, SAMPLE, SAMPLE_AGE, fetch_reference, find_reference, public_address
+    from expert.datasets import (
+        LICENCES,
+        SAMPLE,
+        SAMPLE_AGE,
+        fetch_reference,
+        find_reference,
+        public_address,
+    )
     from expert.volume import read_volume
     from napari_expert.orientation import layer_arguments
 
     path, _ = find_reference(SAMPLE)
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
     about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
-    show_info(f"{SAMPLE.subject}: {LICENCES['IXI']}. The models of IXI have seen this head in training.")
+    show_info(
+        f"{SAMPLE.subject}: {LICENCES['IXI']}. The models of IXI have seen this head in training."
+    )
     metadata = {**arguments["metadata"], **about}
     name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"
     return [(data, {**arguments, "metadata": metadata, "name": name, "colormap": "gray"}, "image")]

@@ -16,7 +16,11 @@ KINDS = {
     "report": ("Save the report", "explanation.html", "Report (*.html *.pdf)"),
     "explanation": ("Save the explanation", "explanation.json", "Explanation (*.json)"),
     "table": ("Save the table of matched patches", "patches.csv", "Table (*.csv)"),
-    "layers": ("Save what the patches say, on the image's own grid", "contributions.nii.gz", "NIfTI (*.nii.gz *.nii)"),
+    "layers": (
+        "Save what the patches say, on the image's own grid",
+        "contributions.nii.gz",
+        "NIfTI (*.nii.gz *.nii)",
+    ),
 }
 """What can be saved: title of the dialog, proposed name, endings."""
 
@@ -37,7 +41,9 @@ class Saver:
         self._panel.attempt(lambda: self._save(kind, path))
 
     def _save(self, kind: str, path: str | Path | None) -> None:
-        shown = self._panel.visit.exported()  # raises where nothing is on show, before a dialog opens
+        shown = (
+            self._panel.visit.exported()
+        )  # raises where nothing is on show, before a dialog opens
         target = path or QFileDialog.getSaveFileName(self._panel, *KINDS[kind])[0]
         if not target:
             return
@@ -62,4 +68,8 @@ class Saver:
     def _card(self, explanation: Explanation) -> ModelInfo | None:
         """The model's description, if the explanation on show is by the model now chosen."""
         loaded = self._panel.chooser.loaded
-        return loaded.info if loaded is not None and loaded.sha256 == explanation.model_sha256 else None
+        return (
+            loaded.info
+            if loaded is not None and loaded.sha256 == explanation.model_sha256
+            else None
+        )

@@ -26,9 +26,14 @@ class Stage:
         self.view = self.take_view()
 
     def add_new(self, ours: str) -> None:
-        """Layers the user opened since: shown before, hidden while the scene is on show. `ours` marks those that are not."""
+        """Layers the user opened since: shown before, hidden while the scene is on show. `ours`
+        marks those that are not."""
         known = {layer for layer, _ in self.visible}
-        fresh = [layer for layer in self.viewer.layers if layer not in known and ours not in layer.metadata]
+        fresh = [
+            layer
+            for layer in self.viewer.layers
+            if layer not in known and ours not in layer.metadata
+        ]
         self.visible += [(layer, layer.visible) for layer in fresh]
 
     def take_view(self) -> dict[str, Any]:
@@ -40,7 +45,8 @@ class Stage:
         }
 
     def show_own(self) -> None:
-        """The user's own layers as they were, without grid; the scene's layers are the scene's business."""
+        """The user's own layers as they were, without grid; the scene's layers are the scene's
+        business."""
         for layer, visible in self.visible:
             layer.visible = visible
         self.viewer.canvas.grid.enabled = False

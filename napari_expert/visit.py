@@ -1,4 +1,5 @@
-"""One visit: an explanation on show with everything that can be done to it; the panel's buttons and keys all lead here."""
+"""One visit: an explanation on show with everything that can be done to it; the panel's buttons and
+keys all lead here."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from napari_expert.overlay import Overlay
 
 CENTER_MM = (0.0, -18.0)
-"""R and A of the middle of the template's brain: where a plane's height is told to napari's slider."""
+"""R and A of the middle of the template's brain: where a plane's height is told to napari's
+slider."""
 
 
 class Visit:
@@ -36,7 +38,9 @@ class Visit:
     on_change : called whenever something else, or nothing, is on show
     """
 
-    def __init__(self, viewer: ViewerModel, answer: AnswerPanel, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, viewer: ViewerModel, answer: AnswerPanel, on_change: Callable[[], None]
+    ) -> None:
         self.viewer, self.answer = viewer, answer
         self.explanation: Explanation | None = None
         self.other: Explanation | None = None
@@ -51,7 +55,7 @@ class Visit:
         self._on_change = on_change
         answer.changed.connect(self._update_overlay)
 
-    # --- showing -------------------------------------------------------------------------------------------------------
+    # --- showing ----------------------------------------------------------------------------------
     def show(self, explanation: Explanation, source: Image | None = None) -> None:
         """Show an explanation in place of the one before.
 
@@ -72,7 +76,8 @@ class Visit:
         self._show_board(board)
 
     def compare(self, other: Explanation) -> None:
-        """Show the explanation on show (A) and another one (B) side by side, with the prototypes they share.
+        """Show the explanation on show (A) and another one (B) side by side, with the prototypes
+        they share.
 
         Raises
         ------
@@ -109,16 +114,22 @@ class Visit:
         if self.scene is None or not self.scene.change(board, heights):
             self._end_scene()
             self.scene = Scene(
-                self.viewer, board, heights=heights, neurological=self.neurological,
-                on_focus=self.answer.show_focus, on_plane=self.answer.show_plane, on_gone=self._gone,
-            )  # fmt: skip
+                self.viewer,
+                board,
+                heights=heights,
+                neurological=self.neurological,
+                on_focus=self.answer.show_focus,
+                on_plane=self.answer.show_plane,
+                on_gone=self._gone,
+            )
         self.answer.show_scene(self.scene, source is not None)
         if self.mode == "lines":
             self.show_mode("lines")
         self._on_change()
 
     def _set_source(self, layer: Image | None) -> None:
-        """Hold the layer that is explained, for as long as it is there and holds what was explained."""
+        """Hold the layer that is explained, for as long as it is there and holds what was
+        explained."""
         if self._source is not None:
             self._source.events.data.disconnect(self._forget_source)
             self.viewer.layers.events.removed.disconnect(self._removed)
@@ -154,11 +165,15 @@ class Visit:
         self.answer.forget()
         self._on_change()
 
-    # --- what is said of it --------------------------------------------------------------------------------------------
+    # --- what is said of it -----------------------------------------------------------------------
     @property
     def source(self) -> Image | None:
         """The layer that what is on show is about, where it is open."""
-        return self._source if self._source is not None and self._source in self.viewer.layers else None
+        return (
+            self._source
+            if self._source is not None and self._source in self.viewer.layers
+            else None
+        )
 
     def whole(self) -> Explanation:
         """The explanation with all it holds: it opens again as it was.
@@ -183,7 +198,7 @@ class Visit:
         whole = self.whole()
         return whole.model_copy(update={"prototypes": whole.prototypes[: self.top]})
 
-    # --- modes ---------------------------------------------------------------------------------------------------------
+    # --- modes ------------------------------------------------------------------------------------
     def show_mode(self, mode: str) -> None:
         """ "grid", "lines" or "own"."""
         scene = self.scene
@@ -228,7 +243,7 @@ class Visit:
             count, first = len(scene.board.prototypes), scene.board.subjects
             scene.show_partner(first + (scene.partner - first + step) % count)
 
-    # --- own space -----------------------------------------------------------------------------------------------------
+    # --- own space --------------------------------------------------------------------------------
     def _make_overlay(self) -> None:
         from napari_expert.letters import Letters
         from napari_expert.overlay import Overlay
@@ -237,18 +252,30 @@ class Visit:
         if scene is None or self.overlay is not None:
             return
         if source is None:
-            raise InputError("The original image is not open: open it to see the patches in its own space.")
+            raise InputError(
+                "The original image is not open: open it to see the patches in its own space."
+            )
         self.overlay = Overlay(
-            self.viewer, source, scene.explanation, self._spoken(), scene.patches, on_gone=self._overlay_gone
+            self.viewer,
+            source,
+            scene.explanation,
+            self._spoken(),
+            scene.patches,
+            on_gone=self._overlay_gone,
         )
         self._letters = Letters(self.viewer, source, self.overlay.volume)
         scene.patch_under = self.overlay.patch_under
         self.viewer.layers.selection.active = source
 
     def _spoken(self) -> np.ndarray:
-        """What the patches say: (M,) on the whole where the answer is the mean of planes, (V, M) where they decide together."""
+        """What the patches say: (M,) on the whole where the answer is the mean of planes, (V, M)
+        where they decide together."""
         values, scene = self.answer.answer_values(), self.scene
-        return values if scene is not None and scene.explanation.together else np.asarray(values.mean(axis=0))
+        return (
+            values
+            if scene is not None and scene.explanation.together
+            else np.asarray(values.mean(axis=0))
+        )
 
     def _update_overlay(self) -> None:
         if self.overlay is not None and self.scene is not None:
@@ -278,7 +305,8 @@ class Visit:
 
         Parameters
         ----------
-        path : of the map (label units, 0 where the model did not look); the patches' numbers go beside it
+        path : of the map (label units, 0 where the model did not look); the patches' numbers go
+            beside it
 
         Raises
         ------
@@ -291,16 +319,24 @@ class Visit:
 
         explanation, source = self.exported(), self.source
         if source is None:
-            raise InputError("The original image is not open: open it to save what the patches say on its grid.")
+            raise InputError(
+                "The original image is not open: open it to save what the patches say on its grid."
+            )
         target, volume = Path(path), volume_from_layer(source)
         if volume.ndim != 3:
-            raise InputError("Only a volume's maps can be written as NIfTI: save the report of a plain image.")
+            raise InputError(
+                "Only a volume's maps can be written as NIfTI: save the report of a plain image."
+            )
         ending = ".nii" if target.name.lower().endswith(".nii") else ".nii.gz"
         beside = target.with_name(target.name[: -len(ending)] + "_patches" + ending)
-        said = np.nan_to_num(spread_over(explanation, volume, np.tile(self._spoken(), (len(explanation.views), 1))))
+        said = np.nan_to_num(
+            spread_over(explanation, volume, np.tile(self._spoken(), (len(explanation.views), 1)))
+        )
         return (
             write_volume(Volume(said, volume.affine, volume.space), target),
-            write_volume(Volume(patch_map(explanation, volume), volume.affine, volume.space), beside),
+            write_volume(
+                Volume(patch_map(explanation, volume), volume.affine, volume.space), beside
+            ),
         )
 
     def _heights(self, board: Board, source: Image) -> np.ndarray | None:
@@ -310,13 +346,19 @@ class Visit:
         e = board.explanations[0]
         if e.registration is None or source.ndim != 3:
             return None
-        to_index = np.linalg.inv(volume_from_layer(source, pixels=False).affine) @ e.registration.template_to_subject
+        to_index = (
+            np.linalg.inv(volume_from_layer(source, pixels=False).affine)
+            @ e.registration.template_to_subject
+        )
         heights = [plane.position_mm for plane in board.planes]
-        return np.array([source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights])
+        return np.array(
+            [source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights]
+        )
 
 
 def layer_of(explanation: Explanation, layers: list[Layer]) -> Any:
-    """The open layer that an explanation is about, recognised by the checksum of its voxels; None where it is not open."""
+    """The open layer that an explanation is about, recognised by the checksum of its voxels; None
+    where it is not open."""
     from napari.layers import Image
 
     from napari_expert.orientation import OURS, volume_from_layer

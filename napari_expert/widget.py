@@ -1,4 +1,5 @@
-"""The dock widget: choose a model and a layer, run, read the answer, and walk through the matches."""
+"""The dock widget: choose a model and a layer, run, read the answer, and walk through the
+matches."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ STAGES = {
     "layers": "layers",
 }
 KEPT = 8
-"""Prototypes explained in full, so that more can be shown, and two answers compared, without another run."""
+"""Prototypes explained in full, so that more can be shown, and two answers compared, without
+another run."""
 
 
 class ExpertWidget(QWidget):
@@ -68,7 +70,9 @@ class ExpertWidget(QWidget):
         self.viewer = viewer
         self.job: ExplainJob | None = None
         self.data: Path | None = None
-        self._chosen_data: Path | None = None  # by the user, hence remembered; `data` may also be the opened image's folder
+        self._chosen_data: Path | None = (
+            None  # by the user, hence remembered; `data` may also be the opened image's folder
+        )
         self._restored = self._closed = False
         self.saver = Saver(self)
         self._build()
@@ -77,10 +81,12 @@ class ExpertWidget(QWidget):
         self._keys = Keys(viewer, self)
         self._restore(Settings.load())
 
-    # --- settings ------------------------------------------------------------------------------------------------------
+    # --- settings ---------------------------------------------------------------------------------
     def _restore(self, settings: Settings) -> None:
         """What was chosen last time, as far as it is still there."""
-        with contextlib.suppress(ExpertError):  # a model file that is gone: the first shipped model stays
+        with contextlib.suppress(
+            ExpertError
+        ):  # a model file that is gone: the first shipped model stays
             self.choose_model(settings.model)
         self.top.setValue(settings.prototypes)
         self.visit.neurological = settings.convention == "neurological"
@@ -104,7 +110,7 @@ class ExpertWidget(QWidget):
         if now != before:
             now.save()
 
-    # --- building ------------------------------------------------------------------------------------------------------
+    # --- building ---------------------------------------------------------------------------------
     def _build(self) -> None:
         self.setObjectName("expert_panel")
         inner = QWidget()
@@ -123,7 +129,11 @@ class ExpertWidget(QWidget):
         column.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.chooser = Chooser(self.viewer)
         column.addWidget(self.chooser)
-        self.layer_box, self.model_box, self.top = self.chooser.layer_box, self.chooser.model_box, self.chooser.top
+        self.layer_box, self.model_box, self.top = (
+            self.chooser.layer_box,
+            self.chooser.model_box,
+            self.chooser.top,
+        )
         self.card, self.fit = self.chooser.card, self.chooser.fit
         self.run_button = QPushButton("Run")
         self.run_button.setToolTip("Explain the chosen image with the chosen model.")
@@ -143,14 +153,16 @@ class ExpertWidget(QWidget):
         self.answer.find_asked.connect(self._find_images)
         self.answer.save_asked.connect(self.saver.save)
         self.answer.compare_asked.connect(self._compare_asked)
-        self.answer.mode_asked.connect(lambda mode: self.attempt(lambda: self.visit.show_mode(mode)))
+        self.answer.mode_asked.connect(
+            lambda mode: self.attempt(lambda: self.visit.show_mode(mode))
+        )
         self.answer.clear_asked.connect(self.clear)
         self.top.valueChanged.connect(self._top_changed)
 
     def sizeHint(self) -> QSize:
         return QSize(375, 640)
 
-    # --- what is chosen ------------------------------------------------------------------------------------------------
+    # --- what is chosen ---------------------------------------------------------------------------
     @property
     def model(self) -> str:
         """The chosen model: a shipped name or a file."""
@@ -180,7 +192,7 @@ class ExpertWidget(QWidget):
         self.visit.show_top(top)
         self._remember()
 
-    # --- running -------------------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------
     def run_or_cancel(self) -> None:
         """What the button does: begin, or give up what runs."""
         if self.job is not None:
@@ -200,7 +212,9 @@ class ExpertWidget(QWidget):
             self.ended.emit()
             return
         model, top = self.chooser.loaded or self.model, max(KEPT, self.top.value())
-        self.job = job = ExplainJob(model, volume, top, self._data_folder(), Settings.load().device, self)
+        self.job = job = ExplainJob(
+            model, volume, top, self._data_folder(), Settings.load().device, self
+        )
         job.source = self.layer
         job.advanced.connect(self._advance)
         job.succeeded.connect(self._succeed)
@@ -213,7 +227,8 @@ class ExpertWidget(QWidget):
         job.start()
 
     def _data_folder(self) -> Path | None:
-        """Where prototype images may lie: the chosen folder, else the one the image was opened from."""
+        """Where prototype images may lie: the chosen folder, else the one the image was opened
+        from."""
         source = None if self.layer is None else self.layer.source.path
         return self.data or (Path(source).parent if source else None)
 
@@ -252,7 +267,7 @@ class ExpertWidget(QWidget):
         self.error.setText(message)
         self.error.setVisible(bool(message))
 
-    # --- the answer ----------------------------------------------------------------------------------------------------
+    # --- the answer -------------------------------------------------------------------------------
     @property
     def explanation(self) -> Explanation | None:
         """What is on show."""
@@ -273,7 +288,10 @@ class ExpertWidget(QWidget):
         """
         chosen = self.layer
         self.visit.top = self.top.value()
-        self.visit.show(explanation, layer_of(explanation, list(self.viewer.layers)) if source is None else source)
+        self.visit.show(
+            explanation,
+            layer_of(explanation, list(self.viewer.layers)) if source is None else source,
+        )
         self.chooser.choose_layer(chosen)
         self.answered.emit(explanation)
 
@@ -301,7 +319,10 @@ class ExpertWidget(QWidget):
         if what == "saved":
             self.compare()
         elif self.visit.previous is None:
-            self.fail("There is no answer before this one: run the model on another image, or choose a saved explanation.")
+            self.fail(
+                "There is no answer before this one: run the model on another image, or "
+                "choose a saved explanation."
+            )
         else:
             self.attempt(lambda: self.visit.compare(self.visit.previous))
 
@@ -309,7 +330,9 @@ class ExpertWidget(QWidget):
         """Show the explanation on show beside a saved one; asks for the file if None."""
         from expert.explanation import Explanation
 
-        chosen = path or QFileDialog.getOpenFileName(self, "Compare with", "", "Explanation (*.json)")[0]
+        chosen = (
+            path or QFileDialog.getOpenFileName(self, "Compare with", "", "Explanation (*.json)")[0]
+        )
         if chosen:
             self.attempt(lambda: self.visit.compare(Explanation.load(chosen)))
 
@@ -321,7 +344,7 @@ class ExpertWidget(QWidget):
         except ExpertError as error:
             self.fail(str(error))
 
-    # --- what keys and commands call ----------------------------------------------------------------------------------
+    # --- what keys and commands call --------------------------------------------------------------
     def step_plane(self, step: int) -> None:
         """Show the next plane up (1) or down (-1)."""
         self.visit.step_plane(step)
@@ -361,13 +384,14 @@ class ExpertWidget(QWidget):
         if self.scene is not None:
             self.scene.set_focus(None)
 
-    # --- saving --------------------------------------------------------------------------------------------------------
+    # --- saving -----------------------------------------------------------------------------------
     def save_report(self, path: str | Path | None = None) -> None:
         """Write the report, HTML or PDF by its ending; asks where if None."""
         self.saver.save("report", path)
 
     def save_explanation(self, path: str | Path | None = None) -> None:
-        """Write the explanation as JSON, with all it holds, so that it opens again; asks where if None."""
+        """Write the explanation as JSON, with all it holds, so that it opens again; asks where if
+        None."""
         self.saver.save("explanation", path)
 
     def save_table(self, path: str | Path | None = None) -> None:
@@ -375,12 +399,14 @@ class ExpertWidget(QWidget):
         self.saver.save("table", path)
 
     def save_layers(self, path: str | Path | None = None) -> None:
-        """Write what the patches say, on the grid of the original image, as NIfTI; asks where if None."""
+        """Write what the patches say, on the grid of the original image, as NIfTI; asks where if
+        None."""
         self.saver.save("layers", path)
 
-    # --- the end -------------------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
     def event(self, event: QEvent) -> bool:
-        # napari takes the panel out of its dock before it drops it: that is when the viewer is given back.
+        # napari takes the panel out of its dock before it drops it: that is when the viewer is
+        # given back.
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.close_down()
         return bool(super().event(event))

@@ -1,4 +1,5 @@
-"""The window from a program: open it with an image and a model, wait for the answer, take a picture of it."""
+"""The window from a program: open it with an image and a model, wait for the answer, take a picture
+of it."""
 
 from __future__ import annotations
 
@@ -65,14 +66,23 @@ def view(
 
 
 def open_window(
-    path: str | os.PathLike[str], model: str = "phantom", *, top: int | None = None, data: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    model: str = "phantom",
+    *,
+    top: int | None = None,
+    data: str | os.PathLike[str] | None = None,
 ) -> None:
     """`view`, then wait until the window is closed; what the command ``expert view`` does."""
     import sys
 
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
         if os.environ.get("QT_QPA_PLATFORM") not in ("offscreen", "vnc"):
-            raise ExpertError("There is no display to open a window on: use 'expert explain' for a report instead.")
+            raise ExpertError(
+                "There is no display to open a window on: use 'expert explain' for a "
+                "report instead."
+            )
     import napari
 
     view(path, model, top=top, data=data)

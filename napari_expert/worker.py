@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ExplainJob(QObject):
     """One run of `expert.explain` in another thread.
 
-    Signals arrive in the thread this object lives in. After `cancel` none arrives but `finished`: whatever the thread still
-    does (it stops at the next step) is of no interest any more.
+    Signals arrive in the thread this object lives in. After `cancel` none arrives but `finished`:
+    whatever the thread still does (it stops at the next step) is of no interest any more.
     """
 
     advanced = Signal(str, float)
@@ -45,7 +45,13 @@ class ExplainJob(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._model, self._volume, self._top, self._data, self._device = model, volume, top, data, device
+        self._model, self._volume, self._top, self._data, self._device = (
+            model,
+            volume,
+            top,
+            data,
+            device,
+        )
         self.source: Any = None  # the layer the volume came from: the panel's note, not used here
         self._stop = threading.Event()
         self._over = False
@@ -68,14 +74,20 @@ class ExplainJob(QObject):
         return not self._over
 
     def _run(self) -> tuple[Explanation | None, Exception | None]:
-        """In the other thread. An error is part of the outcome: raised, it would be thrown into Qt's event loop as well."""
+        """In the other thread. An error is part of the outcome: raised, it would be thrown into
+        Qt's event loop as well."""
         import expert
 
         try:
             self._tell("load", 0.0)
             model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
             result: Explanation = expert.explain(
-                model, self._volume, top=self._top, data=self._data, device=self._device, progress=self._tell
+                model,
+                self._volume,
+                top=self._top,
+                data=self._data,
+                device=self._device,
+                progress=self._tell,
             )
         except Exception as error:
             return None, error
@@ -95,8 +107,12 @@ class ExplainJob(QObject):
         elif isinstance(error, ExpertError):
             self.failed.emit(str(error))
         else:
-            # Its words may name a patient's file: where it happened goes to the terminal, what it says goes nowhere.
-            self.failed.emit(f"Unexpected {type(error).__name__} while explaining: please report it, with what you did.")
+            # Its words may name a patient's file: where it happened goes to the terminal, what it
+            # says goes nowhere.
+            self.failed.emit(
+                f"Unexpected {type(error).__name__} while explaining: please report it, "
+                "with what you did."
+            )
             traceback.print_tb(error.__traceback__)
         self._end()
 

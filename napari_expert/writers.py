@@ -1,4 +1,5 @@
-"""File ▸ Save Selected Layers… of a result: the layers are drawn from an explanation, and that, or its report, is saved."""
+"""File ▸ Save Selected Layers… of a result: the layers are drawn from an explanation, and that, or
+its report, is saved."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]
     ours = any(OURS in arguments.get("metadata", {}) for _, arguments, _ in layers)
     if not ours or panel is None or panel.explanation is None:
         raise InputError(
-            "These layers show no explanation: save them in another format, or run ExPeRT and save the layers of its result."
+            "These layers show no explanation: save them in another format, or run ExPeRT "
+            "and save the layers of its result."
         )
     if path.lower().endswith(".json"):
         panel.save_explanation(path)

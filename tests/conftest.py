@@ -1,4 +1,5 @@
-"""What many tests share. Real data (../shared, or EXPERT_DATA_DIR) is optional: tests that need it skip with a reason."""
+"""What many tests share. Real data (../shared, or EXPERT_DATA_DIR) is optional: tests that need it
+skip with a reason."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "sha
 
 @pytest.fixture(autouse=True)
 def quick_garbage_collection():
-    """What is there before a test (torch, MONAI, napari) is not searched again in every one of napari's many collections."""
+    """What is there before a test (torch, MONAI, napari) is not searched again in every one of
+    napari's many collections."""
     gc.freeze()
 
 
@@ -73,7 +75,8 @@ def explanation(model, head):
 
 @pytest.fixture
 def dock():
-    """Opens the panel in a viewer, with a head and another model if given, and lets go of the viewer at the end."""
+    """Opens the panel in a viewer, with a head and another model if given, and lets go of the
+    viewer at the end."""
     from qtpy.compat import isalive
 
     from napari_expert.orientation import layer_arguments
@@ -155,7 +158,9 @@ def tiny_model_file(tiny_recipe, squares, tmp_path_factory) -> Path:
     from expert.training import train
 
     folder = tmp_path_factory.mktemp("tiny")
-    return train(read_recipe(tiny_recipe), squares, folder / "tiny.safetensors", folds=3, plain=True, jobs=1)
+    return train(
+        read_recipe(tiny_recipe), squares, folder / "tiny.safetensors", folds=3, plain=True, jobs=1
+    )
 
 
 VOLUMES = """
@@ -173,12 +178,13 @@ warmup: {epochs: 15, learning_rate: 0.01}
 schedule: {epochs: 16, batch: 7, views: 1, optimizer: adamw, decay: cosine, backbone_rate: 0.001, head_rate: 0.01, seed: 3}
 losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 0.0, prediction: 1.0, alignment: 6.0}
 projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="session")
 def volume_model_file(tmp_path_factory) -> Path:
-    """A model of whole 3D heads, really trained: on too few to be right, enough to find places again."""
+    """A model of whole 3D heads, really trained: on too few to be right, enough to find places
+    again."""
     from expert.phantom import write_cohort
     from expert.recipe import read_recipe
     from expert.training import train
@@ -186,7 +192,12 @@ def volume_model_file(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("volumes")
     recipe = folder / "volumes.yaml"
     recipe.write_text(VOLUMES)
-    return train(read_recipe(recipe), write_cohort(folder / "heads", 7, 21), folder / "volumes.safetensors", jobs=2)
+    return train(
+        read_recipe(recipe),
+        write_cohort(folder / "heads", 7, 21),
+        folder / "volumes.safetensors",
+        jobs=2,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -200,9 +211,12 @@ def volume_explanation(volume_model_file, head):
 
 @pytest.fixture(scope="session")
 def one_plane(model):
-    """The embedded model, looking at one plane only, a fifth of the time; it judges what is strange by the nearest distance."""
+    """The embedded model, looking at one plane only, a fifth of the time; it judges what is strange
+    by the nearest distance."""
     from dataclasses import replace
 
     recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})
     calibration = model.info.calibration.model_copy(update={"familiarity": None})
-    return replace(model, info=model.info.model_copy(update={"input": recipe, "calibration": calibration}))
+    return replace(
+        model, info=model.info.model_copy(update={"input": recipe, "calibration": calibration})
+    )

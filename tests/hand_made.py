@@ -14,7 +14,13 @@ from expert.model import PrototypeRegressor
 from expert.schema import Architecture, InputRecipe
 
 # Cells of 8 pixels and 32 mm, in two and three dimensions.
-FLAT = InputRecipe(shape=(48, 40), spacing_mm=4.0, center_mm=(-17.0, 0.0), positions_mm=(3.0,), training_positions_mm=(3.0,))
+FLAT = InputRecipe(
+    shape=(48, 40),
+    spacing_mm=4.0,
+    center_mm=(-17.0, 0.0),
+    positions_mm=(3.0,),
+    training_positions_mm=(3.0,),
+)
 SOLID = InputRecipe(shape=(24, 32, 40), spacing_mm=4.0, center_mm=(6.0, -17.0, 0.0))
 
 
@@ -28,7 +34,11 @@ def grid_of(recipe: InputRecipe) -> tuple[int, ...]:
 
 def cells_of(images: Tensor, grid: tuple[int, ...]) -> Tensor:
     """(B, 1, *shape) to (B, pixels of a cell, *grid), times `GAIN`."""
-    split = [n for size, cells in zip(images.shape[2:], grid, strict=True) for n in (cells, size // cells)]
+    split = [
+        n
+        for size, cells in zip(images.shape[2:], grid, strict=True)
+        for n in (cells, size // cells)
+    ]
     axes = len(grid)
     parts = images.reshape(len(images), *split)
     order = [0, *range(2, 2 * axes + 1, 2), *range(1, 2 * axes + 1, 2)]
@@ -92,13 +102,19 @@ class Restless(Pixels):
         return torch.sin(3e4 * cells_of(images, self.grid))
 
 
-def network(recipe: InputRecipe, backbone: nn.Module, images: np.ndarray, labels: np.ndarray, **settings) -> PrototypeRegressor:
+def network(
+    recipe: InputRecipe, backbone: nn.Module, images: np.ndarray, labels: np.ndarray, **settings
+) -> PrototypeRegressor:
     """A network with that backbone, whose prototypes are the given images (P, *shape), 0 to 255."""
     settings = {"marginals": "uniform", "radius": 30.0} | settings
     with torch.no_grad():
         latents = backbone(torch.from_numpy(images).float()[:, None] / 255)
         architecture = Architecture(
-            dimensions=len(recipe.shape), widths=(4,), channels=latents.shape[1], prototypes=len(images), **settings
+            dimensions=len(recipe.shape),
+            widths=(4,),
+            channels=latents.shape[1],
+            prototypes=len(images),
+            **settings,
         )
         out = PrototypeRegressor(architecture, grid_of(recipe))
         out.backbone = backbone
@@ -113,7 +129,9 @@ def pictures(recipe: InputRecipe, number: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(20, 255, (number, *recipe.shape)).astype(np.uint8)
 
 
-def cohort(recipe: InputRecipe, images: np.ndarray, content: np.ndarray | None = None) -> CohortArrays:
+def cohort(
+    recipe: InputRecipe, images: np.ndarray, content: np.ndarray | None = None
+) -> CohortArrays:
     """Images (N, *shape) as a cohort of one plane or volume each."""
     count = len(images)
     content = np.full_like(images, 255) if content is None else content
@@ -124,5 +142,7 @@ def cohort(recipe: InputRecipe, images: np.ndarray, content: np.ndarray | None =
         transforms=np.full((count, 4, 4), np.nan),
         quality=np.full(count, np.nan),
         positions_mm=(3.0,) if len(recipe.shape) == 2 else (None,),
-        entries=tuple(Entry(f"s{n}", f"s{n}.nii", Path(f"s{n}.nii"), float(n), None, "") for n in range(count)),
+        entries=tuple(
+            Entry(f"s{n}", f"s{n}.nii", Path(f"s{n}.nii"), float(n), None, "") for n in range(count)
+        ),
     )

@@ -1,4 +1,5 @@
-"""The published network, written from the method's page: ResNet-18 by torchvision's names, prototypes, and its formulas."""
+"""The published network, written from the method's page: ResNet-18 by torchvision's names,
+prototypes, and its formulas."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         if stride > 1:
-            self.downsample = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
@@ -30,7 +33,11 @@ class Features(nn.Module):
         self.bn1 = nn.BatchNorm2d(widths[0])
         before = widths[0]
         for n, width in enumerate(widths):
-            setattr(self, f"layer{n + 1}", nn.Sequential(Block(before, width, 1 + (n > 0)), Block(width, width, 1)))
+            setattr(
+                self,
+                f"layer{n + 1}",
+                nn.Sequential(Block(before, width, 1 + (n > 0)), Block(width, width, 1)),
+            )
             before = width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +74,9 @@ class Published(nn.Module):
         self.r = nn.Parameter(torch.tensor([5.0]), requires_grad=False)
         self.emb_loss_s = nn.Parameter(torch.tensor([float(scale)]))
         self.register_buffer("proto_classes", torch.from_numpy(labels).float())
-        self.register_buffer("prototype_images", torch.from_numpy(np.repeat(images[..., None], channels, axis=3)))
+        self.register_buffer(
+            "prototype_images", torch.from_numpy(np.repeat(images[..., None], channels, axis=3))
+        )
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -86,7 +95,8 @@ class Published(nn.Module):
 
     @torch.no_grad()
     def distances(self, image: np.ndarray, *, converged: bool) -> Tensor:
-        """(P,) of one image (H, W) uint8; Sinkhorn to the end in double precision, or as published."""
+        """(P,) of one image (H, W) uint8; Sinkhorn to the end in double precision, or as
+        published."""
         dtype = torch.float64 if converged else torch.float32
         f = self.latents(image[None])[0].flatten(1).T.to(dtype)
         p = self.prototype_vectors.flatten(2).transpose(1, 2).to(dtype)

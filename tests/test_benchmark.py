@@ -1,4 +1,5 @@
-"""The experiment runner: every variant on the same folds, resumed where it stopped, and told as it was measured."""
+"""The experiment runner: every variant on the same folds, resumed where it stopped, and told as it
+was measured."""
 
 from __future__ import annotations
 
@@ -36,10 +37,12 @@ def recipe(tiny_recipe):
 def benched(recipe, squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     variants = ["average", "position", "published projection"]
-    return run_benchmark([recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3), variants
+    return run_benchmark(
+        [recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3
+    ), variants
 
 
-# --- variants -----------------------------------------------------------------------------------------------------------
+# --- variants -------------------------------------------------------------------------------------
 def test_every_variant_changes_what_it_says_or_nothing(recipe):
     for variant in VARIANTS:
         if "architecture.stride" in variant.changes:  # below
@@ -56,7 +59,11 @@ def test_every_variant_changes_what_it_says_or_nothing(recipe):
             part, _, name = field.rpartition(".")
             one, other = (getattr(of, part) if part else of for of in (variant.of(recipe), recipe))
             now, before = getattr(one, name), getattr(other, name)
-            assert now == (pytest.approx(before * float(value[1:])) if isinstance(value, str) and value[0] == "×" else value)
+            assert now == (
+                pytest.approx(before * float(value[1:]))
+                if isinstance(value, str) and value[0] == "×"
+                else value
+            )
             (changed[part] if part else changed)[name] = before
         assert type(recipe).model_validate(changed) == recipe
     with pytest.raises(RecipeError, match="which no recipe has"):
@@ -72,23 +79,33 @@ def test_the_stride_is_halved_by_the_pooling_or_else_by_the_last_stage(recipe):
     finer, coarser = (Variant("", "", {"architecture.stride": factor}) for factor in ("÷2", "×2"))
     stride, settings = recipe.architecture.stride, recipe.architecture
     for pool, widths in ((1, settings.widths), (2, settings.widths[:-1])):
-        same = recipe.model_copy(update={"architecture": settings.model_copy(update={"pool": pool, "widths": widths})})
+        same = recipe.model_copy(
+            update={"architecture": settings.model_copy(update={"pool": pool, "widths": widths})}
+        )
         assert same.architecture.stride == stride
         half = finer.of(same).architecture
         assert (half.stride, half.pool) == (stride // 2, 1)
-    wide = recipe.model_copy(update={"input": recipe.input.model_copy(update={"shape": (4 * stride, 6 * stride)})})
+    wide = recipe.model_copy(
+        update={"input": recipe.input.model_copy(update={"shape": (4 * stride, 6 * stride)})}
+    )
     assert coarser.of(wide).architecture.stride == 2 * stride
-    one = recipe.model_copy(update={"architecture": settings.model_copy(update={"pool": 1, "widths": (8,)})})
+    one = recipe.model_copy(
+        update={"architecture": settings.model_copy(update={"pool": 1, "widths": (8,)})}
+    )
     assert finer.of(one) == one
 
 
 def test_of_all_variants_those_are_left_out_that_a_recipe_cannot_have(recipe, squares, tmp_path):
     from expert.benchmark import _jobs
 
-    counted = recipe.model_copy(update={
-        "architecture": recipe.architecture.model_copy(update={"backbone": "histogram", "pool": recipe.architecture.stride}),
-        "losses": recipe.losses.model_copy(update={"consistency": 0.0}),
-    })  # fmt: skip
+    counted = recipe.model_copy(
+        update={
+            "architecture": recipe.architecture.model_copy(
+                update={"backbone": "histogram", "pool": recipe.architecture.stride}
+            ),
+            "losses": recipe.losses.model_copy(update={"consistency": 0.0}),
+        }
+    )
     names = {job.variant for job in _jobs(counted, squares, tmp_path, None, 2, 1.0, 0, 1)}
     assert BASE in names
     assert not {"consistency", "equivariance"} & names
@@ -102,7 +119,9 @@ def test_averages_are_trained_as_averages():
     assert recipe.schedule.by_position
     assert not average.schedule.by_position
     network = PrototypeRegressor(average.architecture, average.grid)
-    features = torch.rand(2, average.architecture.latent, *average.grid, generator=torch.Generator().manual_seed(1))
+    features = torch.rand(
+        2, average.architecture.latent, *average.grid, generator=torch.Generator().manual_seed(1)
+    )
     mass = torch.full((2, int(np.prod(average.grid))), 1 / np.prod(average.grid))
     trained = network.rough_distance(features, mass, by_position=average.schedule.by_position)
     torch.testing.assert_close(trained, network.compare(features, mass).distance)
@@ -114,29 +133,38 @@ def test_a_smaller_budget_moves_the_projections_with_the_epochs(recipe):
     assert shortened(recipe, 1.0) is recipe
 
 
-# --- what transport is measured against ---------------------------------------------------------------------------------
+# --- what transport is measured against -----------------------------------------------------------
 def test_the_distance_of_averages_splits_over_the_patches():
     generator = torch.Generator().manual_seed(1)
-    features, prototypes = torch.rand(3, 8, 4, 3, generator=generator), torch.rand(5, 8, 4, 3, generator=generator)
+    features, prototypes = (
+        torch.rand(3, 8, 4, 3, generator=generator),
+        torch.rand(5, 8, 4, 3, generator=generator),
+    )
     source = torch.rand(3, 12, generator=generator).softmax(-1)
     target = torch.rand(5, 12, generator=generator).softmax(-1)
     plan, cost = average_match(features, prototypes, source, target)
     distance = image_distance(plan.flow, cost, 1.0)
-    means = [(grid.flatten(2) * mass[:, None]).sum(-1) for grid, mass in ((features, source), (prototypes, target))]
+    means = [
+        (grid.flatten(2) * mass[:, None]).sum(-1)
+        for grid, mass in ((features, source), (prototypes, target))
+    ]
     torch.testing.assert_close(distance, torch.cdist(*means))
     torch.testing.assert_close(plan.flow.sum(-1), source[:, None].expand(-1, 5, -1))
 
 
 def test_the_distance_by_position_looks_at_the_same_place_only():
     generator = torch.Generator().manual_seed(1)
-    features, prototypes = torch.rand(3, 8, 4, 3, generator=generator), torch.rand(5, 8, 4, 3, generator=generator)
+    features, prototypes = (
+        torch.rand(3, 8, 4, 3, generator=generator),
+        torch.rand(5, 8, 4, 3, generator=generator),
+    )
     source = torch.rand(3, 12, generator=generator).softmax(-1)
     distance = image_distance(position_plan(source, 5).flow, patch_cost(features, prototypes), 1.0)
     same = (features[:, None] - prototypes[None]).norm(dim=2).flatten(2)
     torch.testing.assert_close(distance, (same * source[:, None]).sum(-1))
 
 
-# --- the runner ---------------------------------------------------------------------------------------------------------
+# --- the runner -----------------------------------------------------------------------------------
 def test_all_variants_answer_for_the_same_held_out_subjects(benched, recipe, squares):
     target, variants = benched
     document = json.loads((target.parent / "results.json").read_text())["recipes"]["tiny"]
@@ -151,7 +179,8 @@ def test_all_variants_answer_for_the_same_held_out_subjects(benched, recipe, squ
             place = target.parent / "tiny" / entry["variant"].replace(" ", "-")
             for number, rows in enumerate(parts):
                 assert (
-                    json.loads((place / f"fold{number}" / "result.json").read_text())["prediction"] == prediction[rows].tolist()
+                    json.loads((place / f"fold{number}" / "result.json").read_text())["prediction"]
+                    == prediction[rows].tolist()
                 )
     base, plain = (np.array(entry["prediction"]) for entry in document["variants"][:2])
     difference = np.abs(plain - labels) - np.abs(base - labels)
@@ -184,17 +213,25 @@ def test_a_finished_run_is_told_again_and_trains_nothing(benched, recipe, square
     before = target.read_text()
     monkeypatch.setattr(expert.training, "_fit", lambda *arguments: pytest.fail("trained again"))
     target.unlink()
-    again = run_benchmark([recipe], squares, target.parent, variants=variants, folds=2, budget=0.5, subjects=3)
+    again = run_benchmark(
+        [recipe], squares, target.parent, variants=variants, folds=2, budget=0.5, subjects=3
+    )
     assert again.read_text() == before
 
 
-def test_what_is_finished_is_told_before_the_rest_is(benched, recipe, squares, tmp_path, monkeypatch):
+def test_what_is_finished_is_told_before_the_rest_is(
+    benched, recipe, squares, tmp_path, monkeypatch
+):
     path, variants = benched
     folder = tmp_path / "half"
     shutil.copytree(path.parent, folder)
     shutil.rmtree(folder / recipe.name / "average" / "fold1")
-    monkeypatch.setattr("expert.training.train", lambda *args, **kwargs: pytest.fail("nothing is trained"))
-    told = run_benchmark([recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3, run=False).read_text()
+    monkeypatch.setattr(
+        "expert.training.train", lambda *args, **kwargs: pytest.fail("nothing is trained")
+    )
+    told = run_benchmark(
+        [recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3, run=False
+    ).read_text()
     assert "Not all folds are done" in told
     assert "| average (1 of 2 folds) |" in told
     assert "| as given |" in told
@@ -205,14 +242,18 @@ def test_what_is_finished_is_told_before_the_rest_is(benched, recipe, squares, t
 def test_folds_of_another_budget_table_or_recipe_are_not_told_as_these(benched, recipe, squares):
     path, variants = benched
     same = {"variants": variants, "folds": 2, "budget": 0.5, "subjects": 3, "run": False}
-    wider = recipe.model_copy(update={"architecture": recipe.architecture.model_copy(update={"radius": 9.0})})
+    wider = recipe.model_copy(
+        update={"architecture": recipe.architecture.model_copy(update={"radius": 9.0})}
+    )
     renamed = recipe.model_copy(update={"version": "2", "card": "Other words."})
     for other, changes in ((recipe, {"budget": 1.0}), (recipe, {"folds": 3}), (wider, {})):
         with pytest.raises(InputError, match="another recipe, budget, table or number of folds"):
             run_benchmark([other], squares, path.parent, **same | changes)
     # Another image, another pixel size.
     entries = read_table(squares)
-    known, swapped = (identity(recipe, of, 2) for of in (entries, (entries[1], entries[0], *entries[2:])))
+    known, swapped = (
+        identity(recipe, of, 2) for of in (entries, (entries[1], entries[0], *entries[2:]))
+    )
     assert known != swapped
     assert known != identity(recipe, (replace(entries[0], pixel_size_mm=2.0), *entries[1:]), 2)
     assert run_benchmark([renamed], squares, path.parent, **same).read_text() == path.read_text()
@@ -220,11 +261,21 @@ def test_folds_of_another_budget_table_or_recipe_are_not_told_as_these(benched, 
 
 def test_folds_are_models_and_intervals_are_over_them():
     def figure(value, half, subjects):
-        return {"x": {"value": value, "low": value - half, "high": value + half, "subjects": subjects, "chance": None}}
+        return {
+            "x": {
+                "value": value,
+                "low": value - half,
+                "high": value + half,
+                "subjects": subjects,
+                "chance": None,
+            }
+        }
 
     single = _pooled([figure(value, 0.0, 1) for value in (1.0, 2.0, 6.0)])["x"]
     assert (single.value, single.subjects) == (3.0, 3)
-    assert single.high - single.value == pytest.approx(4.3027 * np.sqrt(7) / np.sqrt(3), rel=1e-4)  # t of 2 degrees
+    assert single.high - single.value == pytest.approx(
+        4.3027 * np.sqrt(7) / np.sqrt(3), rel=1e-4
+    )  # t of 2 degrees
     several = _pooled([figure(1.0, 0.1, 4), figure(2.0, 0.1, 4)])["x"]
     assert several.low < 0 < 3 < several.high  # models that disagree, though each is sure
     alone = _pooled([figure(1.0, 0.5, 4)])["x"]
@@ -245,7 +296,10 @@ def test_what_cannot_be_run_is_one_sentence(recipe, squares, tmp_path):
     from expert.cli import app
 
     (tmp_path / "r.yaml").write_text("name: [")
-    said = CliRunner().invoke(app, ["benchmark", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")])
+    said = CliRunner().invoke(
+        app,
+        ["benchmark", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")],
+    )
     assert said.exit_code == 1
     assert "not valid YAML" in said.output
 
@@ -278,6 +332,8 @@ def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, s
         assert float(row[2]) == pytest.approx((float(row[1]) - start) / slope, abs=1e-3)
     plain, _ = predict(model, items([], squares)[:1], tmp_path / "q.csv")
     assert "bias_corrected" not in plain.read_text()
-    info = model.info.model_copy(update={"calibration": model.info.calibration.model_copy(update={"bias": None})})
+    info = model.info.model_copy(
+        update={"calibration": model.info.calibration.model_copy(update={"bias": None})}
+    )
     with pytest.raises(InputError, match="no bias correction"):
         predict(replace(model, info=info), [], tmp_path / "r.csv", corrected=True)

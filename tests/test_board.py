@@ -1,4 +1,5 @@
-"""What is side by side, without a window: cells, titles, and where the mass of a patch lies in all of them."""
+"""What is side by side, without a window: cells, titles, and where the mass of a patch lies in all
+of them."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def test_matches_are_the_strongest_partners(explanation):
         row = explanation.prototypes[match.cell - 1].views[1].matches(match.source)
         assert match.target == row.argmax()
         assert match.share == pytest.approx(row.max())
-        assert match.adds == pytest.approx(explanation.prototypes[match.cell - 1].views[1].contributions[match.source])
+        assert match.adds == pytest.approx(
+            explanation.prototypes[match.cell - 1].views[1].contributions[match.source]
+        )
 
 
 def test_two_images_share_prototypes_and_lead_to_each_other(both):

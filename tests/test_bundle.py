@@ -1,4 +1,5 @@
-"""One model, one file: what is damaged, foreign or too new is refused in one sentence, and nothing is unpickled."""
+"""One model, one file: what is damaged, foreign or too new is refused in one sentence, and nothing
+is unpickled."""
 
 from __future__ import annotations
 
@@ -28,18 +29,27 @@ def test_shipped_models_are_small_sound_and_without_strangers_images():
 
 
 def test_saved_and_loaded_is_the_same(model, tmp_path):
-    weights = {k.removeprefix("weights."): v for k, v in model.tensors.items() if k.startswith("weights.")}
+    weights = {
+        k.removeprefix("weights."): v for k, v in model.tensors.items() if k.startswith("weights.")
+    }
     path = save_model(tmp_path / "m.safetensors", model.info, weights, model.prototype_images)
     assert load_model(path).sha256 == model.sha256
 
 
 def rewrite(source, target, *, document=None, tensor=None):
     with safe_open(source, "numpy") as file:
-        metadata, tensors = dict(file.metadata()), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata, tensors = (
+            dict(file.metadata()),
+            {key: file.get_tensor(key) for key in file.keys()},  # noqa: SIM118
+        )
     if document is not None:
         metadata["expert"] = document(metadata["expert"])
     if tensor is not None:
-        name = next(key for key in tensors if key.startswith("weights.") and tensors[key].dtype == np.float32)
+        name = next(
+            key
+            for key in tensors
+            if key.startswith("weights.") and tensors[key].dtype == np.float32
+        )
         tensors[name] = tensor(tensors[name])
     save_file(tensors, target, metadata)
     return target
@@ -52,11 +62,15 @@ def test_what_cannot_be_used_is_refused(model, tmp_path):
         "safetensors": tmp_path / "text.safetensors",
         "header has no": tmp_path / "foreign.safetensors",
         "newer|schema version 2": rewrite(
-            source, tmp_path / "new.safetensors", document=lambda d: json.dumps({**json.loads(d), "schema_version": 2})
+            source,
+            tmp_path / "new.safetensors",
+            document=lambda d: json.dumps({**json.loads(d), "schema_version": 2}),
         ),
         "checksum": rewrite(source, tmp_path / "changed.safetensors", tensor=lambda t: t + 1),
         "describes itself wrongly": rewrite(
-            source, tmp_path / "wrong.safetensors", document=lambda d: json.dumps({**json.loads(d), "extra": 2})
+            source,
+            tmp_path / "wrong.safetensors",
+            document=lambda d: json.dumps({**json.loads(d), "extra": 2}),
         ),
     }
     (tmp_path / "text.safetensors").write_text("hello")

@@ -39,7 +39,19 @@ def test_predict_goes_on_past_bad_inputs(head_file, tmp_path):
     bad = tmp_path / "bad.nii.gz"
     bad.write_text("no image")
     out = tmp_path / "out.csv"
-    result = run(app, ["predict", str(bad), str(head_file), "missing.nii", "--model", "phantom", "--out", str(out)])
+    result = run(
+        app,
+        [
+            "predict",
+            str(bad),
+            str(head_file),
+            "missing.nii",
+            "--model",
+            "phantom",
+            "--out",
+            str(out),
+        ],
+    )
     with out.open() as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
@@ -55,7 +67,9 @@ def test_predict_goes_on_past_bad_inputs(head_file, tmp_path):
 def test_predict_a_table_of_plain_images(tiny_model_file, tmp_path):
     table = draw_squares(tmp_path / "new", 5, 8)
     out = tmp_path / "out.csv"
-    result = run(app, ["predict", "--table", str(table), "--model", str(tiny_model_file), "--out", str(out)])
+    result = run(
+        app, ["predict", "--table", str(table), "--model", str(tiny_model_file), "--out", str(out)]
+    )
     assert result.exit_code == 0, result.output
     with out.open() as file:
         predictions = [float(row["prediction"]) for row in csv.DictReader(file)]
@@ -65,7 +79,10 @@ def test_predict_a_table_of_plain_images(tiny_model_file, tmp_path):
 def test_evaluate(tiny_model_file, tmp_path):
     table = draw_squares(tmp_path / "new", 9, 8)
     out = tmp_path / "e.json"
-    result = run(app, ["evaluate", str(tiny_model_file), "--data", str(table), "--out", str(out), "--jobs", "1"])
+    result = run(
+        app,
+        ["evaluate", str(tiny_model_file), "--data", str(table), "--out", str(out), "--jobs", "1"],
+    )
     assert result.exit_code == 0, result.output
     assert "MAE" in result.output
     assert json.loads(out.read_text())["errors"]["images"] == 9
@@ -80,13 +97,19 @@ def test_evaluate_explanations_only_when_asked(tiny_model_file, tmp_path):
     result = run(app, [*command, "--out", str(more), "--explanations", "--subjects", "3"])
     assert result.exit_code == 0, result.output
     assert "self-match" in result.output
-    before, after = (json.loads(path.read_text(), parse_constant=refuse_constant) for path in (plain, more))
+    before, after = (
+        json.loads(path.read_text(), parse_constant=refuse_constant) for path in (plain, more)
+    )
     assert before["explanations"] is None
     measured = after.pop("explanations")
     assert after == {name: value for name, value in before.items() if name != "explanations"}
     assert measured["subjects"] == 3
     assert measured["prototypes"]["displacement_mm"] is None  # plain images share no space
-    assert measured["prototypes"]["best_share"]["chance"] < measured["prototypes"]["best_share"]["value"] <= 1
+    assert (
+        measured["prototypes"]["best_share"]["chance"]
+        < measured["prototypes"]["best_share"]["value"]
+        <= 1
+    )
     assert measured["exactness"]["distance"] < 1e-6
     assert run(app, [*command, "--explanations", "--subjects", "0"]).exit_code == 2
 
@@ -112,25 +135,51 @@ def test_phantom(tmp_path):
 
 def test_errors_are_one_sentence(head_file, tmp_path, tiny_recipe):
     refused(run(app, ["explain", "nowhere.nii", "--out", str(tmp_path)]), "nowhere.nii")
-    refused(run(app, ["explain", str(head_file), "--model", "nobody", "--out", str(tmp_path)]), "nobody", "phantom")
+    refused(
+        run(app, ["explain", str(head_file), "--model", "nobody", "--out", str(tmp_path)]),
+        "nobody",
+        "phantom",
+    )
     refused(run(app, ["info", str(head_file)]), "model")
     refused(run(app, ["predict", "--out", str(tmp_path / "o.csv")]), "Nothing to predict")
     refused(run(app, ["phantom", "--age", "-3", "--out", str(tmp_path / "p.nii.gz")]))
-    refused(run(app, ["train", str(tiny_recipe), "--data", "no.csv", "--out", str(tmp_path / "m.safetensors")]), "no.csv")
+    refused(
+        run(
+            app,
+            [
+                "train",
+                str(tiny_recipe),
+                "--data",
+                "no.csv",
+                "--out",
+                str(tmp_path / "m.safetensors"),
+            ],
+        ),
+        "no.csv",
+    )
     refused(run(app, ["view", "nowhere.nii"]), "nowhere.nii")
     table = tmp_path / "t.csv"
     table.write_text("name,age\nx,3\n")
     refused(run(app, ["evaluate", "phantom", "--data", str(table)]), "column 'file'")
     (tmp_path / "file").write_text("")
-    refused(run(app, ["explain", str(head_file), "--out", str(tmp_path / "file" / "x")]), "could not be made")
+    refused(
+        run(app, ["explain", str(head_file), "--out", str(tmp_path / "file" / "x")]),
+        "could not be made",
+    )
 
 
 def test_a_model_in_place_of_an_image(tmp_path):
     from expert.bundle import SHIPPED
 
-    refused(run(app, ["explain", str(SHIPPED / "phantom.safetensors"), "--out", str(tmp_path)]), "unknown kind")
+    refused(
+        run(app, ["explain", str(SHIPPED / "phantom.safetensors"), "--out", str(tmp_path)]),
+        "unknown kind",
+    )
 
 
-@pytest.mark.parametrize("command", ["predict", "explain", "train", "evaluate", "info", "phantom", "fetch", "view", "convert"])
+@pytest.mark.parametrize(
+    "command",
+    ["predict", "explain", "train", "evaluate", "info", "phantom", "fetch", "view", "convert"],
+)
 def test_every_command_explains_itself(command):
     assert run(app, [command, "--help"]).exit_code == 0

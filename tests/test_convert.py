@@ -1,4 +1,5 @@
-"""A published checkpoint, converted, predicts what the published formulas do; and no checkpoint runs anything here."""
+"""A published checkpoint, converted, predicts what the published formulas do; and no checkpoint
+runs anything here."""
 
 from __future__ import annotations
 
@@ -19,7 +20,14 @@ from typer.testing import CliRunner
 from expert import conversion
 from expert.bundle import load_model
 from expert.cli import app
-from expert.conversion import Checkpoint, ConversionWarning, Facts, convert_checkpoint, read_checkpoint, read_facts
+from expert.conversion import (
+    Checkpoint,
+    ConversionWarning,
+    Facts,
+    convert_checkpoint,
+    read_checkpoint,
+    read_facts,
+)
 from expert.errors import ExpertError, InputError, ModelError
 from expert.inference import compare_views
 
@@ -42,9 +50,15 @@ def saved(net: Published, path, **changes):
 
 
 def lightning(net: Published, path, **besides):
-    """As Lightning writes it: the network is one part of the module, and much else stands beside its state."""
+    """As Lightning writes it: the network is one part of the module, and much else stands beside
+    its state."""
     state = {f"ppnet.{key}": value for key, value in net.state_dict().items()}
-    document = {"epoch": 7, "state_dict": {**state, "protoloss.corres": torch.zeros(3)}, "callbacks": {"best": 1.5}, **besides}
+    document = {
+        "epoch": 7,
+        "state_dict": {**state, "protoloss.corres": torch.zeros(3)},
+        "callbacks": {"best": 1.5},
+        **besides,
+    }
     torch.save(document, path)
     return path
 
@@ -75,10 +89,12 @@ def checkpoint(net, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def converted(checkpoint, tmp_path_factory):
-    return convert_checkpoint(checkpoint, tmp_path_factory.mktemp("model") / "small one.safetensors", PLAIN)
+    return convert_checkpoint(
+        checkpoint, tmp_path_factory.mktemp("model") / "small one.safetensors", PLAIN
+    )
 
 
-# --- the same predictions -----------------------------------------------------------------------------------------------
+# --- the same predictions -------------------------------------------------------------------------
 def test_the_published_architecture(tmp_path):
     images = pictures(20)
     net = Published(images, np.linspace(20, 86, 20))
@@ -93,10 +109,14 @@ def test_the_published_architecture(tmp_path):
     assert np.ptp(found) > 10
     for image in unseen(images, 2):
         result = compare_views(model, image[None], image[None])
-        np.testing.assert_allclose(result.distances[0], net.distances(image, converged=True), atol=1e-4)
+        np.testing.assert_allclose(
+            result.distances[0], net.distances(image, converged=True), atol=1e-4
+        )
 
 
-@pytest.mark.parametrize("settings", [{}, {"channels": 3}, {"scale": 60.0}], ids=["grey", "three channels", "fallback"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"channels": 3}, {"scale": 60.0}], ids=["grey", "three channels", "fallback"]
+)
 def test_one_channel_three_and_no_prototype_in_radius(settings, tmp_path):
     net = small(**settings)
     path = lightning(net, tmp_path / "last.ckpt")
@@ -111,7 +131,9 @@ def test_images_that_lie_otherwise(corner, turned, net, checkpoint, tmp_path):
     facts = Facts(label_unit="years", first_pixel=corner, prototype_images="value")
     model = load_model(convert_checkpoint(checkpoint, tmp_path / "m.safetensors", facts))
     same(model, net, unseen(pictures(12, (64, 96)), 3), turned=turned)
-    np.testing.assert_array_equal(np.flip(model.prototype_images, [1 + axis for axis in turned]), pictures(12, (64, 96)))
+    np.testing.assert_array_equal(
+        np.flip(model.prototype_images, [1 + axis for axis in turned]), pictures(12, (64, 96))
+    )
 
 
 def test_a_plain_picture_through_the_command(net, converted, tmp_path):
@@ -168,7 +190,7 @@ def test_a_converted_model_is_evaluated(converted, tmp_path):
     assert json.loads(out.read_text())["explanations"]["source_label_gap"] is None
 
 
-# --- images of people, and how they lie ---------------------------------------------------------------------------------
+# --- images of people, and how they lie -----------------------------------------------------------
 def test_images_only_where_they_are_asked_for(checkpoint, converted, tmp_path):
     assert load_model(converted).prototype_images is None
     facts = Facts(label_unit="years", space="image", prototype_images="value")
@@ -188,15 +210,19 @@ def test_prototype_images_that_are_upside_down_are_noticed(checkpoint, tmp_path,
     assert not conversion._anterior_first(pictures(12), recipe)
     held = Checkpoint({"prototype_images": slices[:, ::-1, :, None]}, {}, "0" * 64)
     read = read_checkpoint(checkpoint)
-    latents = {"prototype_vectors": np.random.default_rng(0).random((12, 16, 6, 5), dtype=np.float32)}
+    latents = {
+        "prototype_vectors": np.random.default_rng(0).random((12, 16, 6, 5), dtype=np.float32)
+    }
     monkeypatch.setattr(
-        conversion, "read_checkpoint", lambda path: Checkpoint({**read.tensors, **held.tensors, **latents}, {}, "0" * 64)
+        conversion,
+        "read_checkpoint",
+        lambda path: Checkpoint({**read.tensors, **held.tensors, **latents}, {}, "0" * 64),
     )
     with pytest.warns(ConversionWarning, match="first_pixel AL"):
         convert_checkpoint(checkpoint, tmp_path / "m.safetensors", YEARS)
 
 
-# --- nothing is run -----------------------------------------------------------------------------------------------------
+# --- nothing is run -------------------------------------------------------------------------------
 class Bomb:
     """An object that, unpickled, makes a folder."""
 
@@ -241,7 +267,8 @@ def test_nothing_is_unpickled_in_this_process(checkpoint, monkeypatch):
 
 @pytest.fixture
 def settings_of_the_published_code(monkeypatch):
-    """Its module of settings, as it is where such checkpoints are made; it is not there where they are read."""
+    """Its module of settings, as it is where such checkpoints are made; it is not there where they
+    are read."""
     module = types.ModuleType("define_parameters")
 
     class NetworkParams:
@@ -259,23 +286,34 @@ def settings_of_the_published_code(monkeypatch):
     return module
 
 
-def test_a_lightning_checkpoint_with_the_published_settings(settings_of_the_published_code, net, tmp_path):
+def test_a_lightning_checkpoint_with_the_published_settings(
+    settings_of_the_published_code, net, tmp_path
+):
     module = settings_of_the_published_code
 
     def with_settings(name, **network):
-        params = module.Parameters(save_path=tmp_path, network_params=module.NetworkParams(**network))
+        params = module.Parameters(
+            save_path=tmp_path, network_params=module.NetworkParams(**network)
+        )
         return lightning(net, tmp_path / name, hyper_parameters={"params": params})
 
     model = load_model(
-        convert_checkpoint(with_settings("a.ckpt", avg_pool=False, last_act="relu"), tmp_path / "m.safetensors", PLAIN)
+        convert_checkpoint(
+            with_settings("a.ckpt", avg_pool=False, last_act="relu"),
+            tmp_path / "m.safetensors",
+            PLAIN,
+        )
     )
     same(model, net, unseen(pictures(12, (64, 96)), 2))
-    for name, network, word in (("b.ckpt", {"avg_pool": True}, "avg_pool"), ("c.ckpt", {"last_act": "sigmoid"}, "sigmoid")):
+    for name, network, word in (
+        ("b.ckpt", {"avg_pool": True}, "avg_pool"),
+        ("c.ckpt", {"last_act": "sigmoid"}, "sigmoid"),
+    ):
         with pytest.raises(ModelError, match=word):
             convert_checkpoint(with_settings(name, **network), tmp_path / "n.safetensors", PLAIN)
 
 
-# --- one sentence -------------------------------------------------------------------------------------------------------
+# --- one sentence ---------------------------------------------------------------------------------
 def without(tensors, *names):
     return {key: value for key, value in tensors.items() if key not in names}
 
@@ -284,24 +322,47 @@ def without(tensors, *names):
     ("change", "words"),
     [
         (lambda t: without(t, "prototype_vectors", "r"), "prototype_vectors, r are missing"),
-        (lambda t: without(t, "features.layer3.1.bn2.running_var"), "layer3.1.bn2.running_var is missing"),
+        (
+            lambda t: without(t, "features.layer3.1.bn2.running_var"),
+            "layer3.1.bn2.running_var is missing",
+        ),
         (lambda t: without(t, "add_on_layers.2.bias"), "add_on_layers.2.bias is missing"),
-        (lambda t: {**t, "features.layer1.2.conv1.weight": t["r"]}, "layer1.2.conv1.weight is not part of it"),
+        (
+            lambda t: {**t, "features.layer1.2.conv1.weight": t["r"]},
+            "layer1.2.conv1.weight is not part of it",
+        ),
         (lambda t: {**t, "features.bn1.weight": t["r"]}, "features.bn1.weight has shape"),
-        (lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)}, "three that repeat it"),
+        (
+            lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)},
+            "three that repeat it",
+        ),
         (lambda t: {**t, "features.layer2.0.conv1.weight": np.float32(3)}, "no convolution's"),
-        (lambda t: {**t, "prototype_vectors": t["prototype_vectors"][0]}, "prototype_vectors has shape"),
+        (
+            lambda t: {**t, "prototype_vectors": t["prototype_vectors"][0]},
+            "prototype_vectors has shape",
+        ),
         (lambda t: {**t, "proto_classes": t["proto_classes"][:5]}, "proto_classes has shape"),
-        (lambda t: {**t, "proto_classes": np.full_like(t["proto_classes"], 40)}, "minimum must be below"),
+        (
+            lambda t: {**t, "proto_classes": np.full_like(t["proto_classes"], 40)},
+            "minimum must be below",
+        ),
         (lambda t: {**t, "emb_loss_s": np.float32([np.nan])}, "not finite"),
         (lambda t: {**t, "r": np.float32([-5])}, "radius"),
-        (lambda t: {**t, "prototype_images": t["prototype_images"][:, :32]}, "prototype_images is uint8 of shape"),
-        (lambda t: {**t, "prototype_images": 0 * t["prototype_images"]}, "leave out --images value"),
+        (
+            lambda t: {**t, "prototype_images": t["prototype_images"][:, :32]},
+            "prototype_images is uint8 of shape",
+        ),
+        (
+            lambda t: {**t, "prototype_images": 0 * t["prototype_images"]},
+            "leave out --images value",
+        ),
     ],
 )
 def test_what_is_no_such_network_is_refused(change, words, net, tmp_path, monkeypatch):
     tensors = {key: value.numpy() for key, value in net.state_dict().items()}
-    monkeypatch.setattr(conversion, "read_checkpoint", lambda path: Checkpoint(change(tensors), {}, "0" * 64))
+    monkeypatch.setattr(
+        conversion, "read_checkpoint", lambda path: Checkpoint(change(tensors), {}, "0" * 64)
+    )
     facts = Facts(label_unit="years", space="image", prototype_images="value")
     with pytest.raises(ModelError, match=words) as caught:
         convert_checkpoint("weights.pth", tmp_path / "m.safetensors", facts)
@@ -310,16 +371,28 @@ def test_what_is_no_such_network_is_refused(change, words, net, tmp_path, monkey
 
 
 def test_the_number_of_batches_is_not_needed(net, tmp_path, monkeypatch):
-    tensors = {k: v.numpy() for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    monkeypatch.setattr(conversion, "read_checkpoint", lambda path: Checkpoint(tensors, {}, "0" * 64))
+    tensors = {
+        k: v.numpy() for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    monkeypatch.setattr(
+        conversion, "read_checkpoint", lambda path: Checkpoint(tensors, {}, "0" * 64)
+    )
     assert load_model(convert_checkpoint("weights.pth", tmp_path / "m.safetensors", PLAIN)).network
 
 
 def test_facts_from_a_file_and_from_options(tmp_path):
     path = tmp_path / "facts.yaml"
-    path.write_text("label_unit: weeks\nlabel_name: gestational age\nspace: image\nlicence: CC BY 4.0\npositions_mm: [3, 7]\n")
+    path.write_text(
+        "label_unit: weeks\nlabel_name: gestational age\nspace: image\nlicence: CC BY "
+        "4.0\npositions_mm: [3, 7]\n"
+    )
     facts = read_facts(path, label_name="age", dataset=None)
-    assert (facts.label_unit, facts.label_name, facts.space, facts.licence) == ("weeks", "age", "image", "CC BY 4.0")
+    assert (facts.label_unit, facts.label_name, facts.space, facts.licence) == (
+        "weeks",
+        "age",
+        "image",
+        "CC BY 4.0",
+    )
     assert (facts.positions_mm, facts.dataset) == ((3.0, 7.0), "unknown")
     for text, words in (
         ("label_unit: [", "not valid YAML"),
@@ -348,17 +421,45 @@ def refused(arguments, *words):
 
 def test_the_command(checkpoint, net, tmp_path):
     out = tmp_path / "model.safetensors"
-    told = ["--unit", "years", "--space", "image", "--name", "mine", "--dataset", "pictures", "--licence", "none needed"]
+    told = [
+        "--unit",
+        "years",
+        "--space",
+        "image",
+        "--name",
+        "mine",
+        "--dataset",
+        "pictures",
+        "--licence",
+        "none needed",
+    ]
     result = run(app, ["convert", str(checkpoint), "--out", str(out), *told])
     assert result.exit_code == 0, result.output
     assert "12 prototypes, 20 – 86 years" in result.output
     assert "not in this file" in result.output
     info = load_model(out).info
-    assert (info.name, info.training.dataset, info.training.licence) == ("mine", "pictures", "none needed")
+    assert (info.name, info.training.dataset, info.training.licence) == (
+        "mine",
+        "pictures",
+        "none needed",
+    )
     before = out.read_bytes()
     refused([checkpoint, "--out", out, "--unit", "years"], "exists already")
     assert out.read_bytes() == before
-    again = run(app, ["convert", str(checkpoint), "--out", str(out), "--unit", "weeks", "--overwrite", "--space", "image"])
+    again = run(
+        app,
+        [
+            "convert",
+            str(checkpoint),
+            "--out",
+            str(out),
+            "--unit",
+            "weeks",
+            "--overwrite",
+            "--space",
+            "image",
+        ],
+    )
     assert again.exit_code == 0, again.output
     assert load_model(out).info.label.unit == "weeks"
 
@@ -375,16 +476,24 @@ def test_errors_are_one_sentence(checkpoint, tmp_path):
     torch.save(torch.nn.Linear(3, 2).state_dict(), bare)
     refused([checkpoint, "--out", out], "--unit years")
     refused([tmp_path / "nowhere.pth", "--out", out, "--unit", "years"], "nowhere.pth")
-    refused([tmp_path / "nowhere.pth", "--out", text, "--unit", "years", "--overwrite"], "nowhere.pth")
+    refused(
+        [tmp_path / "nowhere.pth", "--out", text, "--unit", "years", "--overwrite"], "nowhere.pth"
+    )
     refused([tmp_path, "--out", out, "--unit", "years"], "could not be read")
     refused([text, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
     refused([empty, "--out", out, "--unit", "years"], "not a readable PyTorch checkpoint")
     refused([other, "--out", out, "--unit", "years"], "no network's state")
     refused([bare, "--out", out, "--unit", "years"], "no checkpoint of ExPeRT")
-    refused([checkpoint, "--out", checkpoint, "--unit", "years", "--overwrite"], "the checkpoint itself")
-    refused([checkpoint, "--out", out, "--unit", "years", "--images", "reference"], "prototype_images")
+    refused(
+        [checkpoint, "--out", checkpoint, "--unit", "years", "--overwrite"], "the checkpoint itself"
+    )
+    refused(
+        [checkpoint, "--out", out, "--unit", "years", "--images", "reference"], "prototype_images"
+    )
     refused([checkpoint, "--out", out, "--unit", "years", "--spacing-mm", "-1"], "spacing_mm")
-    refused([checkpoint, "--out", text / "m.safetensors", "--unit", "years"], "could not be written")
+    refused(
+        [checkpoint, "--out", text / "m.safetensors", "--unit", "years"], "could not be written"
+    )
     assert not out.exists()
 
 

@@ -18,7 +18,9 @@ def blocks(page, language):
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+)
 def test_python_in_the_docs_runs(page, head_file, tmp_path, monkeypatch, request):
     (tmp_path / "head.nii.gz").write_bytes(head_file.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -28,11 +30,18 @@ def test_python_in_the_docs_runs(page, head_file, tmp_path, monkeypatch, request
 
 
 def test_commands_in_the_docs_exist():
-    commands = {line.split()[1]: line for page in PAGES for block in blocks(page, "") for line in block.splitlines()
-                if line.startswith("expert ")}  # fmt: skip
+    commands = {
+        line.split()[1]: line
+        for page in PAGES
+        for block in blocks(page, "")
+        for line in block.splitlines()
+        if line.startswith("expert ")
+    }
     assert {"explain", "predict", "train", "evaluate", "phantom", "view", "info"} <= set(commands)
     for name, line in commands.items():
-        shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+        shown = CliRunner().invoke(
+            app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+        )
         assert shown.exit_code == 0, name
         for option in re.findall(r"--[a-z-]+", line):
             assert option in shown.output, line

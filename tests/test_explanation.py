@@ -33,7 +33,9 @@ def test_every_distance_splits_over_the_patches(explanation):
         for number, view in enumerate(match.views):
             assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-9)
             assert view.prototype_contributions.sum() == pytest.approx(view.distance, rel=1e-9)
-            assert view.distance == pytest.approx(explanation.views[number].distances[match.index], rel=1e-9)
+            assert view.distance == pytest.approx(
+                explanation.views[number].distances[match.index], rel=1e-9
+            )
             assert view.marginal_error <= 1e-4
             for patch in (0, 12):
                 assert view.matches(patch).sum() == pytest.approx(1)
@@ -46,14 +48,18 @@ def test_a_dark_patch_is_background_whatever_its_mass(explanation):
     image = view.image.copy()
     image[tuple(slice(int(start), int(stop)) for start, stop in explanation.patch_box(patch))] = 5
     darkened = explanation.model_copy(update={"views": (view.model_copy(update={"image": image}),)})
-    np.testing.assert_array_equal(foreground(darkened, 0), foreground(explanation, 0) & (np.arange(len(view.mass)) != patch))
+    np.testing.assert_array_equal(
+        foreground(darkened, 0), foreground(explanation, 0) & (np.arange(len(view.mass)) != patch)
+    )
 
 
 def test_json_and_back(explanation, tmp_path):
     path = explanation.save(tmp_path / "e.json")
     again = expert.Explanation.load(path)
     assert again.prediction == explanation.prediction
-    np.testing.assert_array_equal(again.prototypes[1].views[2].flow, explanation.prototypes[1].views[2].flow)
+    np.testing.assert_array_equal(
+        again.prototypes[1].views[2].flow, explanation.prototypes[1].views[2].flow
+    )
     np.testing.assert_array_equal(again.views[0].image, explanation.views[0].image)
     assert json.loads(path.read_text())["statement"] == RESEARCH_USE
 
@@ -99,9 +105,14 @@ def test_orientation_unknown_is_said(model, head):
 def test_half_a_head_is_said_to_be_half(model, head, explanation):
     assert "brain_incomplete" not in {notice.code for notice in explanation.warnings}
     below = np.array(head.data, dtype=np.float32)
-    heights = (head.affine[2, :3] @ np.indices(head.shape).reshape(3, -1) + head.affine[2, 3]).reshape(head.shape)
+    heights = (
+        head.affine[2, :3] @ np.indices(head.shape).reshape(3, -1) + head.affine[2, 3]
+    ).reshape(head.shape)
     below[heights < np.median(heights)] = 0
-    told = {notice.code: notice.message for notice in expert.explain(model, Volume(below, head.affine), top=1).warnings}
+    told = {
+        notice.code: notice.message
+        for notice in expert.explain(model, Volume(below, head.affine), top=1).warnings
+    }
     assert "of the brain is black or outside of the image" in told["brain_incomplete"]
 
 
@@ -140,11 +151,14 @@ def test_the_patches_that_speak_add_up(explanation):
     for number, view in enumerate(e.views):
         np.testing.assert_allclose(view.contributions.sum(axis=1), view.distances, rtol=1e-9)
         first, second = e.prototypes[0].index, e.prototypes[1].index
-        np.testing.assert_allclose(view.contributions[first], e.prototypes[0].views[number].contributions, rtol=1e-9)
+        np.testing.assert_allclose(
+            view.contributions[first], e.prototypes[0].views[number].contributions, rtol=1e-9
+        )
         assert for_prototype(e, number, first).sum() == pytest.approx(0, abs=1e-5)
         gap = view.distances[second] - view.distances[first]
         assert between(e, number, first, second).sum() == pytest.approx(gap, abs=1e-9)
-        # The pull of a patch is the slope of the answer along it: tried with one patch that counts 0.1 % more.
+        # The pull of a patch is the slope of the answer along it: tried with one patch that counts
+        # 0.1 % more.
         patch = int(np.abs(for_answer(e, number)).argmax())
         distances = view.distances + 1e-3 * view.contributions[:, patch]
         weights = np.exp(-(distances**2) / (2 * (e.radius / 3) ** 2)) * (view.shares > 0)
@@ -156,10 +170,14 @@ def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squa
     model = expert.load_model(tiny_model_file)
     told = {
         path.name: [
-            notice for notice in expert.explain(model, expert.read_volume(path)).warnings if notice.code == "training_image"
+            notice
+            for notice in expert.explain(model, expert.read_volume(path)).warnings
+            if notice.code == "training_image"
         ]
         for path in sorted(squares.parent.glob("*.png"))
     }
     # Six prototypes show six of the twenty-four images.
     assert sum(bool(notices) for notices in told.values()) == 6
-    assert all("is itself prototype #1" in notices[0].message for notices in told.values() if notices)
+    assert all(
+        "is itself prototype #1" in notices[0].message for notices in told.values() if notices
+    )

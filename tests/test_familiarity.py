@@ -1,4 +1,5 @@
-"""Is an image like the training data: heads like those known are left alone, strange ones are told of, and in what."""
+"""Is an image like the training data: heads like those known are left alone, strange ones are told
+of, and in what."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def prepared(model: Model, age: float, seed: int, change=lambda data: data):
     """A synthetic head with its true registration; `change` acts on the volume's voxels."""
     volume, truth = phantom_with_truth(age, seed)
     volume = replace(volume, data=change(volume.data.astype(np.float32)))
-    return prepare(volume, model.info.input, registration=Registration.known(truth.template_to_subject))
+    return prepare(
+        volume, model.info.input, registration=Registration.known(truth.template_to_subject)
+    )
 
 
 def cohort(model: Model, ages: np.ndarray, first_seed: int) -> CohortArrays:
@@ -54,7 +57,10 @@ def cohort(model: Model, ages: np.ndarray, first_seed: int) -> CohortArrays:
 @pytest.fixture(scope="module")
 def knowing(one_plane) -> Model:
     """It, told what 8 heads look like and calibrated on 20 others."""
-    looked_at, kept = cohort(one_plane, np.linspace(22, 83, 8), 500), cohort(one_plane, np.linspace(21, 84, 20), 600)
+    looked_at, kept = (
+        cohort(one_plane, np.linspace(22, 83, 8), 500),
+        cohort(one_plane, np.linspace(21, 84, 20), 600),
+    )
     familiarity = fit(one_plane.network, one_plane.info.input, looked_at, kept)
     calibration = one_plane.info.calibration.model_copy(update={"familiarity": familiarity})
     return replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
@@ -66,7 +72,10 @@ def told(model: Model, head) -> str:
 
 
 def test_heads_like_those_known_are_left_alone(knowing):
-    flagged = [bool(told(knowing, prepared(knowing, age, 700 + n))) for n, age in enumerate(np.linspace(23, 82, 10))]
+    flagged = [
+        bool(told(knowing, prepared(knowing, age, 700 + n)))
+        for n, age in enumerate(np.linspace(23, 82, 10))
+    ]
     assert sum(flagged) <= 2
 
 
@@ -95,14 +104,16 @@ def test_strange_heads_are_told_of(knowing, name):
     assert any(words in message for words in SIGNS.values())
 
 
-# --- on small drawings, of which there can be many ----------------------------------------------------------------------
+# --- on small drawings, of which there can be many ------------------------------------------------
 def drawings(number: int, seed: int) -> np.ndarray:
     """(number, 48, 40) uint8: the same shading, each with its own brightness and noise."""
     common = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, FLAT.shape), 5)
     common = 60 + 140 * (common - common.min()) / np.ptp(common)
     generator = np.random.default_rng(seed)
     gain = generator.normal(1, 0.03, (number, 1, 1))
-    return np.clip(common * gain + generator.normal(0, 4, (number, *FLAT.shape)), 0, 255).astype(np.uint8)
+    return np.clip(common * gain + generator.normal(0, 4, (number, *FLAT.shape)), 0, 255).astype(
+        np.uint8
+    )
 
 
 MISPLACED = {
@@ -121,11 +132,15 @@ def test_drawings_in_the_wrong_place_are_told_of_and_others_hardly_ever():
     net = network(FLAT, Pixels((6, 5)), first[:5], np.linspace(20, 80, 5), radius=100.0)
     familiarity = fit(net, FLAT, arrays(FLAT, first), arrays(FLAT, drawings(60, 2)))
     ordinary = cohort_signs(net, FLAT, familiarity, arrays(FLAT, drawings(60, 4)))
-    assert np.mean([strangeness(familiarity, one)[0] > familiarity.limit for one in ordinary]) <= 0.1
+    assert (
+        np.mean([strangeness(familiarity, one)[0] > familiarity.limit for one in ordinary]) <= 0.1
+    )
     image = drawings(1, 5)[0]
     for name, change in MISPLACED.items():
         changed = np.ascontiguousarray(change(image)).astype(np.uint8)
-        score, sign = strangeness(familiarity, cohort_signs(net, FLAT, familiarity, arrays(FLAT, changed[None]))[0])
+        score, sign = strangeness(
+            familiarity, cohort_signs(net, FLAT, familiarity, arrays(FLAT, changed[None]))[0]
+        )
         assert score > familiarity.limit, name
         assert sign in SIGNS
 
@@ -140,7 +155,9 @@ def test_a_failed_registration_is_a_sign_of_its_own(knowing):
     result = compare_views(knowing, head.images, head.content)
     assert not unlike_training(knowing.info, head.images, head.content, 1.0, result)
     assert not unlike_training(knowing.info, head.images, head.content, float("nan"), result)
-    assert SIGNS["registration"] in unlike_training(knowing.info, head.images, head.content, 0.0, result)
+    assert SIGNS["registration"] in unlike_training(
+        knowing.info, head.images, head.content, 0.0, result
+    )
 
 
 def test_the_limit_is_the_conformal_quantile(model):
@@ -150,7 +167,9 @@ def test_the_limit_is_the_conformal_quantile(model):
     kept = [dict.fromkeys(SIGNS, 0.0) | {"nearest_distance": float(n)} for n in range(100)]
     familiarity = calibrate(reference, kept)
     scores = [strangeness(familiarity, one) for one in kept]
-    assert 3 <= sum(score > familiarity.limit for score, _ in scores) <= 6  # the 96th of 100, up to the scales
+    assert (
+        3 <= sum(score > familiarity.limit for score, _ in scores) <= 6
+    )  # the 96th of 100, up to the scales
     assert {name for score, name in scores if score > familiarity.limit} == {"nearest_distance"}
     with pytest.raises(InputError, match="kept out"):
         calibrate(reference, [])
@@ -161,7 +180,9 @@ def test_models_of_before_know_the_nearest_distance_only(model):
     result = compare_views(model, head.images, head.content)
     calibration = model.info.calibration.model_copy(update={"familiarity": None})
     before = model.info.model_copy(update={"calibration": calibration})
-    assert not unlike_training(before, head.images, head.content, 0.0, replace(result, distances=result.distances * 0))
+    assert not unlike_training(
+        before, head.images, head.content, 0.0, replace(result, distances=result.distances * 0)
+    )
     assert "nearest prototype" in unlike_training(
         before, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
     )
@@ -179,7 +200,14 @@ def test_every_shipped_model_carries_its_signs_and_bias():
 def test_without_a_registration_its_sign_is_silent(knowing):
     head = prepared(knowing, 50, 800)
     result = compare_views(knowing, head.images, head.content)
-    found = signs(knowing.info.calibration.familiarity, knowing.info.grid, head.images, head.content, float("nan"), result)
+    found = signs(
+        knowing.info.calibration.familiarity,
+        knowing.info.grid,
+        head.images,
+        head.content,
+        float("nan"),
+        result,
+    )
     assert found["registration"] == 0
     assert set(found) == set(SIGNS)
 
@@ -190,7 +218,10 @@ def test_a_patch_s_distance_has_the_label_s_unit(knowing):
     result = compare_views(knowing, head.images, head.content)
     other = replace(result, cost=10 * result.cost, scale=result.scale / 10)
     familiarity = knowing.info.calibration.familiarity
-    one, two = (signs(familiarity, knowing.info.grid, head.images, head.content, 1.0, r) for r in (result, other))
+    one, two = (
+        signs(familiarity, knowing.info.grid, head.images, head.content, 1.0, r)
+        for r in (result, other)
+    )
     assert two["patch_distance"] == pytest.approx(one["patch_distance"])
     assert one["patch_distance"] > 0
     assert strangeness(familiarity, two) == pytest.approx(strangeness(familiarity, one))

@@ -1,4 +1,5 @@
-"""What is opened, saved, chosen from a menu and remembered: the manifest and what stands behind it."""
+"""What is opened, saved, chosen from a menu and remembered: the manifest and what stands behind
+it."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ MANIFEST = Path(commands.__file__).with_name("napari.yaml")
 
 def needs(method: str):
     """Skip where the panel has no such method yet."""
-    return pytest.mark.skipif(not hasattr(ExpertWidget, method), reason=f"the panel has no {method} yet")
+    return pytest.mark.skipif(
+        not hasattr(ExpertWidget, method), reason=f"the panel has no {method} yet"
+    )
 
 
 @pytest.fixture
@@ -64,56 +67,79 @@ def told() -> list[str]:
 
 
 def panels(viewer) -> list[ExpertWidget]:
-    return [widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, ExpertWidget)]
+    return [
+        widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, ExpertWidget)
+    ]
 
 
-# --- the manifest -------------------------------------------------------------------------------------------------------
+# --- the manifest ---------------------------------------------------------------------------------
 def test_every_command_of_the_manifest_leads_to_something():
     manifest = PluginManifest.from_file(MANIFEST)
     for command in manifest.contributions.commands:
         module, name = command.python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name)), command.id
     ids = {command.id for command in manifest.contributions.commands}
-    functions = {name for name, value in vars(commands).items() if getattr(value, "__module__", "") == commands.__name__}
+    functions = {
+        name
+        for name, value in vars(commands).items()
+        if getattr(value, "__module__", "") == commands.__name__
+    }
     assert {f"napari-expert.{name}" for name in functions - {"panel_of", "_panel"}} <= ids
 
 
 @needs("run_or_cancel")
 def test_the_panel_has_every_method_that_a_command_calls():
     tree = ast.parse(Path(commands.__file__).read_text(encoding="utf-8"))
-    called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "panel"}
+    called = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "panel"
+    }
     assert len(called) > 10
     assert [name for name in sorted(called - {"parent"}) if not hasattr(ExpertWidget, name)] == []
 
 
 def test_only_what_is_ours_is_claimed():
     def claimants(name):
-        return {reader.plugin_name for reader in PluginManager.instance().iter_compatible_readers([name])}
+        return {
+            reader.plugin_name
+            for reader in PluginManager.instance().iter_compatible_readers([name])
+        }
 
     PluginManager.instance().discover()
-    assert "napari-expert" in claimants("head.nii.gz") & claimants("m.safetensors") & claimants("e.json")
+    assert "napari-expert" in claimants("head.nii.gz") & claimants("m.safetensors") & claimants(
+        "e.json"
+    )
     # With two claimants napari asks which reader to take: not for an ultrasound image.
-    assert "napari-expert" not in claimants("a.png") | claimants("a.tif") | claimants("a.dcm") | claimants("a.csv")
+    assert "napari-expert" not in claimants("a.png") | claimants("a.tif") | claimants(
+        "a.dcm"
+    ) | claimants("a.csv")
 
 
 def test_the_menus_have_the_commands(viewer):
     def entries(menu, *names):
         menu.aboutToShow.emit()
         for name in names:
-            menu = next(a.menu() for a in menu.actions() if a.menu() and a.text().replace("&", "") == name)
+            menu = next(
+                a.menu() for a in menu.actions() if a.menu() and a.text().replace("&", "") == name
+            )
             menu.aboutToShow.emit()
         return [action.text() for action in menu.actions() if action.text()]
 
     saving = entries(viewer.window.file_menu, "IO Utilities")
     assert sum("ExPeRT" in text and text.startswith("Save the ") for text in saving) == 4
     walking = entries(viewer.window.layers_menu, "Visualize", "ExPeRT")
-    assert {"Next plane (ExPeRT)", "Previous prototype (ExPeRT)", "Switch between grid and lines (ExPeRT)"} <= set(walking)
+    assert {
+        "Next plane (ExPeRT)",
+        "Previous prototype (ExPeRT)",
+        "Switch between grid and lines (ExPeRT)",
+    } <= set(walking)
     samples = entries(viewer.window.file_menu, "Open Sample", "ExPeRT")
     assert len(samples) == 4
     assert any("CC BY-SA 3.0" in text for text in samples)
 
 
-# --- commands -----------------------------------------------------------------------------------------------------------
+# --- commands -------------------------------------------------------------------------------------
 def test_a_command_opens_the_panel_that_the_menu_means(viewer):
     commands.show_panel()
     (panel,) = panels(viewer)
@@ -160,7 +186,7 @@ def test_the_run_command_runs(panel, viewer, head, qtbot):
     assert panel.explanation is not None
 
 
-# --- opening ------------------------------------------------------------------------------------------------------------
+# --- opening --------------------------------------------------------------------------------------
 def test_a_dropped_model_is_chosen_in_the_panel(viewer, model_file):
     assert viewer.open(str(model_file), plugin=None) == []
     (panel,) = panels(viewer)
@@ -187,8 +213,12 @@ def test_a_dropped_explanation_is_shown_beside_its_image(viewer, panel, saved, e
     assert "head" in viewer.layers
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-50], lambda content: b"no model"], ids=["cut", "text"])
-def test_a_damaged_model_is_told_and_changes_nothing(viewer, panel, model_file, explanation, damage):
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-50], lambda content: b"no model"], ids=["cut", "text"]
+)
+def test_a_damaged_model_is_told_and_changes_nothing(
+    viewer, panel, model_file, explanation, damage
+):
     panel.show_explanation(explanation)
     model_file.write_bytes(damage(model_file.read_bytes()))
     assert viewer.open(str(model_file), plugin=None) == []
@@ -228,10 +258,12 @@ def test_without_a_window_a_model_names_the_way(model_file, saved):
             readers.get_reader(str(path))(str(path))
 
 
-# --- saving -------------------------------------------------------------------------------------------------------------
+# --- saving ---------------------------------------------------------------------------------------
 @needs("save_explanation")
 @pytest.mark.parametrize("ending", [".json", ".html"])
-def test_the_layers_of_a_result_are_saved_as_what_they_show(viewer, panel, explanation, tmp_path, ending):
+def test_the_layers_of_a_result_are_saved_as_what_they_show(
+    viewer, panel, explanation, tmp_path, ending
+):
     panel.show_explanation(explanation)
     path = tmp_path / f"r{ending}"
     assert viewer.layers.save(str(path)) == [str(path)]
@@ -257,7 +289,7 @@ def test_the_scene_is_recognised_by_its_layers(viewer, panel, explanation):
     assert {"image", "shapes", "vectors"} <= kinds
 
 
-# --- the real head ------------------------------------------------------------------------------------------------------
+# --- the real head --------------------------------------------------------------------------------
 def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
     monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi.parent))
     if find_reference(SAMPLE)[0] is None:
@@ -277,7 +309,9 @@ def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_pa
     monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
     monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path)
     for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there: as good as no network
+        monkeypatch.setenv(
+            name, "http://127.0.0.1:9"
+        )  # nobody answers there: as good as no network
     with pytest.raises(InputError) as caught:
         viewer.open_sample("napari-expert", "ixi")
     message = str(caught.value)
@@ -291,17 +325,25 @@ def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_pa
 
 def test_the_real_head_is_not_its_own_prototype():
     for name in shipped_models():
-        shown = {prototype.reference.subject for prototype in load_model(name).info.prototypes if prototype.reference}
+        shown = {
+            prototype.reference.subject
+            for prototype in load_model(name).info.prototypes
+            if prototype.reference
+        }
         assert SAMPLE.subject not in shown
 
 
-# --- settings -----------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 def in_a_new_session(folder: Path, code: str) -> str:
     """What `code` prints in a Python of its own, whose napari keeps its settings in `folder`."""
     lines = ["from dataclasses import replace", "from napari_expert.settings import Settings", code]
     environment = {**os.environ, "NAPARI_CONFIG": str(folder / "settings.yaml")}
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -309,8 +351,14 @@ def in_a_new_session(folder: Path, code: str) -> str:
 
 def test_choices_are_remembered_from_session_to_session(tmp_path):
     chosen = "Settings('/models/mine.safetensors', 5, 'lines', 'neurological', 'cpu', '/data')"
-    assert in_a_new_session(tmp_path, f"{chosen}.save()\nprint(Settings.load() == {chosen})") == "True\n"
-    assert in_a_new_session(tmp_path, f"print(Settings.load() == {chosen})\nSettings().save()") == "True\n"
+    assert (
+        in_a_new_session(tmp_path, f"{chosen}.save()\nprint(Settings.load() == {chosen})")
+        == "True\n"
+    )
+    assert (
+        in_a_new_session(tmp_path, f"print(Settings.load() == {chosen})\nSettings().save()")
+        == "True\n"
+    )
     assert in_a_new_session(tmp_path, "print(Settings.load() == Settings())") == "True\n"
 
 
@@ -331,4 +379,6 @@ def test_settings_that_cannot_be_kept_last_for_the_session(tmp_path):
 
 def test_settings_and_manifest_agree():
     properties = PluginManifest.from_file(MANIFEST).contributions.configurations["panel"].properties
-    assert {name: one.default for name, one in properties.items()} == {field.name: field.default for field in fields(Settings)}
+    assert {name: one.default for name, one in properties.items()} == {
+        field.name: field.default for field in fields(Settings)
+    }

@@ -1,4 +1,5 @@
-"""White matter is one grey value, whatever the scanner's gain, its zero and its slow change over the head."""
+"""White matter is one grey value, whatever the scanner's gain, its zero and its slow change over
+the head."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def test_white_matter_is_one(known):
 def test_a_gain_changes_nothing(known):
     head, registration = known
     louder = changed(head, np.asarray(head.data, dtype=float) * 37)
-    np.testing.assert_allclose(graded(louder, registration), graded(head, registration), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        graded(louder, registration), graded(head, registration), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_bias_field_is_taken_out(known):
@@ -60,7 +63,10 @@ def test_prepared_white_matter(known):
     view = prepared.affines[2]
     template = load_template("wm")
     grid = view[:, [2, 0, 1, 3]]
-    wm = resample_to_template(template, Registration.known(np.eye(4)), grid, (1, *RECIPE.shape))[0] > 250
+    wm = (
+        resample_to_template(template, Registration.known(np.eye(4)), grid, (1, *RECIPE.shape))[0]
+        > 250
+    )
     assert np.median(prepared.images[2][wm]) == pytest.approx(255 * WHITE, abs=8)
 
 

@@ -45,10 +45,12 @@ def measured(recipe, backbone, **settings):
     return measure_explanations(net, recipe, cohort(recipe, images), subjects=4)
 
 
-# --- correspondence -----------------------------------------------------------------------------------------------------
+# --- correspondence -------------------------------------------------------------------------------
 @both
 def test_what_sees_content_follows_it(recipe):
-    found, chance = self_match(network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe)), *picture(recipe))
+    found, chance = self_match(
+        network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe)), *picture(recipe)
+    )
     assert found["shift"] == 1
     assert found["contrast"] == 1
     assert chance["shift"] < 0.06
@@ -58,12 +60,16 @@ def test_what_sees_content_follows_it(recipe):
 
 @both
 def test_what_knows_only_its_place_does_not(recipe):
-    found, _ = self_match(network(recipe, Position(grid_of(recipe)), *prototypes(recipe)), *picture(recipe))
+    found, _ = self_match(
+        network(recipe, Position(grid_of(recipe)), *prototypes(recipe)), *picture(recipe)
+    )
     assert found["shift"] == 0
     assert found["contrast"] == 1
     assert found["flip"] == pytest.approx(1 / grid_of(recipe)[-1])  # the middle column
     assert found["flip, same place"] == 1
-    assert found["mean"] == pytest.approx(np.mean([found[name] for name in ("shift", "flip", "rotation", "contrast")]))
+    assert found["mean"] == pytest.approx(
+        np.mean([found[name] for name in ("shift", "flip", "rotation", "contrast")])
+    )
     out = measured(recipe, Position(grid_of(recipe)))
     for figures in (out.prototypes, out.between_subjects):
         assert figures["displacement_mm"].value < 0.1
@@ -87,12 +93,19 @@ def test_a_model_that_does_not_match_is_measured_as_it_is(recipe, matching):
 @both
 def test_places_are_followed_in_others_only_by_what_they_have_in_common(recipe):
     common = pictures(recipe, 1, 7)[0].astype(float)
-    one, other = (np.clip(common + np.random.default_rng(n).normal(0, 10, common.shape), 0, 255) for n in range(2))
+    one, other = (
+        np.clip(common + np.random.default_rng(n).normal(0, 10, common.shape), 0, 255)
+        for n in range(2)
+    )
     content = np.full(recipe.shape, 255)
     found = {}
     for backbone in (Pixels, Position, Restless):
         found[backbone], chance = follows(
-            network(recipe, backbone(grid_of(recipe)), *prototypes(recipe)), one, content, other, content
+            network(recipe, backbone(grid_of(recipe)), *prototypes(recipe)),
+            one,
+            content,
+            other,
+            content,
         )
     assert found[Pixels] == 1
     assert found[Position] == 0
@@ -108,7 +121,9 @@ def test_a_plan_that_says_nothing_is_chance(recipe):
         assert out.prototypes[name].value == pytest.approx(out.prototypes[name].chance)
     assert out.prototypes["best_share"].value == pytest.approx(1 / cells)
     assert out.prototypes["side_confusion"].value == pytest.approx(2 / 5)  # two of five columns
-    assert out.self_match["shift"].value == pytest.approx(1 / cells, rel=1e-3)  # ties count as what they are
+    assert out.self_match["shift"].value == pytest.approx(
+        1 / cells, rel=1e-3
+    )  # ties count as what they are
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -117,9 +132,12 @@ def test_an_untrained_network_is_not_above_chance(seed):
     architecture = Architecture(widths=(8,), pool=2, channels=16, prototypes=3, radius=60.0)
     net = PrototypeRegressor(architecture, (6, 5)).eval().requires_grad_(False)
     with torch.no_grad():
-        net.prototypes.data = net.backbone(torch.from_numpy(pictures(FLAT, 3, 5)).float()[:, None] / 255)
+        net.prototypes.data = net.backbone(
+            torch.from_numpy(pictures(FLAT, 3, 5)).float()[:, None] / 255
+        )
     out = measure_explanations(net, FLAT, cohort(FLAT, pictures(FLAT, 5, 6)), subjects=3)
-    # The largest of thirty random shares is above their mean, and the padding tells the picture's edges apart: yet no match.
+    # The largest of thirty random shares is above their mean, and the padding tells the picture's
+    # edges apart: yet no match.
     assert out.prototypes["best_share"].value < 0.2
     assert out.prototypes["displacement_mm"].value > 0.5 * out.prototypes["displacement_mm"].chance
     assert out.prototypes["side_confusion"].value > 0.1
@@ -142,8 +160,16 @@ def test_mass_on_background_and_on_the_other_side():
     assert down.side_confusion == 0
     # Partners count by weight; what has none does not count.
     two = np.concatenate([mirror, np.eye(30)[None] / 30])
-    assert measure_plans(two, own, partners.repeat(2, 0), np.array([0.0, 2.0]), centers).displacement_mm == 0
-    assert measure_plans(two, own, partners.repeat(2, 0), np.array([1.0, 3.0]), centers).side_confusion == 0.25
+    assert (
+        measure_plans(
+            two, own, partners.repeat(2, 0), np.array([0.0, 2.0]), centers
+        ).displacement_mm
+        == 0
+    )
+    assert (
+        measure_plans(two, own, partners.repeat(2, 0), np.array([1.0, 3.0]), centers).side_confusion
+        == 0.25
+    )
     assert chance_of(own, partners, np.ones(1), centers).background_mass == pytest.approx(1 / 3)
     assert np.isnan(measure_plans(mirror, ~own, partners, np.ones(1), centers).best_share)
     assert np.isnan(measure_plans(mirror, own, partners, np.ones(1), None).displacement_mm)
@@ -164,7 +190,9 @@ def test_cells_that_left_or_became_background_are_left_out(recipe):
     assert np.array_equal(last.image[..., 8:], image[..., :-8])
     content = np.zeros_like(content)
     content[..., 16:24] = 255  # one column of cells in the middle
-    found, chance = self_match(network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe)), image, content)
+    found, chance = self_match(
+        network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe)), image, content
+    )
     assert found["shift"] == 1
     assert chance["flip"] == pytest.approx(1 / (np.prod(grid_of(recipe)) / 5))
 
@@ -190,10 +218,15 @@ def test_the_subject_itself_does_not_speak_for_itself():
     net = network(FLAT, Pixels((6, 5)), shown, np.array([20.0, 30.0, 40.0, 50.0]), radius=100.0)
     arrays = cohort(FLAT, images)
     with_itself = measure_explanations(net, FLAT, arrays, subjects=2)
-    without = measure_explanations(net, FLAT, arrays, subjects=2, source_subjects=["s0", "s1", "x", "y"])
+    without = measure_explanations(
+        net, FLAT, arrays, subjects=2, source_subjects=["s0", "s1", "x", "y"]
+    )
     assert without.own_left_out == 2
     assert with_itself.own_left_out == 0
-    assert without.prototypes["displacement_mm"].value > with_itself.prototypes["displacement_mm"].value + 5
+    assert (
+        without.prototypes["displacement_mm"].value
+        > with_itself.prototypes["displacement_mm"].value + 5
+    )
     assert without.distinct_prototypes == 4
     # All prototypes show the subject itself: nothing to measure, nothing said.
     alone = measure_explanations(net, FLAT, arrays, subjects=1, source_subjects=["s0"] * 4)
@@ -201,7 +234,7 @@ def test_the_subject_itself_does_not_speak_for_itself():
     assert [m.prototypes["best_share"] is None for m in (alone, other)].count(True) == 1
 
 
-# --- trust --------------------------------------------------------------------------------------------------------------
+# --- trust ----------------------------------------------------------------------------------------
 @both
 def test_an_explanation_adds_up_and_a_false_one_does_not(recipe):
     net = network(recipe, Pixels(grid_of(recipe)), *prototypes(recipe))
@@ -211,7 +244,12 @@ def test_an_explanation_adds_up_and_a_false_one_does_not(recipe):
     assert max(exact.prediction, exact.distance, exact.shares) < 1e-10
     assert exact.forward < 1e-3
     assert exact.marginal_error < 1e-4
-    assert exactness(net, image[None], content[None], replace(result, distances=result.distances + 0.5)).distance > 0.4
+    assert (
+        exactness(
+            net, image[None], content[None], replace(result, distances=result.distances + 0.5)
+        ).distance
+        > 0.4
+    )
     false = replace(result, view_shares=np.roll(result.view_shares, 1, axis=1) * 1.1)
     assert exactness(net, image[None], content[None], false).prediction > 1
     assert exactness(net, image[None], content[None], false).shares == pytest.approx(0.1)
@@ -222,7 +260,13 @@ def test_stability_of_the_steady_and_of_the_restless(recipe):
     image, content = picture(recipe)
     outcome = {}
     for backbone in (Position, Restless):
-        net = network(recipe, backbone(grid_of(recipe)), pictures(recipe, 12, 9), np.linspace(20, 80, 12), radius=500.0)
+        net = network(
+            recipe,
+            backbone(grid_of(recipe)),
+            pictures(recipe, 12, 9),
+            np.linspace(20, 80, 12),
+            radius=500.0,
+        )
         result = compare_images(net, image[None], content[None])
         outcome[backbone] = stability(net, image[None], content[None], result, 0)
     assert set(outcome[Position]) == {"noise", "shift of 1", "shift of 2", "flip"}
@@ -240,7 +284,7 @@ def test_jaccard():
     assert jaccard([1, 2], [2, 3]) == pytest.approx(1 / 3)
 
 
-# --- occlusion ----------------------------------------------------------------------------------------------------------
+# --- occlusion ------------------------------------------------------------------------------------
 @both
 def test_deletion_finds_the_one_cell_that_counts(recipe, monkeypatch):
     grid = grid_of(recipe)
@@ -250,8 +294,17 @@ def test_deletion_finds_the_one_cell_that_counts(recipe, monkeypatch):
     levels = np.linspace(40, 240, 5)
     for image, level in zip(shown, levels, strict=True):
         image[box] = level
-    net = network(recipe, OneCell(grid, cell), shown, levels / 3, radius=40.0, regularization=0.0375 * np.sqrt(8 ** len(grid)))
-    net.scale.data.fill_(np.prod(grid) * 85 / (GAIN * np.sqrt(8 ** len(grid))))  # a distance is a difference of labels
+    net = network(
+        recipe,
+        OneCell(grid, cell),
+        shown,
+        levels / 3,
+        radius=40.0,
+        regularization=0.0375 * np.sqrt(8 ** len(grid)),
+    )
+    net.scale.data.fill_(
+        np.prod(grid) * 85 / (GAIN * np.sqrt(8 ** len(grid)))
+    )  # a distance is a difference of labels
     image, mean = pictures(recipe, 2, 4)
     image[box], mean[box] = 200, 90
     content = np.full_like(image, 255)
@@ -286,7 +339,9 @@ def test_response_from_outside_the_box(recipe):
     grid = grid_of(recipe)
 
     def outside(backbone):
-        return occlusion.outside_response(network(recipe, backbone, *prototypes(recipe)), image, content, mean)
+        return occlusion.outside_response(
+            network(recipe, backbone, *prototypes(recipe)), image, content, mean
+        )
 
     class Mixed(Pixels):
         def forward(self, images):
@@ -319,14 +374,16 @@ def test_the_published_backbone_sees_435_pixels():
     assert occlusion.receptive_field(Architecture()) == 435
 
 
-# --- all together -------------------------------------------------------------------------------------------------------
+# --- all together ---------------------------------------------------------------------------------
 def test_the_control_is_of_the_same_kind_and_untrained():
     images = pictures(FLAT, 8, 1)
     architecture = Architecture(widths=(4,), pool=2, channels=8, prototypes=5, radius=6.0)
     net = PrototypeRegressor(architecture, (6, 5))
     (one, sources), (again, _) = (untrained(net, FLAT, cohort(FLAT, images), 3) for _ in range(2))
     assert torch.equal(one.prototypes, again.prototypes)
-    assert not torch.equal(one.prototypes, untrained(net, FLAT, cohort(FLAT, images), 4)[0].prototypes)
+    assert not torch.equal(
+        one.prototypes, untrained(net, FLAT, cohort(FLAT, images), 4)[0].prototypes
+    )
     assert len({*sources}) == 5
     out = measure_explanations(one, FLAT, cohort(FLAT, images), subjects=3, source_subjects=sources)
     assert out.own_left_out > 0
@@ -357,7 +414,9 @@ def test_the_same_seed_gives_the_same_figures_and_another_draws_others():
     arrays = cohort(FLAT, images)
     told = []
     one, two = (
-        measure_explanations(net, FLAT, arrays, subjects=3, progress=lambda stage, part: told.append((stage, part)))
+        measure_explanations(
+            net, FLAT, arrays, subjects=3, progress=lambda stage, part: told.append((stage, part))
+        )
         for _ in range(2)
     )
     assert one == two

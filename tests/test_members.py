@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_tissue import RECIPE, heads  # noqa: F401 (a fixture)
+from test_tissue import RECIPE, heads  # noqa: F401
 
 from expert.backbone import Members, make_backbone
 from expert.bundle import load_model
@@ -33,7 +33,14 @@ def recipe(tmp_path_factory) -> Recipe:
 @pytest.mark.parametrize("backbone", ["residual", "histogram"])
 def test_joined_distances_are_the_root_of_the_mean_square(backbone):
     torch.manual_seed(0)
-    settings = {"backbone": backbone, "widths": (8,), "pool": 4, "channels": 6, "prototypes": 2, "matching": "position"}
+    settings = {
+        "backbone": backbone,
+        "widths": (8,),
+        "pool": 4,
+        "channels": 6,
+        "prototypes": 2,
+        "matching": "position",
+    }
     single = [make_backbone(Architecture(**settings)).eval() for _ in range(3)]
     scales = [2.0, 5.0, 11.0]
     images = torch.rand(3, 1, 16, 32)
@@ -43,7 +50,9 @@ def test_joined_distances_are_the_root_of_the_mean_square(backbone):
     with torch.inference_mode():
         whole.scale.fill_(whole.backbone.join(single, scales))
         whole.prototypes.copy_(whole.backbone(images[1:]))
-        joined = whole.compare(whole.backbone(images[:1]).double(), whole.image_mass(torch.ones(1, 16, 32)))
+        joined = whole.compare(
+            whole.backbone(images[:1]).double(), whole.image_mass(torch.ones(1, 16, 32))
+        )
         costs = []
         for network, scale in zip(single, scales, strict=True):
             grids = network(images).flatten(2)
@@ -55,13 +64,23 @@ def test_joined_distances_are_the_root_of_the_mean_square(backbone):
 
 
 def test_members_are_trained_apart_and_make_one_model(recipe, heads, head, tmp_path):  # noqa: F811
-    path = train(recipe, heads, tmp_path / "both.safetensors", folds=2, plain=True, prepared=tmp_path / "prepared", jobs=2)
+    path = train(
+        recipe,
+        heads,
+        tmp_path / "both.safetensors",
+        folds=2,
+        plain=True,
+        prepared=tmp_path / "prepared",
+        jobs=2,
+    )
     model = load_model(path)
     assert model.info.architecture.members == 2
     result = explain(model, head, top=2)
     assert result.shares.sum() == pytest.approx(1)
     for match in result.prototypes:
-        assert match.views[0].contributions.sum() == pytest.approx(match.views[0].distance, rel=1e-6)
+        assert match.views[0].contributions.sum() == pytest.approx(
+            match.views[0].distance, rel=1e-6
+        )
 
     cohort = load_cohort(read_table(heads), recipe.input, tmp_path / "prepared")
     run = path.with_suffix(".run")
@@ -71,7 +90,9 @@ def test_members_are_trained_apart_and_make_one_model(recipe, heads, head, tmp_p
         pixels = torch.from_numpy(cohort.images[task.sources[:, 0].numpy()]).float() / 255
         torch.testing.assert_close(shown, task.network.backbone(pixels), atol=1e-5, rtol=1e-5)
     assert shown.shape[1] == 16
-    assert not torch.allclose(shown[:, :8] / task.network.backbone.gain[0], shown[:, 8:] / task.network.backbone.gain[1])
+    assert not torch.allclose(
+        shown[:, :8] / task.network.backbone.gain[0], shown[:, 8:] / task.network.backbone.gain[1]
+    )
     places = members(recipe, run / "final", recipe.schedule.seed)
     assert [place.name for place, _ in places] == ["member0", "member1"]
     alone = [fit(recipe.member, cohort, place, seed=seed) for place, seed in places]
@@ -81,13 +102,17 @@ def test_members_are_trained_apart_and_make_one_model(recipe, heads, head, tmp_p
     squares = []
     for number, one in enumerate(alone):
         own = one.network
-        own.prototypes.data.copy_(shown[:, 8 * number : 8 * number + 8] / task.network.backbone.gain[number])
+        own.prototypes.data.copy_(
+            shown[:, 8 * number : 8 * number + 8] / task.network.backbone.gain[number]
+        )
         own.prototype_mass.copy_(task.network.prototype_mass)
         squares.append(one.distances(cohort))
     others = whole > 1  # an image is its own prototype but for rounding
     root = np.sqrt(np.mean(np.square(squares), axis=0))
     assert others.sum() > len(cohort.labels)
-    assert (whole >= root * (1 - 1e-3))[others].all()  # the mean over cells of roots, against the root of means over cells
+    assert (whole >= root * (1 - 1e-3))[
+        others
+    ].all()  # the mean over cells of roots, against the root of means over cells
     assert (whole <= 2**0.5 * np.mean(squares, axis=0) * (1 + 1e-3))[others].all()
 
 
@@ -100,7 +125,9 @@ def test_a_training_image_s_own_prototypes_are_known(recipe, heads, tmp_path):  
     assert torch.equal(~task._others(rows), rows[:, None] == task.sources[:, 0][None])
 
 
-@pytest.mark.parametrize(("part", "setting"), [("architecture", {"floor": True}), ("schedule", {"validation": 0.2})])
+@pytest.mark.parametrize(
+    ("part", "setting"), [("architecture", {"floor": True}), ("schedule", {"validation": 0.2})]
+)
 def test_what_members_cannot_do_is_told(part, setting, recipe):
     document = recipe.model_dump()
     document[part] |= setting

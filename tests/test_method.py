@@ -1,4 +1,5 @@
-"""The method's parts: transport, weights, projection, losses, and a batch that changes nobody's answer."""
+"""The method's parts: transport, weights, projection, losses, and a batch that changes nobody's
+answer."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from expert.augmentation import moved, new_places
 from expert.bundle import load_model
 from expert.evaluation import collapse, effective_prototypes, errors
 from expert.inference import compare_images
-from expert.losses import alignment_loss, consistency_loss, equivariance_loss, metric_loss, prediction_loss
+from expert.losses import (
+    alignment_loss,
+    consistency_loss,
+    equivariance_loss,
+    metric_loss,
+    prediction_loss,
+)
 from expert.model import PrototypeRegressor, weighted_prediction
 from expert.projection import nearest_images, spread_over_labels
 from expert.recipe import Augmentation
@@ -22,7 +29,9 @@ from expert.transport import image_distance, patch_cost, transport_plan
 
 def random_grids(seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand(3, 16, 4, 3, generator=generator), torch.rand(5, 16, 4, 3, generator=generator)
+    return torch.rand(3, 16, 4, 3, generator=generator), torch.rand(
+        5, 16, 4, 3, generator=generator
+    )
 
 
 def test_cost_is_the_distance_of_every_pair_of_patches():
@@ -37,7 +46,9 @@ def test_plans_keep_their_marginals_and_the_plan_of_an_image_with_itself_is_the_
     features, prototypes = random_grids()
     plan = transport_plan(patch_cost(features, prototypes).double(), 0.1)
     assert plan.marginal_error.max() <= 1e-4
-    torch.testing.assert_close(plan.flow.sum(-1), torch.full((3, 5, 12), 1 / 12, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        plan.flow.sum(-1), torch.full((3, 5, 12), 1 / 12, dtype=torch.float64), atol=1e-5, rtol=0
+    )
     own = transport_plan(patch_cost(features, features).double(), 0.02).flow
     share = own[range(3), range(3)].diagonal(dim1=-2, dim2=-1) * 12
     assert share.min() > 0.99
@@ -52,10 +63,15 @@ def test_plans_that_do_not_converge_in_time_are_put_onto_their_marginals():
     assert mended.marginal_error.max() < 1e-12
     assert mended.flow.min() >= 0
     # Not farther from the plan that was meant than twice what was missing in rows and columns.
-    missing = (short.flow.sum(-1) - 1 / 12).abs().sum(-1) + (short.flow.sum(-2) - 1 / 12).abs().sum(-1)
+    missing = (short.flow.sum(-1) - 1 / 12).abs().sum(-1) + (short.flow.sum(-2) - 1 / 12).abs().sum(
+        -1
+    )
     assert ((mended.flow - short.flow).abs().sum((-1, -2)) <= 2 * missing + 1e-12).all()
     torch.testing.assert_close(
-        transport_plan(cost, 0.02, max_iterations=20_000, rounded=True).flow, long.flow, atol=1e-5, rtol=0
+        transport_plan(cost, 0.02, max_iterations=20_000, rounded=True).flow,
+        long.flow,
+        atol=1e-5,
+        rtol=0,
     )
 
 
@@ -73,7 +89,14 @@ def test_gradients_flow_through_the_plan():
 def test_one_image_alone_is_the_same_image_among_thirty(dimensions):
     torch.manual_seed(0)
     shape = (64, 32) if dimensions == 2 else (32, 32, 32)
-    architecture = Architecture(dimensions=dimensions, widths=(8, 16), pool=1, channels=16, prototypes=7, marginals="content")
+    architecture = Architecture(
+        dimensions=dimensions,
+        widths=(8, 16),
+        pool=1,
+        channels=16,
+        prototypes=7,
+        marginals="content",
+    )
     grid = architecture.grid(shape)
     network = PrototypeRegressor(architecture, grid).eval()
     images = torch.rand(30, 1, *shape)
@@ -83,8 +106,12 @@ def test_one_image_alone_is_the_same_image_among_thirty(dimensions):
         _, all_comparisons = network(images, content)
         for n in (0, 17):
             alone, comparison = network(images[n : n + 1], content[n : n + 1])
-            torch.testing.assert_close(alone.prediction[0], together.prediction[n], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(comparison.distance[0], all_comparisons.distance[n], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                alone.prediction[0], together.prediction[n], atol=1e-5, rtol=1e-5
+            )
+            torch.testing.assert_close(
+                comparison.distance[0], all_comparisons.distance[n], atol=1e-5, rtol=1e-5
+            )
 
 
 def test_prediction_is_the_weighted_mean_and_falls_back_to_the_nearest():
@@ -92,7 +119,9 @@ def test_prediction_is_the_weighted_mean_and_falls_back_to_the_nearest():
     distance = torch.tensor([[1.0, 2.0, 9.0], [7.0, 6.0, 8.0]])
     out = weighted_prediction(distance, labels, 5.0)
     weights = [math.exp(-(d**2) / (2 * (5 / 3) ** 2)) for d in (1.0, 2.0)]
-    assert out.prediction[0].item() == pytest.approx((weights[0] * 20 + weights[1] * 40) / sum(weights), rel=1e-6)
+    assert out.prediction[0].item() == pytest.approx(
+        (weights[0] * 20 + weights[1] * 40) / sum(weights), rel=1e-6
+    )
     assert out.fallback.tolist() == [False, True]
     assert out.prediction[1].item() == 40.0
 
@@ -118,13 +147,20 @@ def test_a_prototype_of_the_same_subject_can_be_left_out_of_the_losses():
     distance = torch.tensor([[0.0, 28.0, 61.0], [31.0, 0.0, 29.0]])
     labels = torch.tensor([20.0, 50.0])
     others = torch.tensor([[False, True, True], [True, False, True]])
-    # The errors of the four pairs left are 2, 1, 1, 1; far apart, every pair has the weight of the leak.
-    assert metric_loss(distance, labels, prototypes, sigma=1.0, others=others).item() == pytest.approx(5 / 4)
+    # The errors of the four pairs left are 2, 1, 1, 1; far apart, every pair has the weight of the
+    # leak.
+    assert metric_loss(
+        distance, labels, prototypes, sigma=1.0, others=others
+    ).item() == pytest.approx(5 / 4)
     assert prediction_loss(distance, labels, prototypes, 30.0).item() < 1
     assert prediction_loss(distance, labels, prototypes, 5.0, others).item() == pytest.approx(30)
     everyone = torch.ones_like(others)
-    assert metric_loss(distance, labels, prototypes, others=everyone) == metric_loss(distance, labels, prototypes)
-    assert prediction_loss(distance, labels, prototypes, 9.0, everyone) == prediction_loss(distance, labels, prototypes, 9.0)
+    assert metric_loss(distance, labels, prototypes, others=everyone) == metric_loss(
+        distance, labels, prototypes
+    )
+    assert prediction_loss(distance, labels, prototypes, 9.0, everyone) == prediction_loss(
+        distance, labels, prototypes, 9.0
+    )
 
 
 def test_projection_variants():
@@ -134,7 +170,9 @@ def test_projection_variants():
     wanted = np.array([21.0, 59.0, 61.0])
     published = nearest_images(distance, labels, subjects, wanted, window=None, distinct=False)
     assert published.tolist() == [0, 2, 3]
-    aware = nearest_images(distance, labels, subjects, np.array([41.0, 59.0, 61.0]), window=5.0, distinct=False)
+    aware = nearest_images(
+        distance, labels, subjects, np.array([41.0, 59.0, 61.0]), window=5.0, distinct=False
+    )
     assert aware.tolist() == [1, 2, 3]
     distinct = nearest_images(distance, labels, subjects, wanted, window=None, distinct=True)
     assert len(set(subjects[distinct])) == 3
@@ -164,15 +202,20 @@ def test_figures():
 def test_cells_are_found_where_they_went(grid):
     torch.manual_seed(2)
     shape = tuple(8 * n for n in grid)
-    # A picture that tells, in each of its pixels, where that is: what is read at a cell's new place must be its old one.
-    where = torch.stack(torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in shape], indexing="ij"))
+    # A picture that tells, in each of its pixels, where that is: what is read at a cell's new place
+    # must be its old one.
+    where = torch.stack(
+        torch.meshgrid(*[(torch.arange(n) + 0.5) / n for n in shape], indexing="ij")
+    )
     settings = Augmentation(rotation_deg=20.0, scale=0.2, shift=0.2)
     for axis, plane in enumerate(where):
         images = plane.expand(7, 1, *shape)
         new, _, theta = moved(images, torch.ones(7, *shape), settings, flip=0.5)
         places = new_places(theta, grid)
         pixels = ((places + 0.5) * 8 - 0.5).round().long()
-        cells = torch.stack(torch.meshgrid(*[torch.arange(n) for n in grid], indexing="ij"), -1).reshape(-1, len(grid))
+        cells = torch.stack(
+            torch.meshgrid(*[torch.arange(n) for n in grid], indexing="ij"), -1
+        ).reshape(-1, len(grid))
         inside = ((pixels > 1) & (pixels < torch.tensor(shape) - 2)).all(-1)
         assert inside.any()
         for image, patch in inside.nonzero().tolist():
@@ -183,12 +226,16 @@ def test_cells_are_found_where_they_went(grid):
 def test_equivariance_rewards_features_that_go_with_the_content():
     torch.manual_seed(0)
     features = torch.rand(2, 32, 4, 4)
-    theta = torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]], [[-1.0, 0, 0], [0, 1, 0]]])  # one cell to the left; mirrored
+    theta = torch.tensor(
+        [[[1.0, 0, 0.5], [0, 1, 0]], [[-1.0, 0, 0], [0, 1, 0]]]
+    )  # one cell to the left; mirrored
     places = new_places(theta, (4, 4))
     mass = torch.full((2, 16), 1 / 16)
     gone = torch.stack([features[0].roll(-1, -1), features[1].flip(-1)])
     stayed = features
-    good, bad = (equivariance_loss(features, other, places, mass, 0.5).item() for other in (gone, stayed))
+    good, bad = (
+        equivariance_loss(features, other, places, mass, 0.5).item() for other in (gone, stayed)
+    )
     assert good < 0.6 * bad
 
 
@@ -205,7 +252,9 @@ def test_a_spatial_prior_guides_the_plan_and_is_no_part_of_the_distance():
     torch.testing.assert_close(held.cost, free.cost)
     torch.testing.assert_close(held.distance, network.scale * (held.flow * held.cost).sum((-2, -1)))
     assert (held.distance >= free.distance - 1e-4).all()
-    same_place = [comparison.flow.diagonal(dim1=-2, dim2=-1).sum(-1).mean() for comparison in (free, held)]
+    same_place = [
+        comparison.flow.diagonal(dim1=-2, dim2=-1).sum(-1).mean() for comparison in (free, held)
+    ]
     assert same_place[1] > 0.9 > 0.5 > same_place[0]
     assert "prior" not in plain.model_dump()
     assert guided.model_dump()["prior"] == 1.0
@@ -214,24 +263,32 @@ def test_a_spatial_prior_guides_the_plan_and_is_no_part_of_the_distance():
 def test_relative_weights_are_the_cut_ones_within_the_radius_and_go_on_beyond_it():
     labels = torch.tensor([20.0, 40.0, 60.0]).double()
     near = torch.tensor([[1.0, 2.0, 2.5]]).double()
-    cut, relative = (weighted_prediction(near, labels, 3.0, weights) for weights in ("cut", "relative"))
+    cut, relative = (
+        weighted_prediction(near, labels, 3.0, weights) for weights in ("cut", "relative")
+    )
     torch.testing.assert_close(cut.prediction, relative.prediction)
     far = torch.tensor([[300.0, 301.0, 390.0], [-2.0, -1.0, 50.0]]).double()
     out = weighted_prediction(far, labels, 3.0, "relative")
     assert not out.fallback.any()
     assert out.weights.max(1).values.tolist() == [1.0, 1.0]
     assert out.prediction[0].item() == pytest.approx(20, abs=1e-9)
-    assert out.prediction[1].item() == pytest.approx(30)  # below 0 counts as 0: both are as near as can be
+    assert out.prediction[1].item() == pytest.approx(
+        30
+    )  # below 0 counts as 0: both are as near as can be
 
 
 def test_a_prototype_is_in_radius_or_not_however_weights_are_made(tiny_model_file):
     network = load_model(tiny_model_file).network
-    images = np.random.default_rng(1).integers(0, 255, (1, *load_model(tiny_model_file).info.input.shape), dtype=np.uint8)
+    images = np.random.default_rng(1).integers(
+        0, 255, (1, *load_model(tiny_model_file).info.input.shape), dtype=np.uint8
+    )
     content = np.full_like(images, 255)
     for weights in ("cut", "relative"):
         for factor, near in ((0.99, False), (1.01, True)):
             nearest = compare_images(network, images, content).nearest_distance
-            network.architecture = network.architecture.model_copy(update={"radius": nearest * factor, "weights": weights})
+            network.architecture = network.architecture.model_copy(
+                update={"radius": nearest * factor, "weights": weights}
+            )
             result = compare_images(network, images, content)
             assert result.covered is near
             assert result.fallback is (weights == "cut" and not near)
@@ -246,9 +303,13 @@ def test_a_floor_is_taken_off_every_distance_which_still_splits():
         before = network.compare(features, mass)
         network.floor.fill_(0.2)
         after = network.compare(features, mass)
-    torch.testing.assert_close(after.distance, before.distance - 0.2 * network.scale.double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        after.distance, before.distance - 0.2 * network.scale.double(), atol=1e-5, rtol=0
+    )
     torch.testing.assert_close(after.flow, before.flow)
-    torch.testing.assert_close(after.distance, network.scale * (after.flow * after.cost).sum((-2, -1)))
+    torch.testing.assert_close(
+        after.distance, network.scale * (after.flow * after.cost).sum((-2, -1))
+    )
 
 
 def test_training_by_position_is_the_plan_that_stays_in_place():

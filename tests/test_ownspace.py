@@ -1,4 +1,5 @@
-"""The explanation on the subject's own voxels: right to half a voxel in any axis order, and never on the wrong side."""
+"""The explanation on the subject's own voxels: right to half a voxel in any axis order, and never
+on the wrong side."""
 
 from __future__ import annotations
 
@@ -40,18 +41,26 @@ def turn(x: float, y: float, z: float) -> np.ndarray:
 
 
 def registration() -> np.ndarray:
-    """A template-to-subject transform with all twelve parameters: turned, scaled unequally, sheared, moved."""
+    """A template-to-subject transform with all twelve parameters: turned, scaled unequally,
+    sheared, moved."""
     matrix = np.eye(4)
-    matrix[:3, :3] = turn(0.2, -0.07, 0.12) @ np.diag([0.9, 0.95, 0.86]) @ [[1, 0.05, 0.02], [0, 1, -0.04], [0, 0, 1]]
+    matrix[:3, :3] = (
+        turn(0.2, -0.07, 0.12)
+        @ np.diag([0.9, 0.95, 0.86])
+        @ [[1, 0.05, 0.02], [0, 1, -0.04], [0, 0, 1]]
+    )
     matrix[:3, 3] = (4.0, -9.0, 13.0)
     return matrix
 
 
 def registered(explanation, matrix):
-    """The explanation of a head that lies elsewhere, all of whose patches have something in them."""
+    """The explanation of a head that lies elsewhere, all of whose patches have something in
+    them."""
     count = len(explanation.views[0].mass)
     views = tuple(
-        view.model_copy(update={"mass": np.full(count, 1 / count), "image": np.maximum(view.image, 40)})
+        view.model_copy(
+            update={"mass": np.full(count, 1 / count), "image": np.maximum(view.image, 40)}
+        )
         for view in explanation.views
     )
     summary = RegistrationSummary(template_to_subject=matrix, quality=1.0, acceptable=True)
@@ -82,16 +91,23 @@ def by_our_reader(volume: Volume, folder) -> Image:
 
 
 def as_napari_nifti(volume: Volume, folder) -> Image:
-    """What the reader of napari-nifti 0.0.20 makes of a file (`test_napari_nifti_itself` holds it against the reader)."""
+    """What the reader of napari-nifti 0.0.20 makes of a file (`test_napari_nifti_itself` holds it
+    against the reader)."""
     image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
     data = np.asarray(image.dataobj).transpose(2, 1, 0)
     step = np.linalg.norm(image.affine[:3, :3], axis=0)[::-1]
     origin = image.affine[:3, 3][::-1]
     metadata = {
-        "affine": image.affine, "spacing": step[::-1], "origin": origin[::-1], "direction": image.affine[:3, :3] / step[::-1],
-        "header": image.header, "coordinate_system": "RAS+",
-    }  # fmt: skip
-    return Image(data, scale=-step, translate=origin + (np.array(data.shape) - 1) * step, metadata=metadata)
+        "affine": image.affine,
+        "spacing": step[::-1],
+        "origin": origin[::-1],
+        "direction": image.affine[:3, :3] / step[::-1],
+        "header": image.header,
+        "coordinate_system": "RAS+",
+    }
+    return Image(
+        data, scale=-step, translate=origin + (np.array(data.shape) - 1) * step, metadata=metadata
+    )
 
 
 def bare(volume: Volume, folder) -> Image:
@@ -99,7 +115,8 @@ def bare(volume: Volume, folder) -> Image:
 
 
 def truth(explanation, points: np.ndarray) -> np.ndarray:
-    """Number of the patch at each template point (3, N), by `Explanation.patch_box` and the planes' heights alone."""
+    """Number of the patch at each template point (3, N), by `Explanation.patch_box` and the planes'
+    heights alone."""
     view, heights = explanation.views[0], np.array([view.position_mm for view in explanation.views])
     step = view.affine[1, 0]
     pixel = (points[[1, 0]] - view.affine[[1, 0], 3][:, None]) / step + 0.5
@@ -108,7 +125,13 @@ def truth(explanation, points: np.ndarray) -> np.ndarray:
     out = np.zeros(points.shape[1], dtype=int)
     for patch in range(len(view.mass)):
         (top, bottom), (left, right) = explanation.patch_box(patch)
-        out[inside & (pixel[0] >= top) & (pixel[0] < bottom) & (pixel[1] >= left) & (pixel[1] < right)] = patch + 1
+        out[
+            inside
+            & (pixel[0] >= top)
+            & (pixel[0] < bottom)
+            & (pixel[1] >= left)
+            & (pixel[1] < right)
+        ] = patch + 1
     return out
 
 
@@ -117,7 +140,8 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def voxels_holding(volume: Volume, layer: Image, world: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Indices *in the layer's array* of the voxels that hold points of the file's world, found by the voxels' own values."""
+    """Indices *in the layer's array* of the voxels that hold points of the file's world, found by
+    the voxels' own values."""
     index = np.rint(apply(np.linalg.inv(volume.affine), world)).astype(int)
     values = volume.data[tuple(index)]
     place = np.empty(volume.data.size, dtype=int)
@@ -125,11 +149,13 @@ def voxels_holding(volume: Volume, layer: Image, world: np.ndarray) -> tuple[np.
     return np.unravel_index(place[values], layer.data.shape)
 
 
-# --- right to half a voxel, 48 orientations ------------------------------------------------------------------------------
+# --- right to half a voxel, 48 orientations -------------------------------------------------------
 @pytest.mark.parametrize("oblique", [False, True], ids=["straight", "oblique"])
 @pytest.mark.parametrize("axes", ORDERS, ids=lambda axes: "".join("RAS"[row] for row in axes))
 @pytest.mark.parametrize("load", [by_our_reader, as_napari_nifti, bare])
-def test_patches_lie_where_they_are_in_every_orientation(explanation, tmp_path, load, axes, oblique):
+def test_patches_lie_where_they_are_in_every_orientation(
+    explanation, tmp_path, load, axes, oblique
+):
     generator = np.random.default_rng(7)
     view = explanation.views[len(explanation.views) // 2]
     for flips in FLIPS:
@@ -148,7 +174,9 @@ def test_patches_lie_where_they_are_in_every_orientation(explanation, tmp_path, 
 
         # The voxel at the centre of every patch has its number.
         count = len(view.mass)
-        cells = np.array([[(a + b) / 2 - 0.5 for a, b in e.patch_box(patch)] for patch in range(count)]).T
+        cells = np.array(
+            [[(a + b) / 2 - 0.5 for a, b in e.patch_box(patch)] for patch in range(count)]
+        ).T
         centers = apply(view.affine, np.vstack([cells, np.zeros(count)]))
         at = voxels_holding(volume, layer, apply(registration(), centers))
         np.testing.assert_array_equal(numbers[at], np.arange(count) + 1)
@@ -163,7 +191,8 @@ def test_patches_lie_where_they_are_in_every_orientation(explanation, tmp_path, 
         np.testing.assert_array_equal(numbers[at], truth(e, middles))
         half = np.abs(to_template[:3, :3]).sum(axis=1) / 2
         assert (np.abs(points - middles) <= half[:, None] + 1e-6).all()
-        # Points deeper than that within a patch (or outside of all of them) are right without any allowance.
+        # Points deeper than that within a patch (or outside of all of them) are right without any
+        # allowance.
         corners = [truth(e, points + half[:, None] * np.array(sign)[:, None]) for sign in FLIPS]
         deep = (np.array(corners) == corners[0]).all(axis=0) & (corners[0] == truth(e, points))
         assert deep.mean() > 0.2
@@ -172,7 +201,8 @@ def test_patches_lie_where_they_are_in_every_orientation(explanation, tmp_path, 
 
 @pytest.mark.parametrize("load", [by_our_reader, as_napari_nifti])
 def test_left_stays_left(explanation, tmp_path, load):
-    """A marker in the patient's left is in a patch called L, one in the right in a patch called R."""
+    """A marker in the patient's left is in a patch called L, one in the right in a patch called
+    R."""
     e = registered(explanation, registration())
     middle = len(e.views) // 2
     for axes, flips in itertools.product(ORDERS, FLIPS):
@@ -192,9 +222,14 @@ def test_a_registered_phantom_has_the_same_patches_in_every_orientation(explanat
     """The real registration of a head, and its file turned in all 48 ways."""
     numbers = patch_map(explanation, head)
     assert set(np.unique(numbers)) - {0} == {
-        patch + 1 for view in explanation.views for patch in np.flatnonzero(view.mass >= 0.5 / len(view.mass))
+        patch + 1
+        for view in explanation.views
+        for patch in np.flatnonzero(view.mass >= 0.5 / len(view.mass))
     }
-    sides = {patch: whereabouts(explanation, 0, patch)[0] for patch in np.unique(numbers[numbers > 0]) - 1}
+    sides = {
+        patch: whereabouts(explanation, 0, patch)[0]
+        for patch in np.unique(numbers[numbers > 0]) - 1
+    }
     x = head.affine[0, 0] * np.indices(head.shape)[0] + head.affine[0, 3]
     left = np.isin(numbers - 1, [patch for patch, side in sides.items() if side == "L"])
     right = np.isin(numbers - 1, [patch for patch, side in sides.items() if side == "R"])
@@ -208,7 +243,7 @@ def test_a_registered_phantom_has_the_same_patches_in_every_orientation(explanat
         np.testing.assert_array_equal(again, nib.apply_orientation(numbers, turned))
 
 
-# --- planes, volumes, plain images ---------------------------------------------------------------------------------------
+# --- planes, volumes, plain images ----------------------------------------------------------------
 def test_a_voxel_belongs_to_the_nearest_plane(explanation, head):
     e = registered(explanation, registration())
     views = view_map(e, head)
@@ -243,15 +278,20 @@ def test_beyond_the_planes_patches_go_on(explanation, head):
 
 
 def test_a_view_that_is_a_volume(explanation):
-    recipe = InputRecipe(space="mni", shape=(20, 24, 20), spacing_mm=8.0, center_mm=(10.0, -18.0, 0.0))
+    recipe = InputRecipe(
+        space="mni", shape=(20, 24, 20), spacing_mm=8.0, center_mm=(10.0, -18.0, 0.0)
+    )
     grid = (4, 4, 5)
     count = int(np.prod(grid))
     view = explanation.views[0].model_copy(
         update={
-            "name": "image", "position_mm": None, "image": np.full(recipe.shape, 200, dtype=np.uint8),
-            "affine": view_affine(recipe, None), "mass": np.full(count, 1 / count),
+            "name": "image",
+            "position_mm": None,
+            "image": np.full(recipe.shape, 200, dtype=np.uint8),
+            "affine": view_affine(recipe, None),
+            "mass": np.full(count, 1 / count),
         }
-    )  # fmt: skip
+    )
     e = registered(explanation, registration()).model_copy(update={"views": (view,), "grid": grid})
     volume = numbered_volume((1, 2, 0), (1, -1, -1), True)
     numbers = patch_map(e, volume)
@@ -261,7 +301,10 @@ def test_a_view_that_is_a_volume(explanation):
         place = np.rint(voxel[:3]).astype(int)
         if (place >= 0).all() and (place < volume.shape).all():
             assert numbers[tuple(place)] == patch + 1
-    np.testing.assert_allclose(center_of(e, volume, 0), (np.linalg.inv(volume.affine) @ registration() @ [0, -18, 10, 1])[:3])
+    np.testing.assert_allclose(
+        center_of(e, volume, 0),
+        (np.linalg.inv(volume.affine) @ registration() @ [0, -18, 10, 1])[:3],
+    )
     painted = spread_over(e, volume, np.arange(count)[None] + 1.0)
     np.testing.assert_array_equal(np.nan_to_num(painted), numbers)
 
@@ -289,17 +332,24 @@ def test_a_plain_image(tiny_model_file, spacing):
 
 
 def test_values_are_painted_where_their_patches_are(explanation, head):
-    values = np.random.default_rng(3).normal(size=(len(explanation.views), len(explanation.views[0].mass)))
+    values = np.random.default_rng(3).normal(
+        size=(len(explanation.views), len(explanation.views[0].mass))
+    )
     numbers, views = patch_map(explanation, head), view_map(explanation, head)
     painted = spread_over(explanation, head, values)
     np.testing.assert_array_equal(np.isnan(painted), numbers == 0)
     shown = numbers > 0
-    np.testing.assert_array_equal(painted[shown], values.astype(np.float32)[views[shown], numbers[shown] - 1])
+    np.testing.assert_array_equal(
+        painted[shown], values.astype(np.float32)[views[shown], numbers[shown] - 1]
+    )
     brain = spread_over(explanation, head, values, seen=True)
     assert (np.isfinite(painted) >= np.isfinite(brain)).all()
     kept = np.isfinite(brain).sum() / np.isfinite(painted).sum()
     assert 0.5 < kept < 0.95
-    assert head.data[np.isfinite(brain)].mean() > head.data[np.isfinite(painted) & np.isnan(brain)].mean()
+    assert (
+        head.data[np.isfinite(brain)].mean()
+        > head.data[np.isfinite(painted) & np.isnan(brain)].mean()
+    )
 
 
 def test_a_large_volume_needs_little_more_than_its_result(explanation):
@@ -307,7 +357,12 @@ def test_a_large_volume_needs_little_more_than_its_result(explanation):
     affine[:3, 3] = (-100, -118, -70)
     volume = Volume(np.broadcast_to(np.uint8(1), (400, 400, 260)), affine)
     tracemalloc.start()
-    painted = spread_over(explanation, volume, np.ones((len(explanation.views), len(explanation.views[0].mass))), seen=True)
+    painted = spread_over(
+        explanation,
+        volume,
+        np.ones((len(explanation.views), len(explanation.views[0].mass))),
+        seen=True,
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - painted.nbytes < 64 * 2**20
@@ -321,12 +376,14 @@ def test_a_head_far_from_its_views_has_none(explanation, head):
         patch_map(registered(explanation, np.diag([1.0, 0.0, 1.0, 1.0])), head)
 
 
-# --- layers and their orientation ----------------------------------------------------------------------------------------
+# --- layers and their orientation -----------------------------------------------------------------
 def test_napari_nifti_itself(explanation, tmp_path):
     reader = pytest.importorskip("napari_nifti._reader", reason="napari-nifti is not installed")
     e = registered(explanation, registration())
     view, count = e.views[2], len(e.views[2].mass)
-    cells = np.array([[(a + b) / 2 - 0.5 for a, b in e.patch_box(patch)] for patch in range(count)]).T
+    cells = np.array(
+        [[(a + b) / 2 - 0.5 for a, b in e.patch_box(patch)] for patch in range(count)]
+    ).T
     world = apply(registration(), apply(view.affine, np.vstack([cells, np.zeros(count)])))
     for axes, flips, oblique in itertools.product(ORDERS, FLIPS, (False, True)):
         volume = numbered_volume(axes, flips, oblique)
@@ -337,17 +394,37 @@ def test_napari_nifti_itself(explanation, tmp_path):
         layer = Image(data, **arguments)
         found = volume_from_layer(layer)
         assert found.space == "ras"
-        # Some of its arrays run I or P where their name says S or A; the affine that lies beside them knows it.
-        place = np.array(np.unravel_index(np.asarray(layer.data).ravel(), volume.shape), dtype=float)
+        # Some of its arrays run I or P where their name says S or A; the affine that lies beside
+        # them knows it.
+        place = np.array(
+            np.unravel_index(np.asarray(layer.data).ravel(), volume.shape), dtype=float
+        )
         here = np.indices(layer.data.shape).reshape(3, -1).astype(float)
-        np.testing.assert_allclose(apply(found.affine, here), apply(volume.affine, place), atol=1e-2)
-        np.testing.assert_array_equal(patch_map(e, found)[voxels_holding(volume, layer, world)], np.arange(count) + 1)
+        np.testing.assert_allclose(
+            apply(found.affine, here), apply(volume.affine, place), atol=1e-2
+        )
+        np.testing.assert_array_equal(
+            patch_map(e, found)[voxels_holding(volume, layer, world)], np.arange(count) + 1
+        )
 
 
-BAD = [np.full((4, 4), np.nan), np.eye(3), np.zeros((4, 4)), np.ones((4, 4)), "text", None, [[1, 2], [3]], np.eye(5)]
+BAD = [
+    np.full((4, 4), np.nan),
+    np.eye(3),
+    np.zeros((4, 4)),
+    np.ones((4, 4)),
+    "text",
+    None,
+    [[1, 2], [3]],
+    np.eye(5),
+]
 
 
-@pytest.mark.parametrize("affine", BAD, ids=lambda value: str(np.shape(value)) if not isinstance(value, list) else "ragged")
+@pytest.mark.parametrize(
+    "affine",
+    BAD,
+    ids=lambda value: str(np.shape(value)) if not isinstance(value, list) else "ragged",
+)
 @pytest.mark.parametrize("kind", ["ours", "napari-nifti"])
 def test_an_affine_that_does_not_fit_is_not_trusted(affine, kind):
     others = dict.fromkeys(("spacing", "origin", "direction", "header", "coordinate_system"))
@@ -391,20 +468,26 @@ def test_a_file_without_orientation_stays_without(head):
 
 @pytest.mark.parametrize("load", [by_our_reader, as_napari_nifti, bare])
 def test_edges_are_lettered_by_the_affine(tmp_path, load):
-    # Both readers draw heads the same way, though one mirrors its array with negative scales and the other does not.
+    # Both readers draw heads the same way, though one mirrors its array with negative scales and
+    # the other does not.
     volume = numbered_volume((2, 0, 1), (-1, 1, -1), True)
     layer = load(volume, tmp_path)
     found = volume_from_layer(layer)
     if load is bare:
         assert slice_letters(layer, found, (1, 2)) == {}
         return
-    assert slice_letters(layer, found, (1, 2)) == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    assert slice_letters(layer, found, (1, 2)) == {
+        "left": "R",
+        "right": "L",
+        "top": "A",
+        "bottom": "P",
+    }
     turned = slice_letters(layer, found, (0, 2), ("up", "left"))
     top = "S" if load is by_our_reader else "I"  # napari-nifti's slices run downwards
     assert turned == {"left": "L", "right": "R", "top": top, "bottom": "I" if top == "S" else "S"}
 
 
-# --- the overlay ---------------------------------------------------------------------------------------------------------
+# --- the overlay ----------------------------------------------------------------------------------
 @pytest.fixture
 def viewer(head):
     viewer = ViewerModel()
@@ -417,7 +500,9 @@ def viewer(head):
 
 @pytest.fixture
 def values(explanation):
-    return np.random.default_rng(5).normal(size=(len(explanation.views), len(explanation.views[0].mass)))
+    return np.random.default_rng(5).normal(
+        size=(len(explanation.views), len(explanation.views[0].mass))
+    )
 
 
 def listeners(viewer) -> list[int]:
@@ -427,7 +512,12 @@ def listeners(viewer) -> list[int]:
         if "head" in viewer.layers
         else []
     )
-    for events in (viewer.layers.events, viewer.layers.selection.events, viewer.dims.events, viewer.scene.camera.events):
+    for events in (
+        viewer.layers.events,
+        viewer.layers.selection.events,
+        viewer.dims.events,
+        viewer.scene.camera.events,
+    ):
         out += [len(emitter.callbacks) for emitter in events.emitters.values()]
     return [*out, len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks)]
 
@@ -439,10 +529,20 @@ def names(viewer) -> list[str]:
 def test_the_overlay_lies_directly_above_and_changes_nothing_else(viewer, explanation, values):
     layer = viewer.layers["head"]
     viewer.layers.selection.active = layer
-    before = (str(layer.as_layer_data_tuple()[1]), viewer.scene.camera.zoom, viewer.dims.point, viewer.canvas.grid.enabled)
+    before = (
+        str(layer.as_layer_data_tuple()[1]),
+        viewer.scene.camera.zoom,
+        viewer.dims.point,
+        viewer.canvas.grid.enabled,
+    )
     Overlay(viewer, layer, explanation, values, [7, 12])
     assert names(viewer) == ["below", "head", "contribution", "patches", "above"]
-    after = (str(layer.as_layer_data_tuple()[1]), viewer.scene.camera.zoom, viewer.dims.point, viewer.canvas.grid.enabled)
+    after = (
+        str(layer.as_layer_data_tuple()[1]),
+        viewer.scene.camera.zoom,
+        viewer.dims.point,
+        viewer.canvas.grid.enabled,
+    )
     assert before == after
     assert viewer.layers.selection.active is layer
     assert list(viewer.layers.selection) == [layer]
@@ -453,7 +553,12 @@ def test_the_overlay_lies_directly_above_and_changes_nothing_else(viewer, explan
     [
         {"scale": (-2, -1.5, -1), "translate": (90, -4, 7)},
         {"scale": (2, 1.5, 1), "rotate": (20, 10, -35), "shear": (0.1, 0, -0.2)},
-        {"affine": np.array([[0.9, 0.2, 0, 5], [-0.2, 1.1, 0.1, 6], [0, 0.3, 2, 7], [0, 0, 0, 1]]), "scale": (1, 2, 3)},
+        {
+            "affine": np.array(
+                [[0.9, 0.2, 0, 5], [-0.2, 1.1, 0.1, 6], [0, 0.3, 2, 7], [0, 0, 0, 1]]
+            ),
+            "scale": (1, 2, 3),
+        },
         {"units": ("um", "um", "um"), "axis_labels": ("z", "y", "x"), "scale": (2000, 2000, 2000)},
     ],
 )
@@ -484,7 +589,9 @@ def test_what_the_overlay_shows(viewer, explanation, values):
     volume = volume_from_layer(layer)
     assert isinstance(overlay.map, Image)
     assert isinstance(overlay.outlines, Labels)
-    np.testing.assert_array_equal(overlay.map.data, spread_over(explanation, volume, values, seen=True))
+    np.testing.assert_array_equal(
+        overlay.map.data, spread_over(explanation, volume, values, seen=True)
+    )
     low, high = overlay.map.contrast_limits
     assert low == -high == pytest.approx(-np.abs(values).max())
     assert overlay.map.colormap.map(np.array([0.5, np.nan]))[:, 3].max() == 0
@@ -495,12 +602,16 @@ def test_what_the_overlay_shows(viewer, explanation, values):
     drawn = np.asarray(overlay.outlines.data)
     np.testing.assert_array_equal(np.where(drawn <= count, drawn, 0), numbers)
     beyond = patch_map(explanation, volume, beyond_mm=BEYOND_MM)
-    np.testing.assert_array_equal(drawn[numbers == 0], np.where(beyond > 0, beyond + count, 0)[numbers == 0])
+    np.testing.assert_array_equal(
+        drawn[numbers == 0], np.where(beyond > 0, beyond + count, 0)[numbers == 0]
+    )
     assert overlay.outlines.contour == 1
     assert not any(own.editable for own in overlay.layers)
     assert all(own.metadata["expert_scene"] for own in overlay.layers)
     color = overlay.outlines.get_color
-    np.testing.assert_allclose(color(8)[:3], [int(COLORS[0][at : at + 2], 16) / 255 for at in (1, 3, 5)], atol=0.01)
+    np.testing.assert_allclose(
+        color(8)[:3], [int(COLORS[0][at : at + 2], 16) / 255 for at in (1, 3, 5)], atol=0.01
+    )
     assert color(9)[0] == color(9)[1] == color(9)[2]
     assert color(count + 8)[3] < color(8)[3]
     table = overlay.outlines.features

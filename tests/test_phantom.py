@@ -25,7 +25,9 @@ def test_age_acts_in_known_places_only():
     from expert.registration import Registration, resample_to_subject
 
     regions = np.max(list(effect_regions().values()), axis=0).astype(np.float32)
-    there = resample_to_subject(regions, effect_affine(), Registration.known(truth.template_to_subject), young)
+    there = resample_to_subject(
+        regions, effect_affine(), Registration.known(truth.template_to_subject), young
+    )
     assert changed.sum() > 500
     assert (there[changed] > 0).mean() > 0.95
 

@@ -1,4 +1,5 @@
-"""Prototypes that show their subject in every explained plane, matched by a guide that knows no labels."""
+"""Prototypes that show their subject in every explained plane, matched by a guide that knows no
+labels."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ guide: {epochs: 2, batch: 4, views: 1}
 schedule: {epochs: 3, batch: 6, views: 2, by_position: true, seed: 3}
 losses: {own: false, consistency: 0.0, prediction: 1.0}
 projection: {epochs: [0], every: 2, distinct: true, relabel: true}
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +69,37 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cohort(recipe, table, tmp_path_factory):
-    return load_cohort(read_table(table, label_column=None), recipe.input, tmp_path_factory.mktemp("prepared"), jobs=2)
+    return load_cohort(
+        read_table(table, label_column=None),
+        recipe.input,
+        tmp_path_factory.mktemp("prepared"),
+        jobs=2,
+    )
 
 
 @pytest.fixture(scope="module")
 def path(recipe, table, cohort, tmp_path_factory):
-    return train(recipe, table, tmp_path_factory.mktemp("model") / "planes.safetensors", folds=2, plain=True,
-                 prepared=cohort.folder, jobs=2)  # fmt: skip
+    return train(
+        recipe,
+        table,
+        tmp_path_factory.mktemp("model") / "planes.safetensors",
+        folds=2,
+        plain=True,
+        prepared=cohort.folder,
+        jobs=2,
+    )
 
 
 def test_a_plane_is_held_against_the_same_plane_of_the_prototypes():
     torch.manual_seed(0)
-    settings = {"backbone": "histogram", "widths": (4,), "pool": 4, "channels": 3, "prototypes": 2, "regularization": 0.05}
+    settings = {
+        "backbone": "histogram",
+        "widths": (4,),
+        "pool": 4,
+        "channels": 3,
+        "prototypes": 2,
+        "regularization": 0.05,
+    }
     both = PrototypeRegressor(Architecture(**settings, planes=3), (4, 4))
     features, mass = torch.rand(5, 3, 4, 4), torch.full((5, 16), 1 / 16)
     with torch.inference_mode():
@@ -92,18 +112,31 @@ def test_a_plane_is_held_against_the_same_plane_of_the_prototypes():
         planes = torch.tensor([2, 0, 1, 2, 0])
         mixed = both.rough_distance(features, mass, by_position=True, planes=planes)
         for row, plane in enumerate(planes.tolist()):
-            one = both.rough_distance(features[row : row + 1], mass[:1], by_position=True, planes=torch.tensor([plane]))
+            one = both.rough_distance(
+                features[row : row + 1], mass[:1], by_position=True, planes=torch.tensor([plane])
+            )
             torch.testing.assert_close(mixed[row], one[0])
 
 
 def test_patches_are_matched_by_the_guide_and_compared_by_the_rest():
     torch.manual_seed(1)
-    settings = Architecture(backbone="histogram", widths=(4,), pool=4, channels=3, guide=2, prototypes=2, regularization=0.01)
+    settings = Architecture(
+        backbone="histogram",
+        widths=(4,),
+        pool=4,
+        channels=3,
+        guide=2,
+        prototypes=2,
+        regularization=0.01,
+    )
     network = PrototypeRegressor(settings, (2, 2))
-    place = 5 * torch.tensor([[0.0, 0, 1, 1], [0, 1, 0, 1]]).reshape(1, 2, 2, 2)  # another one in every cell
+    place = 5 * torch.tensor([[0.0, 0, 1, 1], [0, 1, 0, 1]]).reshape(
+        1, 2, 2, 2
+    )  # another one in every cell
     told = torch.rand(3, 3, 2, 2)
     with torch.inference_mode():
-        # The prototypes hold the image's cells in another order: the guide finds them whatever they hold.
+        # The prototypes hold the image's cells in another order: the guide finds them whatever they
+        # hold.
         order = torch.tensor([2, 0, 3, 1])
         moved = place.flatten(2)[:, :, order].reshape(1, 2, 2, 2)
         network.prototypes.copy_(torch.cat([told[1:], moved.expand(2, -1, -1, -1)], 1))
@@ -142,14 +175,18 @@ def test_the_mean_distance_over_the_planes_decides(path, head, tmp_path):
     assert result.together
     distances = np.mean([view.distances for view in result.views], axis=0)
     np.testing.assert_allclose(result.distances, distances)
-    weighted = weighted_prediction(torch.from_numpy(distances)[None], torch.tensor(result.labels), 20.0, "relative")
+    weighted = weighted_prediction(
+        torch.from_numpy(distances)[None], torch.tensor(result.labels), 20.0, "relative"
+    )
     assert result.prediction == pytest.approx(float(weighted.prediction))
     assert result.shares @ result.labels == pytest.approx(result.prediction)
     for match in result.prototypes:
         assert match.distance == pytest.approx(np.mean([view.distance for view in match.views]))
         for number, view in enumerate(match.views):
             assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-6)
-            np.testing.assert_allclose(result.views[number].contributions[match.index].sum(), view.distance, rtol=1e-6)
+            np.testing.assert_allclose(
+                result.views[number].contributions[match.index].sum(), view.distance, rtol=1e-6
+            )
     again = Explanation.load(result.save(tmp_path / "it.json"))
     assert again.together
     assert again.prediction == result.prediction
@@ -162,14 +199,18 @@ def test_pictures_beside_a_plane_are_of_the_same_plane(path, head, tmp_path):
     for plane in board.planes:
         for number in (0, 1):
             shown = board.image(board.subjects + number, plane)
-            np.testing.assert_array_equal(shown, model.prototype_images[result.prototypes[number].index, plane.view])
+            np.testing.assert_array_equal(
+                shown, model.prototype_images[result.prototypes[number].index, plane.view]
+            )
     assert not np.array_equal(board.image(1, board.planes[0]), board.image(1, board.planes[1]))
     page = write_report(result, tmp_path / "report.html").read_text()
     assert "mean distance" in page
 
 
 def test_folds_of_planes_calibrate_and_measure(path, recipe, table, cohort):
-    figures = json.loads((path.with_suffix(".run") / "cross_validation.json").read_text())["figures"]
+    figures = json.loads((path.with_suffix(".run") / "cross_validation.json").read_text())[
+        "figures"
+    ]
     assert {"mae", "plain_mae", "minus_plain_mae"} <= set(figures)
     model = load_model(path)
     assert model.info.calibration.familiarity is not None
@@ -182,7 +223,9 @@ def test_a_table_predicts_as_one_image_does(path, recipe, cohort):
     task = fit(recipe, cohort, path.with_suffix(".run") / "final")
     network, views = task.network.eval(), task.views
     result = compare_images(network, cohort.images[0, views], cohort.content[0, views])
-    np.testing.assert_allclose(task.distances(cohort)[0], result.distances, rtol=0.1)  # single precision
+    np.testing.assert_allclose(
+        task.distances(cohort)[0], result.distances, rtol=0.1
+    )  # single precision
     adds = exactness(network, cohort.images[0, views], cohort.content[0, views], result)
     assert max(adds.prediction, adds.distance, adds.shares) < 1e-9
     assert adds.forward < 0.05
@@ -236,7 +279,10 @@ def test_cells_are_aligned_with_those_of_another_subject(recipe, cohort, monkeyp
     task = PrototypeTask(Recipe.model_validate(document).member, cohort, recipe.grid)
     task.initialise()
     pairs = []
-    monkeypatch.setattr("expert.tasks.alignment_loss", lambda one, other, *rest: pairs.append((one, other)) or one.sum() * 0)
+    monkeypatch.setattr(
+        "expert.tasks.alignment_loss",
+        lambda one, other, *rest: pairs.append((one, other)) or one.sum() * 0,
+    )
     monkeypatch.setattr(task, "log_dict", lambda *args, **kwargs: None)
     batch = next(iter(task.train_dataloader()))
     task.training_step(batch, 0)

@@ -1,4 +1,5 @@
-"""Effects in known places: heads differ there and nowhere else, a model finds them, and nothing where there is nothing."""
+"""Effects in known places: heads differ there and nowhere else, a model finds them, and nothing
+where there is nothing."""
 
 from __future__ import annotations
 
@@ -49,14 +50,22 @@ def study(tmp_path_factory):
     """The ventricles, with their own labels and with labels dealt out at random: the same heads."""
     folder = tmp_path_factory.mktemp("planted")
     outcomes = run_study(
-        folder, [tiny()], cohorts=[VENTRICLES, SHUFFLED], training=TRAINING, held_out=HELD_OUT, repeats=1, seed=3
+        folder,
+        [tiny()],
+        cohorts=[VENTRICLES, SHUFFLED],
+        training=TRAINING,
+        held_out=HELD_OUT,
+        repeats=1,
+        seed=3,
     )
     return folder, {(outcome.cohort, outcome.trained): outcome for outcome in outcomes}
 
 
 def test_a_place_that_was_given_no_look_is_as_it_was():
     plain, truth = phantom_with_truth(50, 3)
-    same, _ = phantom_with_truth(50, 3, ventricle_age=truth.ventricle_age, cortex_age=truth.cortex_age)
+    same, _ = phantom_with_truth(
+        50, 3, ventricle_age=truth.ventricle_age, cortex_age=truth.cortex_age
+    )
     np.testing.assert_array_equal(plain.data, same.data)
     np.testing.assert_array_equal(plain.data, phantom(50, 3).data)
     assert truth.left_cortex_age == truth.cortex_age
@@ -99,7 +108,9 @@ def test_a_region_is_where_the_content_changed():
 def test_a_region_is_the_fewest_cells_that_hold_most():
     change = np.zeros((2, 4, 4))
     change[0, 0, 0], change[0, 0, 3], change[0, 3, 3] = 70, 22, 8
-    np.testing.assert_array_equal(region_cells(change, (2, 2)), [[True, True, False, False], [False] * 4])
+    np.testing.assert_array_equal(
+        region_cells(change, (2, 2)), [[True, True, False, False], [False] * 4]
+    )
     np.testing.assert_array_equal(region_cells(change, (2, 2), 0.5)[0], [True, False, False, False])
     np.testing.assert_array_equal(region_cells(change, (2, 2), 1.0)[0], [True, True, False, True])
 
@@ -110,7 +121,10 @@ def test_labels_say_what_was_planted_and_others_do_not():
     assert np.abs(np.corrcoef(people.ages.T)[np.triu_indices(3, 1)]).max() < 0.5
     assert looks("mixed", people.ages[4])["left_cortex_age"] == people.labels("left cortex")[4]
     assert looks("ageing", people.ages[4]) == {"age": people.labels("age")[4]}
-    assert looks("ventricles", people.ages[4]) == {"age": 50.0, "ventricle_age": people.labels("ventricles")[4]}
+    assert looks("ventricles", people.ages[4]) == {
+        "age": 50.0,
+        "ventricle_age": people.labels("ventricles")[4],
+    }
     dealt = people.labels(None, 0)
     assert sorted(dealt) == sorted(people.ages[:, 0])
     assert not np.array_equal(dealt, people.labels(None, 1))
@@ -135,23 +149,35 @@ def test_shuffled_labels_are_not_predicted(study):
 def test_what_is_written_is_what_was_measured(study):
     folder, outcomes = study
     written = json.loads((folder / "planted.json").read_text())
-    assert written["settings"] == {"training": TRAINING, "held_out": HELD_OUT, "repeats": 1, "seed": 3}
+    assert written["settings"] == {
+        "training": TRAINING,
+        "held_out": HELD_OUT,
+        "repeats": 1,
+        "seed": 3,
+    }
     first = written["outcomes"][0]
-    assert first["answer"]["ventricles"]["share"]["value"] == outcomes["ventricles", True].answer["ventricles"].share.value
+    assert (
+        first["answer"]["ventricles"]["share"]["value"]
+        == outcomes["ventricles", True].answer["ventricles"].share.value
+    )
     text = (folder / "planted.md").read_text()
     assert f"{outcomes['ventricles', True].mae.value:.1f} (" in text
     assert text.count("untrained") == 6
 
 
 def test_a_pull_is_measured_where_it_lies(study):
-    """A network that knows nothing but the cells' content, and two prototypes that differ in one cell."""
+    """A network that knows nothing but the cells' content, and two prototypes that differ in one
+    cell."""
     folder, _ = study
     recipe, people = tiny(), draw_people(HELD_OUT, 3, TRAINING)
     cohort = labelled(
-        prepare_people(people, ["ventricles"], [recipe.input], folder / "heads")["ventricles"][0], people.ages[:, 0]
+        prepare_people(people, ["ventricles"], [recipe.input], folder / "heads")["ventricles"][0],
+        people.ages[:, 0],
     )
     (regions,) = regions_of(people, [recipe.input], [(4, 5, 4)], folder / "heads")
-    settings = recipe.architecture.model_copy(update={"prototypes": 2, "matching": "position", "radius": 1e6})
+    settings = recipe.architecture.model_copy(
+        update={"prototypes": 2, "matching": "position", "radius": 1e6}
+    )
     network = PrototypeRegressor(settings, (4, 5, 4)).eval()
     cell = int(np.flatnonzero(regions["ventricles"].all(axis=0)[0])[0])
     with torch.no_grad():

@@ -16,7 +16,9 @@ from expert.transport import image_distance, patch_cost, transport_plan
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
 VECTORS = sorted((SHARED.parent / "reference_vectors").glob("case_*.safetensors"))
 
-pytestmark = pytest.mark.skipif(not VECTORS, reason="the published method's reference vectors are not at hand")
+pytestmark = pytest.mark.skipif(
+    not VECTORS, reason="the published method's reference vectors are not at hand"
+)
 
 
 @pytest.fixture(params=VECTORS, ids=lambda p: p.stem)
@@ -25,7 +27,9 @@ def case(request):
 
 
 def test_cost(case):
-    torch.testing.assert_close(patch_cost(case["features"], case["prototypes"]), case["cost"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        patch_cost(case["features"], case["prototypes"]), case["cost"], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_plan_and_distance(case):
@@ -39,7 +43,8 @@ def test_plan_and_distance(case):
 def test_weights_and_prediction(case):
     radius = float(case["radius"])
     out = weighted_prediction(case["distance"], case["prototype_labels"], radius)
-    # The reference reports a fallback as weight 1 for the nearest prototype, as `weighted_prediction` does.
+    # The reference reports a fallback as weight 1 for the nearest prototype, as
+    # `weighted_prediction` does.
     torch.testing.assert_close(out.weights, case["weights"], rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(out.prediction, case["prediction"].reshape(-1), rtol=1e-5, atol=1e-5)
     inside = (case["distance"] <= radius).any(dim=1)

@@ -1,4 +1,5 @@
-"""Reports and tables say what they must, need nothing else, and tell nothing of the file they come from."""
+"""Reports and tables say what they must, need nothing else, and tell nothing of the file they come
+from."""
 
 from __future__ import annotations
 
@@ -22,12 +23,21 @@ from expert.figures import DOWN, UP, side_by_side, signed_map, strongest
 from expert.layout import Figures, Line, Paragraph, Picture, Rect, Text
 from expert.matches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
 from expert.report import SURROUNDINGS, compose
-from expert.schema import RESEARCH_USE, Architecture, ImageReference, InputRecipe, Label, ModelInfo, PrototypeInfo, TrainingInfo
+from expert.schema import (
+    RESEARCH_USE,
+    Architecture,
+    ImageReference,
+    InputRecipe,
+    Label,
+    ModelInfo,
+    PrototypeInfo,
+    TrainingInfo,
+)
 from expert.speaking import for_answer
 from expert.tables import COLUMNS, LEAST, write_csv
 
 
-# --- readers of what was written ----------------------------------------------------------------------------------------
+# --- readers of what was written ------------------------------------------------------------------
 class Page(html.parser.HTMLParser):
     """What a page refers to, and its text."""
 
@@ -61,27 +71,35 @@ def pdf_pages(data: bytes) -> list[str]:
         if b" Tf" not in stream:
             continue  # an image
         found = re.findall(rb"\(((?:[^()\\]|\\.)*)\) ?Tj", stream, re.S)
-        texts = [re.sub(rb"\\(.)", rb"\1", text).decode("cp1252").replace("\xa0", " ") for text in found]
+        texts = [
+            re.sub(rb"\\(.)", rb"\1", text).decode("cp1252").replace("\xa0", " ") for text in found
+        ]
         pages.append(" ".join(" ".join(texts).split()))
     return pages
 
 
 def both(e: Explanation, folder, **kwargs) -> tuple[str, str]:
     """Text of the HTML and of the PDF report."""
-    page = Page(expert.write_report(e, folder / "r.html", **kwargs).read_text(encoding="utf-8")).text
+    page = Page(
+        expert.write_report(e, folder / "r.html", **kwargs).read_text(encoding="utf-8")
+    ).text
     pdf = expert.write_report(e, folder / "r.pdf", **kwargs).read_bytes()
     assert pdf.startswith(b"%PDF-1.")
     assert pdf.rstrip().endswith(b"%%EOF")
     return page.replace("\xa0", " "), " ".join(pdf_pages(pdf))
 
 
-# --- explanations of other kinds ----------------------------------------------------------------------------------------
+# --- explanations of other kinds ------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def plain(tiny_model_file, tmp_path_factory) -> Explanation:
     """A plain 2D image: no letters, no mm."""
     folder = tmp_path_factory.mktemp("plain")
     draw_squares(folder, 4, 9)
-    return expert.explain(load_model(tiny_model_file), expert.read_volume(folder / "square-02.png", pixel_size_mm=1.0), top=3)
+    return expert.explain(
+        load_model(tiny_model_file),
+        expert.read_volume(folder / "square-02.png", pixel_size_mm=1.0),
+        top=3,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,26 +110,37 @@ def solid(head, tmp_path_factory) -> Explanation:
     from expert.model import PrototypeRegressor
     from expert.preparation import prepare
 
-    recipe = InputRecipe(space="mni", shape=(48, 64, 48), spacing_mm=3.0, center_mm=(10.0, -17.0, 0.0))
-    architecture = Architecture(dimensions=3, widths=(4, 8), channels=8, prototypes=3, radius=500.0, marginals="content")
+    recipe = InputRecipe(
+        space="mni", shape=(48, 64, 48), spacing_mm=3.0, center_mm=(10.0, -17.0, 0.0)
+    )
+    architecture = Architecture(
+        dimensions=3, widths=(4, 8), channels=8, prototypes=3, radius=500.0, marginals="content"
+    )
     labels = (30.0, 50.0, 70.0)
     info = ModelInfo(
-        name="solid", label=Label(minimum=20, maximum=80), input=recipe, architecture=architecture,
+        name="solid",
+        label=Label(minimum=20, maximum=80),
+        input=recipe,
+        architecture=architecture,
         prototypes=tuple(PrototypeInfo(label=label, source_label=label) for label in labels),
-        training=TrainingInfo(dataset="nothing", licence="none", subjects=1, images=1, seed=0, recipe={}),
-    )  # fmt: skip
+        training=TrainingInfo(
+            dataset="nothing", licence="none", subjects=1, images=1, seed=0, recipe={}
+        ),
+    )
     torch.manual_seed(1)
     network = PrototypeRegressor(architecture, info.grid)
     network.prototype_labels.copy_(torch.tensor(labels))
     image = prepare(head, recipe).images[0]
     path = save_model(
-        tmp_path_factory.mktemp("solid") / "m.safetensors", info,
-        {name: value.numpy() for name, value in network.state_dict().items()}, np.stack([image] * 3),
-    )  # fmt: skip
+        tmp_path_factory.mktemp("solid") / "m.safetensors",
+        info,
+        {name: value.numpy() for name, value in network.state_dict().items()},
+        np.stack([image] * 3),
+    )
     return expert.explain(load_model(path), head, top=2)
 
 
-# --- what both reports say ----------------------------------------------------------------------------------------------
+# --- what both reports say ------------------------------------------------------------------------
 def test_both_reports_say_what_they_must(explanation, model, tmp_path):
     e = explanation
     plane = planes(e)[middle_plane(e)]
@@ -148,10 +177,19 @@ def test_both_reports_hold_the_same_content(explanation, model, tmp_path):
             if isinstance(block, Paragraph):
                 texts.append(block.text)
             elif isinstance(block, Figures):
-                texts += [text for figure in block.figures for text in (figure.caption, figure.note)]
-                texts += [mark.text for figure in block.figures for mark in figure.drawing.marks if isinstance(mark, Text)]
+                texts += [
+                    text for figure in block.figures for text in (figure.caption, figure.note)
+                ]
+                texts += [
+                    mark.text
+                    for figure in block.figures
+                    for mark in figure.drawing.marks
+                    if isinstance(mark, Text)
+                ]
             else:
-                texts += [column.title for column in block.columns] + [cell.text for row in block.rows for cell in row]
+                texts += [column.title for column in block.columns] + [
+                    cell.text for row in block.rows for cell in row
+                ]
     assert len(texts) > 300
     page, pdf = both(explanation, tmp_path, model=model.info)
     for text in texts:
@@ -161,7 +199,9 @@ def test_both_reports_hold_the_same_content(explanation, model, tmp_path):
 
 
 def test_the_page_needs_nothing_else(explanation, model, tmp_path):
-    text = expert.write_report(explanation, tmp_path / "r.html", model=model.info).read_text(encoding="utf-8")
+    text = expert.write_report(explanation, tmp_path / "r.html", model=model.info).read_text(
+        encoding="utf-8"
+    )
     page = Page(text)
     assert page.links
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
@@ -178,9 +218,13 @@ def test_the_pdf_has_the_statement_and_its_number_on_every_page_of_a4(explanatio
     for number, text in enumerate(pages, 1):
         assert RESEARCH_USE in text
         assert f"{number} / {len(pages)}" in text
-    assert set(re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", data)) == {(b"595.28", b"841.89")}
+    assert set(re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", data)) == {
+        (b"595.28", b"841.89")
+    }
     assert data.count(b"/Subtype /Image") > 1
-    drawn = b"".join(zlib.decompress(raw) for raw in re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", data, re.S))
+    drawn = b"".join(
+        zlib.decompress(raw) for raw in re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", data, re.S)
+    )
     assert drawn.count(b" l S") > 30  # lines are lines, not pixels
 
 
@@ -195,19 +239,27 @@ def test_the_pdf_tells_date_and_software_and_nothing_else(explanation, tmp_path)
 
 def test_the_ending_decides(explanation, tmp_path):
     assert expert.write_report(explanation, tmp_path / "r.PDF").read_bytes().startswith(b"%PDF")
-    assert expert.write_report(explanation, tmp_path / "r.htm").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (
+        expert.write_report(explanation, tmp_path / "r.htm")
+        .read_text(encoding="utf-8")
+        .startswith("<!DOCTYPE html>")
+    )
     with pytest.raises(InputError, match=r"\.html or \.pdf"):
         expert.write_report(explanation, tmp_path / "r.docx")
     assert {path.name for path in tmp_path.iterdir()} == {"r.PDF", "r.htm"}
 
 
 def test_a_report_without_a_place_is_one_sentence(explanation, tmp_path):
-    for write, name in ((expert.write_report, "r.html"), (expert.write_report, "r.pdf"), (write_csv, "t.csv")):
+    for write, name in (
+        (expert.write_report, "r.html"),
+        (expert.write_report, "r.pdf"),
+        (write_csv, "t.csv"),
+    ):
         with pytest.raises(InputError, match="could not be written"):
             write(explanation, tmp_path / "missing" / name)
 
 
-# --- privacy and strange names ------------------------------------------------------------------------------------------
+# --- privacy and strange names --------------------------------------------------------------------
 def test_nothing_of_the_file_is_in_the_outcome(model, head, tmp_path):
     """A name in the path must not travel into JSON, report or table."""
     folder = tmp_path / "Doe_Jane_19700101"
@@ -226,7 +278,9 @@ def test_nothing_of_the_file_is_in_the_outcome(model, head, tmp_path):
 
 
 def test_a_message_about_a_missing_image_tells_no_path(explanation, tmp_path):
-    match = explanation.prototypes[0].model_copy(update={"image": None, "image_message": "/home/jane/secret.nii is damaged."})
+    match = explanation.prototypes[0].model_copy(
+        update={"image": None, "image_message": "/home/jane/secret.nii is damaged."}
+    )
     e = explanation.model_copy(update={"prototypes": (match, *explanation.prototypes[1:])})
     for text in both(e, tmp_path):
         assert "image not at hand" in text
@@ -235,7 +289,9 @@ def test_a_message_about_a_missing_image_tells_no_path(explanation, tmp_path):
 
 
 def test_the_page_escapes_what_it_is_told(explanation, tmp_path):
-    page = expert.write_report(explanation, tmp_path / "r.html", source="<script>alert(1)</script>").read_text()
+    page = expert.write_report(
+        explanation, tmp_path / "r.html", source="<script>alert(1)</script>"
+    ).read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
 
@@ -265,20 +321,29 @@ def test_every_character_can_be_printed():
 
 
 def test_long_and_broken_names_are_no_trouble(explanation, tmp_path):
-    both_names = ("x" * 4000, "bytes-\udcff\ud800.nii", "\xad" * 50, "".join(map(chr, range(32, 0x250))))
+    both_names = (
+        "x" * 4000,
+        "bytes-\udcff\ud800.nii",
+        "\xad" * 50,
+        "".join(map(chr, range(32, 0x250))),
+    )
     for name in both_names:
         for text in both(explanation, tmp_path, source=name):
             assert RESEARCH_USE in text
 
 
-# --- other kinds of explanations ----------------------------------------------------------------------------------------
+# --- other kinds of explanations ------------------------------------------------------------------
 def test_a_plain_image_has_neither_letters_nor_millimetres(plain, tmp_path):
     for text in both(plain, tmp_path, model=None):
         assert "row 2, column" in text
         assert " mm" not in text
         assert "radiological" not in text
         assert "Plane by plane" not in text
-    letters = [mark.text for mark in side_by_side(plain, planes(plain)[0], 0, [0]).marks if isinstance(mark, Text)]
+    letters = [
+        mark.text
+        for mark in side_by_side(plain, planes(plain)[0], 0, [0]).marks
+        if isinstance(mark, Text)
+    ]
     assert not {"R", "L", "A", "P"} & set(letters)
 
 
@@ -286,13 +351,20 @@ def test_a_volume_is_drawn_in_its_middle_slice(solid, tmp_path):
     plane = planes(solid)[middle_plane(solid)]
     patches = chosen_patches(solid, plane, "closest")
     visible = set(patches_in_plane(solid, plane).ravel().tolist())
-    away = [pair for n in range(2) for pair in pairs(solid, plane.view, n, patches) if pair.target not in visible]
+    away = [
+        pair
+        for n in range(2)
+        for pair in pairs(solid, plane.view, n, patches)
+        if pair.target not in visible
+    ]
     assert away, "the untrained network shall match across slices"
     for text in both(solid, tmp_path):
         assert "Went mostly to another slice: " in text
         assert text.count("(another slice)") == len(away)
         assert plane.name in text
-    drawn = [mark for mark in side_by_side(solid, plane, 0, patches).marks if isinstance(mark, Picture)]
+    drawn = [
+        mark for mark in side_by_side(solid, plane, 0, patches).marks if isinstance(mark, Picture)
+    ]
     assert all((mark.width, mark.height) == (48, 64) for mark in drawn)
 
 
@@ -315,7 +387,9 @@ def test_a_fallback_is_said_and_pulls_nothing(explanation, tmp_path):
 
 
 def test_references_are_named_by_data_set_subject_and_checksum(explanation, tmp_path):
-    reference = ImageReference(dataset="Public heads", subject="S-017", file="T1/folder/S-017.nii.gz", sha256="ab" * 32)
+    reference = ImageReference(
+        dataset="Public heads", subject="S-017", file="T1/folder/S-017.nii.gz", sha256="ab" * 32
+    )
     match = explanation.prototypes[0].model_copy(update={"reference": reference})
     e = explanation.model_copy(update={"prototypes": (match, *explanation.prototypes[1:])})
     for text in both(e, tmp_path):
@@ -325,7 +399,7 @@ def test_references_are_named_by_data_set_subject_and_checksum(explanation, tmp_
         assert "T1/folder" not in text
 
 
-# --- drawings -----------------------------------------------------------------------------------------------------------
+# --- drawings -------------------------------------------------------------------------------------
 def test_lines_join_the_matched_patches_as_wide_as_their_share(explanation):
     plane = planes(explanation)[2]
     patches = chosen_patches(explanation, plane, "closest")
@@ -333,11 +407,19 @@ def test_lines_join_the_matched_patches_as_wide_as_their_share(explanation):
     lines = [mark for mark in drawing.marks if isinstance(mark, Line) and mark.color != "#000000"]
     boxes = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.stroke]
     for pair in pairs(explanation, plane.view, 0, patches):
-        widest = max((line for line in lines if line.color == color(pair.number)), key=lambda line: line.width)
+        widest = max(
+            (line for line in lines if line.color == color(pair.number)),
+            key=lambda line: line.width,
+        )
         assert widest.width == pytest.approx(1.6 * pair.share)
         for x, y in ((widest.x1, widest.y1), (widest.x2, widest.y2)):
-            touched = [b for b in boxes if b.stroke == color(pair.number)
-                       and b.x - 0.1 <= x <= b.x + b.width + 0.1 and b.y <= y <= b.y + b.height]  # fmt: skip
+            touched = [
+                b
+                for b in boxes
+                if b.stroke == color(pair.number)
+                and b.x - 0.1 <= x <= b.x + b.width + 0.1
+                and b.y <= y <= b.y + b.height
+            ]
             assert touched
 
 
@@ -353,13 +435,20 @@ def test_the_map_is_orange_up_blue_down_and_clear_at_zero(explanation):
     values[7], values[22], values[13] = 0.4, -0.2, 1e-6
     drawing = signed_map(explanation, plane, values, ("down", "up"))
     height = explanation.view_shape[0]
-    patches = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.fill in (UP, DOWN) and mark.y < height]
-    assert [(mark.fill, round(mark.fill_opacity, 3)) for mark in patches] == [(UP, 0.75), (DOWN, 0.375)]
+    patches = [
+        mark
+        for mark in drawing.marks
+        if isinstance(mark, Rect) and mark.fill in (UP, DOWN) and mark.y < height
+    ]
+    assert [(mark.fill, round(mark.fill_opacity, 3)) for mark in patches] == [
+        (UP, 0.75),
+        (DOWN, 0.375),
+    ]
     written = [mark.text for mark in drawing.marks if isinstance(mark, Text)]
     assert {"+0.40", "–0.20"} <= set(written)
 
 
-# --- the table ----------------------------------------------------------------------------------------------------------
+# --- the table ------------------------------------------------------------------------------------
 def test_the_table_of_matches(explanation, tmp_path):
     e = explanation
     lines = write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
@@ -375,13 +464,21 @@ def test_the_table_of_matches(explanation, tmp_path):
     assert min(float(row["share"]) for row in rows) >= LEAST
     view, match, pull = e.views[2], e.prototypes[1], for_answer(e, 2)
     for patch in np.flatnonzero(view.mass):
-        mine = [row for row in rows if (row["view"], row["prototype"], int(row["patch"])) == (view.name, "2", patch)]
+        mine = [
+            row
+            for row in rows
+            if (row["view"], row["prototype"], int(row["patch"])) == (view.name, "2", patch)
+        ]
         shares = match.views[2].matches(int(patch))
-        assert {int(row["partner"]) for row in mine} == set(np.flatnonzero(shares >= LEAST).tolist())
+        assert {int(row["partner"]) for row in mine} == set(
+            np.flatnonzero(shares >= LEAST).tolist()
+        )
         for row in mine:
             assert float(row["share"]) == pytest.approx(shares[int(row["partner"])], rel=1e-4)
             assert float(row["pull"]) == pytest.approx(pull[patch], rel=1e-4)
-        assert sum(float(row["adds"]) for row in mine) == pytest.approx(match.views[2].contributions[patch], rel=0.15)
+        assert sum(float(row["adds"]) for row in mine) == pytest.approx(
+            match.views[2].contributions[patch], rel=0.15
+        )
 
 
 def test_tables_of_images_and_volumes(plain, solid, tmp_path):
@@ -389,10 +486,13 @@ def test_tables_of_images_and_volumes(plain, solid, tmp_path):
         assert place in write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8")
 
 
-# --- the command --------------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 def test_explain_writes_what_it_is_asked_for(head_file, tmp_path):
     def explain(folder: str, *options: str) -> set[str]:
-        result = CliRunner().invoke(app, ["explain", str(head_file), "--top", "2", "--out", str(tmp_path / folder), *options])
+        result = CliRunner().invoke(
+            app,
+            ["explain", str(head_file), "--top", "2", "--out", str(tmp_path / folder), *options],
+        )
         assert result.exit_code == 0, result.output
         names = {path.name for path in (tmp_path / folder).iterdir()}
         assert all(name in result.output for name in names - {"explanation.json"})
@@ -400,7 +500,16 @@ def test_explain_writes_what_it_is_asked_for(head_file, tmp_path):
 
     assert explain("less") == {"explanation.json", "report.html"}
     assert head_file.name not in (tmp_path / "less" / "report.html").read_text(encoding="utf-8")
-    assert explain("more", "--pdf", "--csv", "--show-name") == {"explanation.json", "report.html", "report.pdf", "matches.csv"}
-    assert f"age of {head_file.name}" in (tmp_path / "more" / "report.html").read_text(encoding="utf-8")
-    assert f"age of {head_file.name}" in pdf_pages((tmp_path / "more" / "report.pdf").read_bytes())[0]
+    assert explain("more", "--pdf", "--csv", "--show-name") == {
+        "explanation.json",
+        "report.html",
+        "report.pdf",
+        "matches.csv",
+    }
+    assert f"age of {head_file.name}" in (tmp_path / "more" / "report.html").read_text(
+        encoding="utf-8"
+    )
+    assert (
+        f"age of {head_file.name}" in pdf_pages((tmp_path / "more" / "report.pdf").read_bytes())[0]
+    )
     assert head_file.name not in (tmp_path / "more" / "matches.csv").read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
-"""The study of strange images: copies are what their names say, answers are those of `expert.explain`, figures add up."""
+"""The study of strange images: copies are what their names say, answers are those of
+`expert.explain`, figures add up."""
 
 from __future__ import annotations
 
@@ -21,7 +22,19 @@ from expert.phantom import phantom_with_truth, write_cohort
 from expert.preparation import prepare
 from expert.registration import Registration
 from expert.schema import RESEARCH_USE, Familiarity
-from expert.strange import BRAIN_MASK, CHANGES, MIRRORED, OTHER, SYNTHETIC, UNCHANGED, Answer, Study, ask, markdown, study
+from expert.strange import (
+    BRAIN_MASK,
+    CHANGES,
+    MIRRORED,
+    OTHER,
+    SYNTHETIC,
+    UNCHANGED,
+    Answer,
+    Study,
+    ask,
+    markdown,
+    study,
+)
 from expert.validation import FalseAlarms, false_alarms
 from expert.volume import Volume
 
@@ -37,17 +50,26 @@ def heads(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def knowing(one_plane) -> Model:
-    """It, with a limit of its seven signs, of which only distance, registration and grey values ever speak."""
+    """It, with a limit of its seven signs, of which only distance, registration and grey values
+    ever speak."""
     volume, truth = phantom_with_truth(50, 700)
-    usual = prepare(volume, one_plane.info.input, registration=Registration.known(truth.template_to_subject))
+    usual = prepare(
+        volume, one_plane.info.input, registration=Registration.known(truth.template_to_subject)
+    )
     cells = ((0.0,) * one_plane.info.patches,)
     wide = ((1e6,) * one_plane.info.patches,)
     familiarity = Familiarity(
         histogram=tuple(look(usual.images, usual.content, one_plane.info.grid).histogram.tolist()),
-        brightness=cells, brightness_spread=wide, detail=cells, detail_spread=wide,
-        center=dict.fromkeys(SIGNS, 0.0), limit=1.5, images=40,
-        spread=dict.fromkeys(SIGNS, 1e6) | {"registration": 0.5, "nearest_distance": 20.0, "histogram": 0.1},
-    )  # fmt: skip
+        brightness=cells,
+        brightness_spread=wide,
+        detail=cells,
+        detail_spread=wide,
+        center=dict.fromkeys(SIGNS, 0.0),
+        limit=1.5,
+        images=40,
+        spread=dict.fromkeys(SIGNS, 1e6)
+        | {"registration": 0.5, "nearest_distance": 20.0, "histogram": 0.1},
+    )
     calibration = one_plane.info.calibration.model_copy(update={"familiarity": familiarity})
     return replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
 
@@ -61,11 +83,13 @@ def copies(monkeypatch, volumes: list[Volume], seed: int = 0) -> dict[str, list[
         return Answer(kind), None
 
     monkeypatch.setattr(strange, "ask", remember)
-    assert [answer.kind for answer in strange._answers(None, volumes, (), seed)] == [*seen] * len(volumes)
+    assert [answer.kind for answer in strange._answers(None, volumes, (), seed)] == [*seen] * len(
+        volumes
+    )
     return seen
 
 
-# --- the copies ---------------------------------------------------------------------------------------------------------
+# --- the copies -----------------------------------------------------------------------------------
 @pytest.fixture
 def drawn() -> Volume:
     """A smooth block with its own value in every corner, in array axes P, S, R."""
@@ -121,16 +145,34 @@ def test_another_seed_is_other_noise_and_other_synthetic_heads(monkeypatch, draw
         assert (first[kind][0].data != first[kind][1].data).any()
 
 
-# --- what the model says ------------------------------------------------------------------------------------------------
+# --- what the model says --------------------------------------------------------------------------
 def test_strange_heads_are_caught_and_others_left_alone(knowing, heads, monkeypatch, tmp_path):
     kept = ("upside down", MIRRORED, "all zeros")
     monkeypatch.setattr(strange, "CHANGES", {kind: CHANGES[kind] for kind in kept})
     picture = tmp_path / "jane.png"
     draw_squares(tmp_path, 2, 1).with_name("square-00.png").rename(picture)
     told = []
-    found = study(knowing, heads, subjects=1, other=[picture, heads], seed=3, progress=lambda stage, f: told.append((stage, f)))
-    assert [answer.kind for answer in found.answers] == [UNCHANGED, *kept, BRAIN_MASK, SYNTHETIC, OTHER, OTHER]
-    (plain,), (zeros,), (upside,) = found.of(UNCHANGED), found.of("all zeros"), found.of("upside down")
+    found = study(
+        knowing,
+        heads,
+        subjects=1,
+        other=[picture, heads],
+        seed=3,
+        progress=lambda stage, f: told.append((stage, f)),
+    )
+    assert [answer.kind for answer in found.answers] == [
+        UNCHANGED,
+        *kept,
+        BRAIN_MASK,
+        SYNTHETIC,
+        OTHER,
+        OTHER,
+    ]
+    (plain,), (zeros,), (upside,) = (
+        found.of(UNCHANGED),
+        found.of("all zeros"),
+        found.of("upside down"),
+    )
     assert not plain.caught
     assert plain.score <= found.limit == 1.5
     assert "empty" in zeros.refused
@@ -146,7 +188,9 @@ def test_strange_heads_are_caught_and_others_left_alone(knowing, heads, monkeypa
     assert [f for _, f in told] == sorted(f for _, f in told)
     text = markdown(found)
     assert "| other image (--other) | 2 | 2 (100%) | 2 |  |  |" in text
-    assert f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.sign} (1 of 1) |" in text
+    assert (
+        f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.sign} (1 of 1) |" in text
+    )
     assert not any(word in text for word in ("jane", "somebody", "phantom-41", "square"))
     assert RESEARCH_USE in text
 
@@ -154,17 +198,25 @@ def test_strange_heads_are_caught_and_others_left_alone(knowing, heads, monkeypa
 def test_the_answer_is_that_of_explain(one_plane, head):
     upside = replace(head, data=np.ascontiguousarray(head.data[:, :, ::-1]))
     for limit in (1e-6, 1e6):
-        calibration = one_plane.info.calibration.model_copy(update={"nearest_distance_limit": limit})
-        model = replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
+        calibration = one_plane.info.calibration.model_copy(
+            update={"nearest_distance_limit": limit}
+        )
+        model = replace(
+            one_plane, info=one_plane.info.model_copy(update={"calibration": calibration})
+        )
         answer, registration = ask(model, "upside", upside)
         said = explain(model, upside, top=1, images=False)
-        assert answer.unlike == any(notice.code == "unlike_training" for notice in said.warnings) == (limit < 1)
+        assert (
+            answer.unlike
+            == any(notice.code == "unlike_training" for notice in said.warnings)
+            == (limit < 1)
+        )
         assert answer.score == pytest.approx(said.nearest_distance, abs=0.01)
         assert answer.sign == "nearest_distance"
         assert registration.quality == pytest.approx(said.registration.quality, abs=0.001)
 
 
-# --- false alarms -------------------------------------------------------------------------------------------------------
+# --- false alarms ---------------------------------------------------------------------------------
 def write_folds(folder: Path, folds: list[list[float]]) -> Path:
     """A run whose held-out images have these distances; the other signs are silent."""
     for number, distances in enumerate(folds):
@@ -198,7 +250,12 @@ def test_runs_that_tell_nothing_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="1 finished fold"):
         false_alarms(run)
     (run / "fold1").mkdir()
-    for text in ("{", json.dumps({"prediction": [1.0]}), json.dumps({"signs": [{"nearest_distance": 1.0}]}), "[]"):
+    for text in (
+        "{",
+        json.dumps({"prediction": [1.0]}),
+        json.dumps({"signs": [{"nearest_distance": 1.0}]}),
+        "[]",
+    ):
         (run / "fold1" / "result.json").write_text(text)
         with pytest.raises(InputError, match="no signs of held-out images"):
             false_alarms(run)
@@ -226,7 +283,9 @@ def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
         Answer(SYNTHETIC, unlike=True, score=4.0, sign="detail"),
     ]
     alarms = FalseAlarms(5, 145, 4, {"detail": 1, "brightness": 3})
-    found = Study("m", tuple(answers), 1.5, "score", 2, 1, False, 0, (145, expected_alarms(145)), alarms)
+    found = Study(
+        "m", tuple(answers), 1.5, "score", 2, 1, False, 0, (145, expected_alarms(145)), alarms
+    )
     strange_part, hard, alike = markdown(found).split("| image |")[1:]
     assert f"| {SYNTHETIC} | 1 | 1 (100%)" in strange_part
     assert f"| {MIRRORED} | 1 | 0 (0%)" in hard
@@ -236,13 +295,15 @@ def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
     assert "4.8% are expected" in alike
 
 
-# --- the command --------------------------------------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------------------
 def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
     monkeypatch.setattr(strange, "CHANGES", {MIRRORED: CHANGES["all zeros"]})  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     out, table = tmp_path / "strange.md", ["--data", str(heads)]
     monkeypatch.setattr("expert.bundle.load_model", lambda _: one_plane)
-    said = CliRunner().invoke(app, ["strange", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)])
+    said = CliRunner().invoke(
+        app, ["strange", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)]
+    )
     assert said.exit_code == 0, said.output
     text = out.read_text()
     assert text in said.output
@@ -251,19 +312,27 @@ def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
     assert "nearest prototype, years" in text  # this model is of before the seven signs
 
 
-def test_what_cannot_be_studied_is_refused_in_a_sentence(tiny_model_file, one_plane, heads, squares, tmp_path):
+def test_what_cannot_be_studied_is_refused_in_a_sentence(
+    tiny_model_file, one_plane, heads, squares, tmp_path
+):
     def said(*arguments: object) -> str:
-        result = CliRunner().invoke(app, ["strange", *map(str, arguments), "--out", str(tmp_path / "s.md")])
+        result = CliRunner().invoke(
+            app, ["strange", *map(str, arguments), "--out", str(tmp_path / "s.md")]
+        )
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")
         assert result.output.count("\n") == 1
         return result.output
 
     assert "plain 2D images" in said(tiny_model_file, "--data", squares)
-    assert "There is no file" in said("phantom", "--data", heads, "--other", tmp_path / "missing.png")
+    assert "There is no file" in said(
+        "phantom", "--data", heads, "--other", tmp_path / "missing.png"
+    )
     assert "could not be read" in said("phantom", "--data", tmp_path / "missing.csv")
     assert "finished folds" in said("phantom", "--data", heads, "--run", tmp_path / "missing")
     assert "3D head" in said("phantom", "--data", squares)
     assert not (tmp_path / "s.md").exists()
     with pytest.raises(InputError, match="never calibrated"):
-        study(replace(one_plane, info=one_plane.info.model_copy(update={"calibration": None})), heads)
+        study(
+            replace(one_plane, info=one_plane.info.model_copy(update={"calibration": None})), heads
+        )

@@ -35,12 +35,19 @@ warmup: {epochs: 60, learning_rate: 0.01}
 schedule: {epochs: 3, batch: 7, views: 3, optimizer: adamw, decay: cosine, seed: 3}
 losses: {metric: 1.0, sigma: 10.0, consistency: 0.0, prediction: 1.0, alignment: 1.0}
 projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
-"""
+"""  # noqa: E501
 
 
 def backbone(dimensions: int = 3, **changes: object) -> HistogramBackbone:
     torch.manual_seed(0)
-    settings = {"backbone": "histogram", "dimensions": dimensions, "widths": (8,), "pool": 4, "channels": 6, "bins": 5}
+    settings = {
+        "backbone": "histogram",
+        "dimensions": dimensions,
+        "widths": (8,),
+        "pool": 4,
+        "channels": 6,
+        "bins": 5,
+    }
     return HistogramBackbone(Architecture(**(settings | changes))).eval()
 
 
@@ -75,7 +82,9 @@ def test_nothing_outside_a_box_matters_to_its_cell(dimensions):
     image = torch.rand(1, 1, *[8] * dimensions)
     other = torch.rand(1, 1, *[8] * dimensions)
     inside = (0, 0, *[slice(4, 8)] * dimensions)
-    other[inside] = image[inside].flatten()[torch.randperm(4**dimensions)].reshape(image[inside].shape)
+    other[inside] = (
+        image[inside].flatten()[torch.randperm(4**dimensions)].reshape(image[inside].shape)
+    )
     with torch.inference_mode():
         here, there = network(image), network(other)
     last = (0, slice(None), *[1] * dimensions)
@@ -101,7 +110,9 @@ def test_copies_are_changed_the_same_way_every_time(recipe, heads, tmp_path):
     made = CountedCopies(cohort, recipe, 3)
     assert len(made) == 3 * len(cohort.labels)
     assert made.fronts.shape == (len(cohort.labels), 3, 13, 4, 5, 4)
-    own = HistogramBackbone(recipe.architecture).front(torch.from_numpy(cohort.images[2])[:, None].float() / 255)
+    own = HistogramBackbone(recipe.architecture).front(
+        torch.from_numpy(cohort.images[2])[:, None].float() / 255
+    )
     torch.testing.assert_close(made.fronts[2, 0].float(), own[0], atol=2e-3, rtol=2e-3)
     assert not torch.allclose(made.fronts[2, 0], made.fronts[2, 1])
     counted._KNOWN.clear()
@@ -138,13 +149,21 @@ def test_in_three_dimensions_a_guide_finds_what_was_moved(recipe, heads, tmp_pat
     losses = recipe.losses.model_copy(update={"alignment": 0.0})
     guided = Recipe.model_validate(
         recipe.model_copy(
-            update={"architecture": settings, "guide": Guide(epochs=10, batch=7, views=1), "losses": losses}
+            update={
+                "architecture": settings,
+                "guide": Guide(epochs=10, batch=7, views=1),
+                "losses": losses,
+            }
         ).model_dump()
     )
     model = load_model(train(guided, heads, tmp_path / "guided.safetensors", jobs=2))
     network = model.network
     assert settings.guiding.shrink == 2  # half the resolution
-    assert network.backbone.guide(torch.rand(1, 1, *guided.input.shape)).shape == (1, 8, *guided.grid)
+    assert network.backbone.guide(torch.rand(1, 1, *guided.input.shape)).shape == (
+        1,
+        8,
+        *guided.grid,
+    )
     cohort = load_cohort(read_table(heads), guided.input, tmp_path / "guided.run" / "prepared")
     found, chance = self_match(network, cohort.images[0, 0], cohort.content[0, 0])
     assert found["shift"] > 0.25 > 5 * chance["shift"]

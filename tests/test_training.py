@@ -1,4 +1,5 @@
-"""Training, for real on drawn squares: it learns, goes on after a kill, and a collapsed model does not pass."""
+"""Training, for real on drawn squares: it learns, goes on after a kill, and a collapsed model does
+not pass."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def test_folds_share_no_subject(squares, tiny_recipe, tmp_path):
 
 def test_the_same_seed_gives_the_same_model(tiny_recipe, squares, tmp_path):
     recipe = read_recipe(tiny_recipe)
-    first, second = (load_model(train(recipe, squares, tmp_path / f"{n}.safetensors", jobs=1)) for n in "ab")
+    first, second = (
+        load_model(train(recipe, squares, tmp_path / f"{n}.safetensors", jobs=1)) for n in "ab"
+    )
     assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
 
 
@@ -93,8 +96,15 @@ def test_a_killed_run_goes_on(tiny_recipe, squares, tmp_path, monkeypatch):
 
 
 def test_early_stop_keeps_the_best(tiny_recipe, squares, tmp_path):
-    recipe = changed(read_recipe(tiny_recipe), schedule={"validation": 0.25, "patience": 1, "epochs": 6})
-    assert load_model(train(recipe, squares, tmp_path / "m.safetensors", jobs=1)).info.training.subjects < 24
+    recipe = changed(
+        read_recipe(tiny_recipe), schedule={"validation": 0.25, "patience": 1, "epochs": 6}
+    )
+    assert (
+        load_model(
+            train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+        ).info.training.subjects
+        < 24
+    )
 
 
 def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, squares, tmp_path):
@@ -102,7 +112,10 @@ def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, sq
     with squares.open() as file:
         rows = list(csv.DictReader(file))
     labels = np.random.default_rng(4).permutation([row["label"] for row in rows])
-    lines = [f"{squares.parent / row['file']},{label},1.0" for row, label in zip(rows, labels, strict=True)]
+    lines = [
+        f"{squares.parent / row['file']},{label},1.0"
+        for row, label in zip(rows, labels, strict=True)
+    ]
     table.write_text("file,label,pixel_size_mm\n" + "\n".join(lines) + "\n")
     with pytest.warns(CollapseWarning, match="collapsed"):
         path = train(read_recipe(tiny_recipe), table, tmp_path / "m.safetensors", folds=3, jobs=1)
@@ -113,27 +126,48 @@ def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, sq
 
 def test_calibration_from_images_kept_out(tiny_recipe, squares, tmp_path):
     kept = draw_squares(tmp_path / "kept", 12, 5)
-    model = load_model(train(read_recipe(tiny_recipe), squares, tmp_path / "m.safetensors", calibration=kept, jobs=1))
+    model = load_model(
+        train(
+            read_recipe(tiny_recipe), squares, tmp_path / "m.safetensors", calibration=kept, jobs=1
+        )
+    )
     assert model.info.calibration.images == 12
     with pytest.raises(InputError, match="training images too"):
-        train(read_recipe(tiny_recipe), squares, tmp_path / "n.safetensors", calibration=squares, jobs=1)
+        train(
+            read_recipe(tiny_recipe),
+            squares,
+            tmp_path / "n.safetensors",
+            calibration=squares,
+            jobs=1,
+        )
     # Other images of the same people are refused as well.
     mine, theirs = (tmp_path / name for name in ("mine.csv", "theirs.csv"))
     for target, source in ((mine, squares), (theirs, kept)):
         with source.open() as file:
             rows = list(csv.DictReader(file))
-        told = [f"{n},{source.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)]
+        told = [
+            f"{n},{source.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)
+        ]
         target.write_text("subject,file,label,pixel_size_mm\n" + "\n".join(told))
-    with pytest.raises(InputError, match="12 subjects of the calibration table are training subjects too"):
-        train(read_recipe(tiny_recipe), mine, tmp_path / "n.safetensors", calibration=theirs, jobs=1)
+    with pytest.raises(
+        InputError, match="12 subjects of the calibration table are training subjects too"
+    ):
+        train(
+            read_recipe(tiny_recipe), mine, tmp_path / "n.safetensors", calibration=theirs, jobs=1
+        )
 
 
 def test_the_folder_of_a_run_is_of_one_split(tiny_recipe, squares, tmp_path):
-    recipe, folder = changed(read_recipe(tiny_recipe), schedule={"epochs": 1}, warmup={"epochs": 1}), tmp_path / "run"
+    recipe, folder = (
+        changed(read_recipe(tiny_recipe), schedule={"epochs": 1}, warmup={"epochs": 1}),
+        tmp_path / "run",
+    )
 
     def fold(table, folds, **words):
         one = recipe.model_copy(update=words)
-        return train(one, table, tmp_path / "m.safetensors", folds=folds, only_fold=0, run=folder, jobs=1)
+        return train(
+            one, table, tmp_path / "m.safetensors", folds=folds, only_fold=0, run=folder, jobs=1
+        )
 
     fold(squares, 3)
     fold(squares, 3, version="2", card="Other words.")
@@ -141,7 +175,9 @@ def test_the_folder_of_a_run_is_of_one_split(tiny_recipe, squares, tmp_path):
         fold(squares, 4)
     with squares.open() as file:
         rows = list(csv.DictReader(file))
-    lines = [f"{n // 2},{squares.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)]
+    lines = [
+        f"{n // 2},{squares.parent / row['file']},{row['label']},1.0" for n, row in enumerate(rows)
+    ]
     (tmp_path / "pairs.csv").write_text("subject,file,label,pixel_size_mm\n" + "\n".join(lines))
     with pytest.raises(ExpertError, match="another recipe, table"):
         fold(tmp_path / "pairs.csv", 3)
@@ -184,7 +220,10 @@ def test_too_few_subjects(tiny_recipe, tmp_path):
 
 def test_shipped_recipes_are_valid_and_made_the_shipped_models():
 
-    recipes = {path.stem: read_recipe(path) for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")}
+    recipes = {
+        path.stem: read_recipe(path)
+        for path in (Path(__file__).parents[1] / "recipes").glob("*.yaml")
+    }
     assert all(recipe.name == name for name, recipe in recipes.items())
     for name in shipped_models():
         recipe, model = recipes[name], load_model(name)
@@ -206,7 +245,9 @@ def test_shipped_recipes_are_valid_and_made_the_shipped_models():
 def test_a_model_tells_no_way_to_a_file_outside_its_data_set(name, told):
     from expert.datasets import Entry
 
-    entry = Entry(subject="s", name=name, file=Path(name), label=1.0, pixel_size_mm=None, sha256="0" * 64)
+    entry = Entry(
+        subject="s", name=name, file=Path(name), label=1.0, pixel_size_mm=None, sha256="0" * 64
+    )
     assert entry.public_name == told
 
 
@@ -217,7 +258,9 @@ def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, sq
     for image in squares.parent.glob("*.png"):
         (tmp_path / image.name).write_bytes(image.read_bytes())
     recipe = changed(read_recipe(tiny_recipe), prototype_images="reference")
-    model = load_model(train(recipe, table, tmp_path / "m.safetensors", prepared=tmp_path / "prepared", jobs=1))
+    model = load_model(
+        train(recipe, table, tmp_path / "m.safetensors", prepared=tmp_path / "prepared", jobs=1)
+    )
     cohort = load_cohort(read_table(table), recipe.input, tmp_path / "prepared")
     own = {entry.name: image[0] for entry, image in zip(cohort.entries, cohort.images, strict=True)}
     for number, prototype in enumerate(model.info.prototypes):

@@ -1,4 +1,5 @@
-"""The plugin in a real window: reading, running, looking, cancelling, and leaving nothing behind."""
+"""The plugin in a real window: reading, running, looking, cancelling, and leaving nothing
+behind."""
 
 from __future__ import annotations
 
@@ -30,11 +31,20 @@ def panel(viewer, dock, head):
 def state(viewer):
     grid, camera = viewer.canvas.grid, viewer.scene.camera
     return (
-        [(layer.name, layer.visible) for layer in viewer.layers], grid.enabled, grid.stride, grid.shape,
-        viewer.canvas.background_color_override, tuple(camera.center), camera.zoom, viewer.dims.ndisplay,
-        len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks), len(viewer.layers.events.inserted.callbacks),
-        len(viewer.layers.events.removed.callbacks), len(viewer.canvas.events.size.callbacks),
-    )  # fmt: skip
+        [(layer.name, layer.visible) for layer in viewer.layers],
+        grid.enabled,
+        grid.stride,
+        grid.shape,
+        viewer.canvas.background_color_override,
+        tuple(camera.center),
+        camera.zoom,
+        viewer.dims.ndisplay,
+        len(viewer.mouse_move_callbacks),
+        len(viewer.mouse_drag_callbacks),
+        len(viewer.layers.events.inserted.callbacks),
+        len(viewer.layers.events.removed.callbacks),
+        len(viewer.canvas.events.size.callbacks),
+    )
 
 
 def run(panel, qtbot):
@@ -42,7 +52,7 @@ def run(panel, qtbot):
         panel.run()
 
 
-# --- reading ------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------
 def test_the_reader_keeps_the_affine_and_shows_radiologically(viewer, head, head_file):
     viewer.open(str(head_file), plugin="napari-expert")
     layer = viewer.layers[0]
@@ -52,8 +62,11 @@ def test_the_reader_keeps_the_affine_and_shows_radiologically(viewer, head, head
     world = head.affine @ [*point, 1]
     index = np.linalg.inv(np.array(layer.metadata[AFFINE])) @ world
     assert layer.data[tuple(np.rint(index[:3]).astype(int))] == head.data.max()
-    # World axes of the layer are S, P, L in mm: rows grow towards the back, columns towards the patient's left.
-    np.testing.assert_allclose(layer.data_to_world(index[:3]), [world[2], -world[1], -world[0]], atol=1e-3)
+    # World axes of the layer are S, P, L in mm: rows grow towards the back, columns towards the
+    # patient's left.
+    np.testing.assert_allclose(
+        layer.data_to_world(index[:3]), [world[2], -world[1], -world[0]], atol=1e-3
+    )
     assert again.space == "ras"
 
 
@@ -68,7 +81,7 @@ def test_sample_data_open(viewer):
     assert "55" in viewer.layers[0].name
 
 
-# --- running ------------------------------------------------------------------------------------------------------------
+# --- running --------------------------------------------------------------------------------------
 def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
     assert panel.run_button.isEnabled()
     assert "will be registered" in panel.fit.text()
@@ -120,7 +133,9 @@ def test_contrast_moves_together(viewer, panel, explanation):
 def test_another_plane_shows_how_that_plane_was_matched(viewer, panel, explanation):
     panel.show_explanation(explanation)
     panel.answer.view_box.setCurrentIndex(0)
-    np.testing.assert_array_equal(panel.scene.cells[0].image.data, explanation.views[0].image[::-1, ::-1])
+    np.testing.assert_array_equal(
+        panel.scene.cells[0].image.data, explanation.views[0].image[::-1, ::-1]
+    )
     assert panel.scene.patches == chosen_patches(explanation, planes(explanation)[0], "closest")
     panel.answer.choice_box.setCurrentIndex(2)
     assert len(panel.scene.patches) > 6
@@ -173,14 +188,16 @@ def test_the_mouse_finds_the_patch_of_every_cell(viewer, panel, explanation):
 def test_the_users_own_layers_stay_out_of_the_way(viewer, panel, explanation):
     panel.show_explanation(explanation)
     viewer.add_image(np.zeros((8, 8)), name="late")
-    assert viewer.layers.index(viewer.layers["late"]) < viewer.layers.index(panel.scene.cells[-1].image)
+    assert viewer.layers.index(viewer.layers["late"]) < viewer.layers.index(
+        panel.scene.cells[-1].image
+    )
     viewer.layers.remove(panel.scene.cells[1].boxes)
     assert panel.scene is None
     assert [layer.name for layer in viewer.layers] == ["head", "late"]
     assert viewer.layers["head"].visible
 
 
-# --- what goes wrong ----------------------------------------------------------------------------------------------------
+# --- what goes wrong ------------------------------------------------------------------------------
 def test_cancel_acts_within_a_second_and_loses_nothing(viewer, panel, qtbot):
     before = state(viewer)
     panel.run()
@@ -198,7 +215,9 @@ def test_cancel_acts_within_a_second_and_loses_nothing(viewer, panel, qtbot):
 
 
 def test_an_error_is_one_sentence_in_the_panel(viewer, panel, qtbot):
-    layer = viewer.add_image(np.random.default_rng(0).random((40, 40, 40)), name="noise", scale=(2, 2, 2))
+    layer = viewer.add_image(
+        np.random.default_rng(0).random((40, 40, 40)), name="noise", scale=(2, 2, 2)
+    )
     layer.data[:] = 0
     panel.layer_box.setCurrentIndex(panel.layer_box.findText("noise"))
     run(panel, qtbot)
@@ -264,7 +283,7 @@ def test_closing_the_panel_gives_the_viewer_back(viewer, head, explanation):
     assert widget.job is None
 
 
-# --- what leaves --------------------------------------------------------------------------------------------------------
+# --- what leaves ----------------------------------------------------------------------------------
 def test_the_report_is_saved_with_its_explanation(panel, explanation, tmp_path):
     panel.show_explanation(explanation)
     panel.save_report(tmp_path / "r.html")

@@ -1,4 +1,5 @@
-"""The visit, point by point, in a real window: what a radiologist does, with mouse, keys and buttons."""
+"""The visit, point by point, in a real window: what a radiologist does, with mouse, keys and
+buttons."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def shown(panel, explanation):
     return panel
 
 
-# --- the nine points ----------------------------------------------------------------------------------------------------
+# --- the nine points ------------------------------------------------------------------------------
 def test_1_opens_a_volume_by_file_folder_or_sample(viewer, head_file):
     viewer.open(str(head_file), plugin="napari-expert")
     assert viewer.layers[0].metadata["expert_affine"]
@@ -67,11 +68,17 @@ def test_3_run_passes_through_its_stages_and_becomes_cancel(panel, qtbot):
 def test_4_the_answer_with_its_interval_warnings_and_plot(shown, explanation, qtbot):
     e, answer = explanation, shown.answer
     assert (
-        f"{e.prediction:.1f} {e.unit} (90 % interval: {e.interval.lower:.0f} – {e.interval.upper:.0f})"
-        == answer.headline.text()
-    )
+        f"{e.prediction:.1f} {e.unit} (90 % interval: {e.interval.lower:.0f} – "
+        f"{e.interval.upper:.0f})"
+    ) == answer.headline.text()
     assert RESEARCH_USE in [label.text() for label in shown.findChildren(QLabel)]
-    warned = e.model_copy(update={"warnings": (expert.explanation.Notice(code="views_disagree", message="They disagree."),)})
+    warned = e.model_copy(
+        update={
+            "warnings": (
+                expert.explanation.Notice(code="views_disagree", message="They disagree."),
+            )
+        }
+    )
     shown.show_explanation(warned)
     assert "They disagree." in answer.warnings.text()
     assert answer.warnings.isVisibleTo(shown)
@@ -81,18 +88,25 @@ def test_4_the_answer_with_its_interval_warnings_and_plot(shown, explanation, qt
     assert answer.plot.prototype_at(x) == best
 
 
-def test_5_patches_light_up_from_the_subject_the_prototypes_the_table_and_the_plot(viewer, shown, qtbot):
+def test_5_patches_light_up_from_the_subject_the_prototypes_the_table_and_the_plot(
+    viewer, shown, qtbot
+):
     scene, native = shown.scene, canvas_of(viewer)
     lit = lambda: [np.asarray(cell.wash.edge_color)[:, 3] for cell in scene.cells]  # noqa: E731
     for cell in (0, 2):
         patch = scene.patches[1]
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch) + QPoint(3, 3))
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch))
-        qtbot.waitUntil(lambda cell=cell, patch=patch: scene.focus is not None and scene.focus.cell == cell, timeout=3000)
+        qtbot.waitUntil(
+            lambda cell=cell, patch=patch: scene.focus is not None and scene.focus.cell == cell,
+            timeout=3000,
+        )
         assert scene.focus.patch == patch
         for share, alpha in zip(scene.focus.shares, lit(), strict=True):
             assert alpha.argmax() == share.argmax()
-    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, scene.patches[3]))
+    qtbot.mouseClick(
+        native, Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, scene.patches[3])
+    )
     qtbot.waitUntil(lambda: scene.pinned, timeout=3000)
     assert (scene.focus.cell, scene.focus.patch) == (0, scene.patches[3])
     press(viewer, "Escape")
@@ -109,7 +123,9 @@ def test_5_patches_light_up_from_the_subject_the_prototypes_the_table_and_the_pl
     assert scene.partner == 2
 
 
-def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say(viewer, shown, head, tmp_path):
+def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say(
+    viewer, shown, head, tmp_path
+):
     scene, source, before = shown.scene, viewer.layers["head"], viewer.canvas.overlays.text.visible
     press(viewer, "Shift-O")
     assert scene.mode == "own"
@@ -121,15 +137,20 @@ def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say
         np.testing.assert_allclose(layer.translate, source.translate)
         assert layer.data.shape == source.data.shape
     assert viewer.canvas.overlays.text.text == "top A · bottom P · left R · right L"
-    # Something is said, and the legend says what the colours mean; the middle of a patch is that patch's.
+    # Something is said, and the legend says what the colours mean; the middle of a patch is that
+    # patch's.
     assert shown.answer.legend.isVisibleTo(shown)
     patch = scene.patches[0]
     voxels = np.argwhere(overlay.outlines.data == patch + 1)
     assert overlay.patch_under(source.data_to_world(voxels[len(voxels) // 2])) == patch
     shown.save_layers(tmp_path / "said.nii.gz")
     assert not shown.error.text()
-    said, numbers = (expert.read_volume(tmp_path / name) for name in ("said.nii.gz", "said_patches.nii.gz"))
-    np.testing.assert_allclose(np.abs(np.linalg.det(said.affine)), np.abs(np.linalg.det(head.affine)))
+    said, numbers = (
+        expert.read_volume(tmp_path / name) for name in ("said.nii.gz", "said_patches.nii.gz")
+    )
+    np.testing.assert_allclose(
+        np.abs(np.linalg.det(said.affine)), np.abs(np.linalg.det(head.affine))
+    )
     assert set(np.unique(numbers.data)) <= set(range(len(scene.explanation.views[0].mass) + 1))
     press(viewer, "Shift-O")
     assert scene.mode == "grid"
@@ -150,10 +171,14 @@ def test_7_slider_contrast_and_letters_move_together(viewer, shown):
     # The patient's right is drawn on the left; a key turns it, and says so.
     left = lambda: next(  # noqa: E731
         scene.cells[0].boxes.data_to_world(corners.mean(axis=0))[-1]
-        for corners, word in zip(scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True)
+        for corners, word in zip(
+            scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True
+        )
         if word == "R"
     )
-    middle = lambda: scene.cells[0].image.data_to_world(np.array(scene.cells[0].image.data.shape) / 2)[-1]  # noqa: E731
+    middle = lambda: scene.cells[0].image.data_to_world(  # noqa: E731
+        np.array(scene.cells[0].image.data.shape) / 2
+    )[-1]
     assert left() < middle()
     assert "right is on the left" in shown.answer.about.text()
     press(viewer, "Shift-F")
@@ -161,7 +186,9 @@ def test_7_slider_contrast_and_letters_move_together(viewer, shown):
     assert "right is on the right" in shown.answer.about.text()
 
 
-def test_8_everything_is_saved_and_a_saved_explanation_opens_again(viewer, shown, explanation, tmp_path):
+def test_8_everything_is_saved_and_a_saved_explanation_opens_again(
+    viewer, shown, explanation, tmp_path
+):
     shown.save_report(tmp_path / "r.html")
     shown.save_explanation(tmp_path / "e.json")
     assert RESEARCH_USE in (tmp_path / "r.html").read_text()
@@ -181,12 +208,22 @@ def test_8_everything_is_saved_and_a_saved_explanation_opens_again(viewer, shown
 
 
 def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation):
-    before = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center), viewer.canvas.grid.enabled, len(viewer.keymap))
+    before = (
+        viewer.scene.camera.zoom,
+        tuple(viewer.scene.camera.center),
+        viewer.canvas.grid.enabled,
+        len(viewer.keymap),
+    )
     panel.show_explanation(explanation)
     for act in (panel.toggle_lines, panel.toggle_lines, panel.toggle_convention):
         act()
     panel.clear()
-    after = (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center), viewer.canvas.grid.enabled, len(viewer.keymap))
+    after = (
+        viewer.scene.camera.zoom,
+        tuple(viewer.scene.camera.center),
+        viewer.canvas.grid.enabled,
+        len(viewer.keymap),
+    )
     assert after == before
     assert [layer.name for layer in viewer.layers] == ["head"]
     panel.close_down()
@@ -204,7 +241,7 @@ def test_9_a_result_is_cleared_and_shown_again_and_again(viewer, panel, explanat
     assert [layer.name for layer in viewer.layers] == ["head"]
 
 
-# --- besides the nine points --------------------------------------------------------------------------------------------
+# --- besides the nine points ----------------------------------------------------------------------
 def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(viewer, shown):
     scene = shown.scene
     shown.step_plane(1)
@@ -217,17 +254,25 @@ def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(v
     assert viewer.scene.camera.zoom == pytest.approx(1.5 * scene._framing.fitted()[1])
     assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
     # Held: the row of that patch alone; let go: those of all numbered ones.
-    start = np.array(scene.cells[0].image.data_to_world(box(scene.explanation, scene.patches[0]).mean(axis=0)))[-2:]
-    np.testing.assert_allclose(scene.lines.data[:, 0], np.tile(start, (len(scene.lines.data), 1)), atol=1e-3)
+    start = np.array(
+        scene.cells[0].image.data_to_world(box(scene.explanation, scene.patches[0]).mean(axis=0))
+    )[-2:]
+    np.testing.assert_allclose(
+        scene.lines.data[:, 0], np.tile(start, (len(scene.lines.data), 1)), atol=1e-3
+    )
     shares = scene.focus.shares[1]
     np.testing.assert_allclose(
-        np.sort(np.asarray(scene.lines.edge_color)[:, 3]), np.sort(0.15 + 0.85 * shares[shares >= 0.1]), atol=1e-5
+        np.sort(np.asarray(scene.lines.edge_color)[:, 3]),
+        np.sort(0.15 + 0.85 * shares[shares >= 0.1]),
+        atol=1e-5,
     )
     scene.set_focus(None)
     assert len(scene.lines.data) >= 6
     ends = scene.lines.data[:, 0] + scene.lines.data[:, 1]
     first = scene.cells[1].image
-    low, high = (np.array(first.data_to_world(corner))[-2:] for corner in ((0, 0), first.data.shape))
+    low, high = (
+        np.array(first.data_to_world(corner))[-2:] for corner in ((0, 0), first.data.shape)
+    )
     assert ((ends > low) & (ends < high)).all()
     shown.step_prototype(1)
     assert [cell.image.visible for cell in scene.cells] == [True, False, True, False]
@@ -271,7 +316,9 @@ def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
     assert [cell.image.visible for cell in panel.scene.cells][:3] == [True, True, True]
     rest = tuple(m for m in other.prototypes if m.index not in {n.index for n in first.prototypes})
     panel.show_explanation(first)
-    path = other.model_copy(update={"model_sha256": "0", "prototypes": rest or other.prototypes}).save(tmp_path / "o.json")
+    path = other.model_copy(
+        update={"model_sha256": "0", "prototypes": rest or other.prototypes}
+    ).save(tmp_path / "o.json")
     panel.compare(path)
     assert "different models" in panel.error.text()
     assert panel.scene.board.subjects == 1
@@ -312,7 +359,9 @@ def test_every_control_has_a_name_for_screen_readers_and_the_tab_key_goes_down(s
         w
         for kind in (QComboBox, QTableWidget, QAbstractSpinBox, QAbstractButton)
         for w in shown.findChildren(kind)
-        if w.isVisibleTo(shown) and w.focusPolicy() & Qt.FocusPolicy.TabFocus and not w.objectName().startswith("qt_")
+        if w.isVisibleTo(shown)
+        and w.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not w.objectName().startswith("qt_")
     ]
     assert len(controls) > 8
     for control in controls:
@@ -321,7 +370,14 @@ def test_every_control_has_a_name_for_screen_readers_and_the_tab_key_goes_down(s
     while widget not in order:
         order.append(widget)
         widget = widget.nextInFocusChain()
-    wanted = [shown.model_box, shown.layer_box, shown.top, shown.run_button, shown.answer.view_box, shown.answer.table]
+    wanted = [
+        shown.model_box,
+        shown.layer_box,
+        shown.top,
+        shown.run_button,
+        shown.answer.view_box,
+        shown.answer.table,
+    ]
     places = [order.index(w) for w in wanted]
     assert places == sorted(places)
 
@@ -354,12 +410,21 @@ def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):
     def count():
         gc.collect()
         return (
-            len(viewer.layers), len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks), len(viewer.keymap),
-            len(viewer.layers.events.inserted.callbacks), len(viewer.layers.events.removed.callbacks),
-            len(viewer.dims.events.point.callbacks), len(viewer.canvas.events.size.callbacks),
-            sum(len(layer.events.contrast_limits.callbacks) for layer in viewer.layers if isinstance(layer, Image)),
+            len(viewer.layers),
+            len(viewer.mouse_move_callbacks),
+            len(viewer.mouse_drag_callbacks),
+            len(viewer.keymap),
+            len(viewer.layers.events.inserted.callbacks),
+            len(viewer.layers.events.removed.callbacks),
+            len(viewer.dims.events.point.callbacks),
+            len(viewer.canvas.events.size.callbacks),
+            sum(
+                len(layer.events.contrast_limits.callbacks)
+                for layer in viewer.layers
+                if isinstance(layer, Image)
+            ),
             threading.active_count(),
-        )  # fmt: skip
+        )
 
     def memory():
         with open("/proc/self/statm") as file:  # noqa: PTH123

@@ -1,4 +1,5 @@
-"""The visit with plain 2D images (ultrasound, say), and what happens when something is taken away in the middle of it."""
+"""The visit with plain 2D images (ultrasound, say), and what happens when something is taken away
+in the middle of it."""
 
 from __future__ import annotations
 
@@ -50,14 +51,25 @@ def run(panel, qtbot):
 def words_of(panel) -> str:
     """Everything that stands in the answer and on the pictures."""
     answer = panel.answer
-    texts = [answer.headline, answer.about, answer.warnings, answer.legend, answer.focus_line, answer.matching]
+    texts = [
+        answer.headline,
+        answer.about,
+        answer.warnings,
+        answer.legend,
+        answer.focus_line,
+        answer.matching,
+    ]
     table = answer.table
-    cells = [table.item(row, column).text() for row in range(table.rowCount()) for column in range(table.columnCount())]
+    cells = [
+        table.item(row, column).text()
+        for row in range(table.rowCount())
+        for column in range(table.columnCount())
+    ]
     drawn = [str(word) for cell in panel.scene.cells for word in cell.boxes.features["text"]]
     return "\n".join([*(label.text() for label in texts), table.toolTip(), *cells, *drawn])
 
 
-# --- plain images -------------------------------------------------------------------------------------------------------
+# --- plain images ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("scale", "units", "size", "fit"),
     [
@@ -66,7 +78,9 @@ def words_of(panel) -> str:
         ((0.5, 0.5), ("mm", "mm"), 64, "64×64, 0.5 mm"),
     ],
 )
-def test_an_image_is_explained_without_letters_and_millimetres(viewer, panel, qtbot, scale, units, size, fit):
+def test_an_image_is_explained_without_letters_and_millimetres(
+    viewer, panel, qtbot, scale, units, size, fit
+):
     viewer.add_image(square(60, size), name="scan", scale=scale, units=units)
     assert fit in panel.fit.text()
     run(panel, qtbot)
@@ -80,9 +94,16 @@ def test_an_image_is_explained_without_letters_and_millimetres(viewer, panel, qt
         assert wrong not in words.replace("top left", "")
     assert not {"R", "L", "A", "P"} & {str(word) for word in scene.cells[0].boxes.features["text"]}
     assert not panel.answer.form.isRowVisible(panel.answer.view_box)
-    # The title stands above the picture, and the picture fills its cell, whatever a pixel's size is.
+    # The title stands above the picture, and the picture fills its cell, whatever a pixel's size
+    # is.
     rows = scene.cells[0].image.data.shape[0]
-    title = next(c for c, w in zip(scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True) if "·" in w)
+    title = next(
+        c
+        for c, w in zip(
+            scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True
+        )
+        if "·" in w
+    )
     height = viewer.canvas.viewbox_size(viewer.layers)[0]
     pixels = rows * scene.cells[0].image.scale[0] * viewer.scene.camera.zoom
     assert -0.1 * rows < title.mean(axis=0)[0] < -0.03 * rows
@@ -97,11 +118,15 @@ def test_pointing_and_clicking_with_the_mouse(viewer, panel, qtbot):
         patch = scene.patches[1]
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch) + QPoint(3, 3))
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch))
-        qtbot.waitUntil(lambda cell=cell: scene.focus is not None and scene.focus.cell == cell, timeout=3000)
+        qtbot.waitUntil(
+            lambda cell=cell: scene.focus is not None and scene.focus.cell == cell, timeout=3000
+        )
         assert scene.focus.patch == patch
         for share, layers in zip(scene.focus.shares, scene.cells, strict=True):
             assert np.asarray(layers.wash.edge_color)[:, 3].argmax() == share.argmax()
-    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, scene.patches[2]))
+    qtbot.mouseClick(
+        native, Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, scene.patches[2])
+    )
     qtbot.waitUntil(lambda: scene.pinned, timeout=3000)
     assert "row " in panel.answer.focus_line.text()
     panel.choose_patches("all")
@@ -120,7 +145,9 @@ def test_lines_and_which_patches_speak(viewer, panel, qtbot):
     assert (viewer.canvas.overlays.text.text, viewer.canvas.overlays.text.visible) == ("mine", True)
     panel.toggle_lines()
     assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
-    low, high = (np.array(scene.cells[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31)))
+    low, high = (
+        np.array(scene.cells[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31))
+    )
     drawn = scene.lines.data[np.asarray(scene.lines.edge_color)[:, 3] > 0]
     assert len(drawn)
     ends = drawn[:, 0] + drawn[:, 1]
@@ -131,10 +158,15 @@ def test_lines_and_which_patches_speak(viewer, panel, qtbot):
     for number in range(1, speak.count()):
         speak.setCurrentIndex(number)
         assert scene.speaking.shape == (1, 16)
-        assert "Strongest here (points)" in panel.answer.legend.text() or "nearest prototype" in panel.answer.legend.text()
+        assert (
+            "Strongest here (points)" in panel.answer.legend.text()
+            or "nearest prototype" in panel.answer.legend.text()
+        )
 
 
-@pytest.mark.parametrize(("scale", "units"), [((1, 1), ("pixel", "pixel")), ((0.5, 0.5), ("mm", "mm"))])
+@pytest.mark.parametrize(
+    ("scale", "units"), [((1, 1), ("pixel", "pixel")), ((0.5, 0.5), ("mm", "mm"))]
+)
 def test_own_space_outlines_the_patches_on_the_original_image(viewer, panel, qtbot, scale, units):
     layer = viewer.add_image(square(60, 64), name="scan", scale=scale, units=units)
     run(panel, qtbot)
@@ -145,7 +177,8 @@ def test_own_space_outlines_the_patches_on_the_original_image(viewer, panel, qtb
     assert layer.visible
     assert overlay.outlines.data.shape == (64, 64)
     e = panel.explanation
-    # With a pixel size, 64 pixels of 0.5 mm are the frame of 32; without, the image is fitted into it: 16 pixels a patch.
+    # With a pixel size, 64 pixels of 0.5 mm are the frame of 32; without, the image is fitted into
+    # it: 16 pixels a patch.
     for patch in scene.patches:
         row, column = divmod(patch, 4)
         middle = (16 * row + 8, 16 * column + 8)
@@ -175,7 +208,7 @@ def test_two_images_are_compared_with_the_prototypes_they_share(viewer, panel, q
 def test_report_table_and_explanation_are_saved_but_no_volume(viewer, panel, qtbot, tmp_path):
     viewer.add_image(square(60), name="patient name")
     run(panel, qtbot)
-    for save, name in ((panel.save_report, "r.html"), (panel.save_report, "r.pdf"), (panel.save_table, "t.csv"),
+    for save, name in ((panel.save_report, "r.html"), (panel.save_report, "r.pdf"), (panel.save_table, "t.csv"),  # noqa: E501
                        (panel.save_explanation, "e.json")):  # fmt: skip
         save(tmp_path / name)
         assert not panel.error.text()
@@ -193,7 +226,7 @@ def test_report_table_and_explanation_are_saved_but_no_volume(viewer, panel, qtb
     assert panel.answer.mode_buttons["own"].isEnabled()
 
 
-# --- something is taken away --------------------------------------------------------------------------------------------
+# --- something is taken away ----------------------------------------------------------------------
 def over(qtbot):
     """No run is going on in any thread."""
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
@@ -280,7 +313,8 @@ def test_the_image_goes_while_its_own_space_is_on_show(viewer, heads, explanatio
 
 
 def test_the_layer_is_given_other_data_while_it_runs(viewer, panel, qtbot):
-    """The answer is about what the layer held then: nothing of it is laid over what it holds now."""
+    """The answer is about what the layer held then: nothing of it is laid over what it holds
+    now."""
     layer = viewer.add_image(square(60), name="scan")
     with qtbot.waitSignal(panel.ended, timeout=60_000):
         panel.run()
@@ -289,7 +323,9 @@ def test_the_layer_is_given_other_data_while_it_runs(viewer, panel, qtbot):
     assert not panel.answer.mode_buttons["own"].isEnabled()
 
 
-def test_a_model_that_was_chosen_answers_when_its_file_is_gone(viewer, panel, qtbot, tiny_model_file, tmp_path):
+def test_a_model_that_was_chosen_answers_when_its_file_is_gone(
+    viewer, panel, qtbot, tiny_model_file, tmp_path
+):
     viewer.add_image(square(60), name="scan")
     run(panel, qtbot)
     before = panel.explanation
@@ -306,11 +342,19 @@ def test_a_model_that_was_chosen_answers_when_its_file_is_gone(viewer, panel, qt
 
 
 @pytest.mark.parametrize("name", ["broken.safetensors", "broken.json"])
-def test_a_damaged_file_dropped_on_a_result_changes_nothing(viewer, heads, explanation, tmp_path, name):
+def test_a_damaged_file_dropped_on_a_result_changes_nothing(
+    viewer, heads, explanation, tmp_path, name
+):
     heads.show_explanation(explanation)
     heads.toggle_lines()
     heads.scene.set_focus(0, heads.scene.patches[2], pin=True)
-    kept = (heads.scene, heads.scene.mode, heads.scene.focus, heads.model, [layer.name for layer in viewer.layers])
+    kept = (
+        heads.scene,
+        heads.scene.mode,
+        heads.scene.focus,
+        heads.model,
+        [layer.name for layer in viewer.layers],
+    )
     path = tmp_path / name
     if name.endswith(".json"):
         path = explanation.save(path)
@@ -318,4 +362,10 @@ def test_a_damaged_file_dropped_on_a_result_changes_nothing(viewer, heads, expla
     else:
         path.write_bytes(expert.load_model("phantom").path.read_bytes()[:100_000])
     viewer.open(str(path), plugin="napari-expert")
-    assert (heads.scene, heads.scene.mode, heads.scene.focus, heads.model, [l.name for l in viewer.layers]) == kept  # noqa: E741
+    assert (
+        heads.scene,
+        heads.scene.mode,
+        heads.scene.focus,
+        heads.model,
+        [l.name for l in viewer.layers],  # noqa: E741
+    ) == kept

@@ -1,4 +1,5 @@
-"""The visit with a model of whole 3D heads: what a slice cuts is drawn, and what lies in other slices is one step away."""
+"""The visit with a model of whole 3D heads: what a slice cuts is drawn, and what lies in other
+slices is one step away."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def lit(cell) -> np.ndarray:
 
 
 def across(e) -> tuple[int, int, int]:
-    """A patch of the subject, the shown prototype in which most of it went to another layer of patches, and where."""
+    """A patch of the subject, the shown prototype in which most of it went to another layer of
+    patches, and where."""
     share, found = 0.0, (0, 0, 0)
     for number, match in enumerate(e.prototypes[:3]):
         for patch in np.flatnonzero(e.views[0].mass > 0.5 / len(e.views[0].mass)):
@@ -61,7 +63,13 @@ def across(e) -> tuple[int, int, int]:
 
 
 def go_to(scene, layer: int) -> None:
-    scene.show_plane(next(n for n, plane in enumerate(scene.board.planes) if slab(scene.explanation, plane) == layer))
+    scene.show_plane(
+        next(
+            n
+            for n, plane in enumerate(scene.board.planes)
+            if slab(scene.explanation, plane) == layer
+        )
+    )
 
 
 def test_a_run_shows_slices_of_the_head_and_of_its_prototypes(panel, viewer, qtbot):
@@ -73,8 +81,14 @@ def test_a_run_shows_slices_of_the_head_and_of_its_prototypes(panel, viewer, qtb
     assert f"{e.prediction:.1f} years" in panel.answer.headline.text()
     assert len(viewer.layers) == 1 + 3 * 4
     box_ = panel.answer.view_box
-    assert box_.count() == len(scene.board.planes) == np.count_nonzero(e.views[0].image.any(axis=(1, 2)))
-    assert {box_.itemText(n) for n in range(box_.count())} == {plane.name for plane in scene.board.planes}
+    assert (
+        box_.count()
+        == len(scene.board.planes)
+        == np.count_nonzero(e.views[0].image.any(axis=(1, 2)))
+    )
+    assert {box_.itemText(n) for n in range(box_.count())} == {
+        plane.name for plane in scene.board.planes
+    }
 
 
 def test_slices_move_with_the_slider_and_with_the_keys(viewer, shown, volume_explanation):
@@ -92,17 +106,23 @@ def test_slices_move_with_the_slider_and_with_the_keys(viewer, shown, volume_exp
     shown.answer.view_box.setCurrentIndex(4)
     at = scene.plane.slice
     np.testing.assert_array_equal(scene.cells[0].image.data, display(e.views[0].image[at], True))
-    np.testing.assert_array_equal(scene.cells[2].image.data, display(e.prototypes[1].image[at], True))
+    np.testing.assert_array_equal(
+        scene.cells[2].image.data, display(e.prototypes[1].image[at], True)
+    )
 
 
-def test_the_slider_shows_the_plane_at_its_height_in_the_head(viewer, shown, volume_explanation, head):
-    """The slice on show and the original image's slice at the same slider place are the same anatomy: the brain's width."""
+def test_the_slider_shows_the_plane_at_its_height_in_the_head(
+    viewer, shown, volume_explanation, head
+):
+    """The slice on show and the original image's slice at the same slider place are the same
+    anatomy: the brain's width."""
     scene = shown.scene
     step = volume_explanation.views[0].affine[2, 0]
     to_template = np.linalg.inv(volume_explanation.registration.template_to_subject)
     for number in (3, len(scene.board.planes) // 2):
         scene.show_plane(number)
-        # Where the slider stands is a height of the head's own world; through the registration it is that of the plane.
+        # Where the slider stands is a height of the head's own world; through the registration it
+        # is that of the plane.
         place = scene.board.planes[number].position_mm
         own = volume_explanation.registration.template_to_subject @ [0.0, -18.0, place, 1.0]
         back = to_template @ [own[0], own[1], viewer.dims.point[0], 1.0]
@@ -121,22 +141,32 @@ def test_boxes_are_those_of_patches_the_slice_cuts(shown, volume_explanation):
             for cell, layers in enumerate(scene.cells):
                 wanted = []
                 for patch in scene.patches:
-                    row = np.eye(len(e.views[0].mass))[patch] if cell == 0 else e.prototypes[cell - 1].views[0].matches(patch)
+                    row = (
+                        np.eye(len(e.views[0].mass))[patch]
+                        if cell == 0
+                        else e.prototypes[cell - 1].views[0].matches(patch)
+                    )
                     wanted += [n for n in np.flatnonzero(row >= FAINT) if height_of(e, n) == layer]
                 boxes = [
                     np.asarray(corners)
                     for corners, words, width in zip(
-                        layers.boxes.data, layers.boxes.features["text"], layers.boxes.edge_width, strict=True
+                        layers.boxes.data,
+                        layers.boxes.features["text"],
+                        layers.boxes.edge_width,
+                        strict=True,
                     )
                     if not words and width > 0
                 ]
                 middles = sorted(tuple(np.round(corners.mean(axis=0), 3)) for corners in boxes)
-                assert middles == sorted(tuple(np.round(box(e, int(n)).mean(axis=0), 3)) for n in wanted)
+                assert middles == sorted(
+                    tuple(np.round(box(e, int(n)).mean(axis=0), 3)) for n in wanted
+                )
                 assert all((corners[2] > corners[0]).all() for corners in boxes)
 
 
 def test_many_boxes_on_one_patch_nest_within_it(shown, volume_explanation):
-    """A patch of eight pixels to which five others went: every box is smaller than the one before and none is turned over."""
+    """A patch of eight pixels to which five others went: every box is smaller than the one before
+    and none is turned over."""
     e, scene = volume_explanation, shown.scene
     sink = scene.patches[0]
     flow = np.zeros_like(e.prototypes[0].views[0].flow)
@@ -144,12 +174,16 @@ def test_many_boxes_on_one_patch_nest_within_it(shown, volume_explanation):
     first = e.prototypes[0]
     view = first.views[0].model_copy(update={"flow": flow})
     shown.show_explanation(
-        e.model_copy(update={"prototypes": (first.model_copy(update={"views": (view,)}), *e.prototypes[1:])})
+        e.model_copy(
+            update={"prototypes": (first.model_copy(update={"views": (view,)}), *e.prototypes[1:])}
+        )
     )
     layer = shown.scene.cells[1].boxes
     sizes = [
         np.asarray(corners)[2] - np.asarray(corners)[0]
-        for corners, words, width in zip(layer.data, layer.features["text"], layer.edge_width, strict=True)
+        for corners, words, width in zip(
+            layer.data, layer.features["text"], layer.edge_width, strict=True
+        )
         if not words and width > 0
     ]
     assert len(sizes) == 6
@@ -157,25 +191,35 @@ def test_many_boxes_on_one_patch_nest_within_it(shown, volume_explanation):
     assert sizes[0][0] > sizes[1][0] > sizes[2][0]
 
 
-def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(viewer, shown, qtbot, volume_explanation):
+def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(
+    viewer, shown, qtbot, volume_explanation
+):
     scene, native = shown.scene, canvas_of(viewer)
     for cell in (0, 2):
         patch = scene.patches[1]
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch) + QPoint(2, 2))
         qtbot.mouseMove(native, place_of(viewer, scene, cell, patch))
-        qtbot.waitUntil(lambda cell=cell: scene.focus is not None and scene.focus.cell == cell, timeout=3000)
+        qtbot.waitUntil(
+            lambda cell=cell: scene.focus is not None and scene.focus.cell == cell, timeout=3000
+        )
         assert scene.focus.patch == patch
         for share, layers in zip(scene.focus.shares, scene.cells, strict=True):
             inside = share[scene.numbers]
             np.testing.assert_array_equal(lit(layers) > 0, inside > 0.01)
-    assert "S " in shown.answer.focus_line.text() or "I " in shown.answer.focus_line.text()  # heights are told
+    assert (
+        "S " in shown.answer.focus_line.text() or "I " in shown.answer.focus_line.text()
+    )  # heights are told
 
 
-def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there(viewer, shown, qtbot, volume_explanation):
+def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there(
+    viewer, shown, qtbot, volume_explanation
+):
     e, scene = volume_explanation, shown.scene
     patch, prototype, target = across(e)
     go_to(scene, height_of(e, patch))
-    qtbot.mouseClick(canvas_of(viewer), Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, patch))
+    qtbot.mouseClick(
+        canvas_of(viewer), Qt.MouseButton.LeftButton, pos=place_of(viewer, scene, 0, patch)
+    )
     qtbot.waitUntil(lambda: scene.pinned, timeout=3000)
     assert scene.focus.patch == patch
     told = shown.answer.focus_line.text()
@@ -183,7 +227,11 @@ def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there
     # Its number is not in the prototype's picture: it is said why.
     shown.choose_patches("all")
     number = scene.patches.index(patch) + 1
-    said = [str(words) for words in scene.cells[1 + prototype].boxes.features["text"] if "other slices" in str(words)]
+    said = [
+        str(words)
+        for words in scene.cells[1 + prototype].boxes.features["text"]
+        if "other slices" in str(words)
+    ]
     assert str(number) in said[0].split(":")[1].replace(" ", "").split(",")
     go_to(scene, height_of(e, target))
     assert scene.pinned
@@ -225,7 +273,9 @@ def test_own_space_outlines_the_patches_in_the_head(viewer, shown, volume_explan
     volume, view = overlay.volume, e.views[0]
     to_voxel = np.linalg.inv(volume.affine) @ e.registration.template_to_subject @ view.affine
     for patch in shown.scene.patches:
-        middle = (np.array(np.unravel_index(patch, e.grid)) + 0.5) * np.array(e.view_shape) / e.grid - 0.5
+        middle = (np.array(np.unravel_index(patch, e.grid)) + 0.5) * np.array(
+            e.view_shape
+        ) / e.grid - 0.5
         voxel = tuple(np.rint((to_voxel @ [*middle, 1.0])[:3]).astype(int))
         assert overlay.outlines.data[voxel] == patch + 1
         assert overlay.patch_under(overlay.layer.data_to_world(voxel)) == patch
@@ -235,38 +285,52 @@ def test_own_space_outlines_the_patches_in_the_head(viewer, shown, volume_explan
     # The slider chooses the plane here too, and with it the patches that are numbered.
     before = set(shown.scene.patches)
     heights = shown.scene._heights
-    away = next(n for n, plane in enumerate(shown.scene.board.planes) if slab(e, plane) != slab(e, shown.scene.plane))
+    away = next(
+        n
+        for n, plane in enumerate(shown.scene.board.planes)
+        if slab(e, plane) != slab(e, shown.scene.plane)
+    )
     viewer.dims.set_point(0, float(heights[away]))
     assert shown.scene.plane_number == away
     assert shown.scene.mode == "own"
     table = overlay.outlines.features
-    numbered = set(table["index"][table["number"] != ""] - 1) - set(range(len(e.views[0].mass), 2 * len(e.views[0].mass)))
+    numbered = set(table["index"][table["number"] != ""] - 1) - set(
+        range(len(e.views[0].mass), 2 * len(e.views[0].mass))
+    )
     assert numbered == set(shown.scene.patches) != before
     shown.toggle_own_space()
     assert shown.scene.mode == "grid"
     assert len(viewer.layers) == 1 + 3 * 4
 
 
-def test_everything_is_saved_and_the_explanation_opens_again(viewer, shown, tmp_path, volume_explanation, head):
-    for save, name in ((shown.save_report, "r.html"), (shown.save_report, "r.pdf"), (shown.save_table, "t.csv"),
-                       (shown.save_layers, "m.nii.gz"), (shown.save_explanation, "e.json")):  # fmt: skip
+def test_everything_is_saved_and_the_explanation_opens_again(
+    viewer, shown, tmp_path, volume_explanation, head
+):
+    for save, name in ((shown.save_report, "r.html"), (shown.save_report, "r.pdf"), (shown.save_table, "t.csv"),  # noqa: E501
+                       (shown.save_layers, "m.nii.gz"), (shown.save_explanation, "e.json")):  # fmt: skip  # noqa: E501
         save(tmp_path / name)
         assert not shown.error.text()
     html = (tmp_path / "r.html").read_text()
     assert RESEARCH_USE in html
     assert f"{volume_explanation.prediction:.1f}" in html
     assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF")
-    rows = [line for line in (tmp_path / "t.csv").read_text().splitlines() if not line.startswith("#")]
+    rows = [
+        line for line in (tmp_path / "t.csv").read_text().splitlines() if not line.startswith("#")
+    ]
     assert len(list(csv.DictReader(rows))) > 10
     assert nibabel.load(tmp_path / "m.nii.gz").shape == head.shape[::-1]  # axes R, A, S in the file
     shown.clear()
     shown.open_explanation(tmp_path / "e.json")
     assert shown.explanation.prediction == volume_explanation.prediction
     assert shown.answer.mode_buttons["own"].isEnabled()
-    np.testing.assert_array_equal(shown.explanation.prototypes[0].image, volume_explanation.prototypes[0].image)
+    np.testing.assert_array_equal(
+        shown.explanation.prototypes[0].image, volume_explanation.prototypes[0].image
+    )
 
 
-def test_two_heads_are_compared_slice_by_slice(shown, volume_explanation, volume_model_file, viewer):
+def test_two_heads_are_compared_slice_by_slice(
+    shown, volume_explanation, volume_model_file, viewer
+):
     import expert
     from expert.phantom import phantom
 
@@ -279,5 +343,6 @@ def test_two_heads_are_compared_slice_by_slice(shown, volume_explanation, volume
     for number in (0, len(board.planes) - 1):
         scene.show_plane(number)
         np.testing.assert_array_equal(
-            scene.cells[1].image.data, display(volume_explanation.views[0].image[scene.plane.slice], True)
+            scene.cells[1].image.data,
+            display(volume_explanation.views[0].image[scene.plane.slice], True),
         )

@@ -1,4 +1,5 @@
-"""Reading images: every orientation, every format, and what is wrong with a file in one sentence."""
+"""Reading images: every orientation, every format, and what is wrong with a file in one
+sentence."""
 
 from __future__ import annotations
 
@@ -13,11 +14,16 @@ from PIL import Image
 from expert.errors import InputError
 from expert.volume import Volume, read_volume, write_volume
 
-ORIENTATIONS = [(order, flips) for order in itertools.permutations(range(3)) for flips in itertools.product((1, -1), repeat=3)]
+ORIENTATIONS = [
+    (order, flips)
+    for order in itertools.permutations(range(3))
+    for flips in itertools.product((1, -1), repeat=3)
+]
 
 
 def marker() -> tuple[np.ndarray, np.ndarray]:
-    """An array with one bright voxel at R+12, A+9, S+8 mm of its first voxel; spacing 3, 1.5, 2 mm."""
+    """An array with one bright voxel at R+12, A+9, S+8 mm of its first voxel; spacing 3, 1.5, 2
+    mm."""
     data = np.zeros((10, 14, 12), dtype=np.float32)
     data[4, 6, 4] = 100.0
     data[0, 0, 0] = 1.0
@@ -43,7 +49,11 @@ def test_every_axis_order_keeps_the_marker_in_place(order, flips, tmp_path):
 def test_oblique_affine_survives_nifti_and_nrrd(tmp_path):
     data, affine = marker()
     angle = 0.3
-    affine[:3, :3] = [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]] @ affine[:3, :3]
+    affine[:3, :3] = [
+        [np.cos(angle), -np.sin(angle), 0],
+        [np.sin(angle), np.cos(angle), 0],
+        [0, 0, 1],
+    ] @ affine[:3, :3]
     volume = Volume.from_array(data, affine)
     nifti = read_volume(write_volume(volume, tmp_path / "a.nii.gz"))
     np.testing.assert_allclose(nifti.affine, affine, atol=1e-4)
@@ -63,8 +73,8 @@ def write_dicom(folder, uid: str = "1.2.3.4") -> None:
         image = sitk.GetImageFromArray(np.full((1, 7, 5), 10 * n, dtype=np.int16))
         image.SetSpacing((1.5, 2.0, 4.0))
         for tag, value in {
-            "0008|0060": "MR", "0020|000e": uid, "0020|000d": "1.2.3", "0008|0018": f"{uid}.{n}", "0020|0013": str(n),
-            "0020|0032": f"-10\\-20\\{4 * n}", "0020|0037": "1\\0\\0\\0\\1\\0", "0010|0010": "Doe^Jane",
+            "0008|0060": "MR", "0020|000e": uid, "0020|000d": "1.2.3", "0008|0018": f"{uid}.{n}", "0020|0013": str(n),  # noqa: E501
+            "0020|0032": f"-10\\-20\\{4 * n}", "0020|0037": "1\\0\\0\\0\\1\\0", "0010|0010": "Doe^Jane",  # noqa: E501
         }.items():  # fmt: skip
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{uid}-{n}.dcm"))
@@ -109,9 +119,16 @@ def broken_files(folder):
     nib.save(nib.Nifti1Image(np.random.rand(9, 9, 9, 4), np.eye(4)), folder / "series.nii.gz")
     (folder / "emptyfolder").mkdir()
     return [
-        "text.nii.gz", "empty.nii", "note.docx", "cut.nii.gz", "zeros.nii.gz", "nan.nii.gz", "series.nii.gz", "emptyfolder",
+        "text.nii.gz",
+        "empty.nii",
+        "note.docx",
+        "cut.nii.gz",
+        "zeros.nii.gz",
+        "nan.nii.gz",
+        "series.nii.gz",
+        "emptyfolder",
         "missing.nii",
-    ]  # fmt: skip
+    ]
 
 
 def test_bad_files_get_one_sentence(tmp_path):

@@ -1,13 +1,16 @@
-"""Tables for `recipes/fetal-head.yaml` from the labels of the HC18 data set: weeks derived from the head's circumference.
+"""Tables for `recipes/fetal-head.yaml` from the labels of the HC18 data set: weeks derived from the
+head's circumference.
 
     python tools/hc18_weeks.py ../shared/data/hc18/labels.csv
 
-HC18 does not tell gestational age. The weeks are those of Hadlock et al. (AJR 1984) for the circumference that was measured in
-the very image: a model that predicts them has learnt to measure heads, and nothing that a ruler could not tell. Two tables are
-written beside the labels, or into --out:
+HC18 does not tell gestational age. The weeks are those of Hadlock et al. (AJR 1984) for the
+circumference that was measured in the very image: a model that predicts them has learnt to measure
+heads, and nothing that a ruler could not tell. Two tables are written beside the labels, or into
+--out:
 
 - `weeks.csv`: as the images are, in millimetres;
-- `weeks-scaled.csv`: pixel sizes changed so that every head is 250 mm around: size alone cannot answer.
+- `weeks-scaled.csv`: pixel sizes changed so that every head is 250 mm around: size alone cannot
+  answer.
 """
 
 from __future__ import annotations
@@ -28,8 +31,14 @@ def hadlock(circumference_cm: float) -> float:
 def main() -> None:
     """Read the labels, write the two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("labels", type=Path, help="labels.csv of HC18: exam, file, pixel_size_mm, head_circumference_mm")
-    parser.add_argument("--out", type=Path, help="folder for the tables; beside the labels if not given")
+    parser.add_argument(
+        "labels",
+        type=Path,
+        help="labels.csv of HC18: exam, file, pixel_size_mm, head_circumference_mm",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder for the tables; beside the labels if not given"
+    )
     chosen = parser.parse_args()
     out = chosen.out or chosen.labels.parent
     out.mkdir(parents=True, exist_ok=True)
@@ -44,7 +53,9 @@ def main() -> None:
                 circumference = float(row["head_circumference_mm"])
                 pixel = float(row["pixel_size_mm"]) * (COMMON_MM / circumference if scaled else 1.0)
                 image = os.path.relpath(chosen.labels.parent / row["file"], out)
-                writer.writerow([row["exam"], image, f"{pixel:.6g}", f"{hadlock(circumference / 10):.3f}"])
+                writer.writerow(
+                    [row["exam"], image, f"{pixel:.6g}", f"{hadlock(circumference / 10):.3f}"]
+                )
         print(target)
 
 

@@ -1,4 +1,5 @@
-"""Make `expert/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files that come with nilearn (run once; needs nilearn)."""
+"""Make `expert/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files that come with nilearn (run once;
+needs nilearn)."""
 
 from __future__ import annotations
 
@@ -23,11 +24,16 @@ def main() -> None:
         image = nib.load(SOURCE / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz")
         # Box-average 1 mm to 2 mm by a small Gaussian first, so that thin sulci do not alias.
         smooth = nib.Nifti1Image(ndimage.gaussian_filter(image.get_fdata(), 0.6), image.affine)
-        maps[name] = resample_img(smooth, affine, SHAPE, force_resample=True, copy_header=True).get_fdata()
+        maps[name] = resample_img(
+            smooth, affine, SHAPE, force_resample=True, copy_header=True
+        ).get_fdata()
         maps[name] = maps[name] / maps[name].max()
-    # The T1 is skull-stripped: the brain with its outer CSF is where it is bright, closed and filled.
+    # The T1 is skull-stripped: the brain with its outer CSF is where it is bright, closed and
+    # filled.
     mask = maps["t1"] > 0.05
-    mask = ndimage.binary_fill_holes(ndimage.binary_closing(ndimage.binary_opening(mask), iterations=2))
+    mask = ndimage.binary_fill_holes(
+        ndimage.binary_closing(ndimage.binary_opening(mask), iterations=2)
+    )
     labels, _ = ndimage.label(mask)
     mask = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     maps["mask"] = mask.astype(float)

@@ -1,8 +1,10 @@
-"""Make the pictures of docs/images: the window at every point of a visit, on synthetic heads and drawn images only.
+"""Make the pictures of docs/images: the window at every point of a visit, on synthetic heads and
+drawn images only.
 
     make screenshots, or: xvfb-run -a -s "-screen 0 1600x1000x24" python tools/screenshots.py
 
-The settings of whoever runs it are neither read nor written. `report.png` needs Poppler's `pdftoppm`, else it is left out.
+The settings of whoever runs it are neither read nor written. `report.png` needs Poppler's
+`pdftoppm`, else it is left out.
 """
 
 from __future__ import annotations
@@ -48,19 +50,23 @@ losses: {metric: 1.0, sigma: 6.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
 projection: {epochs: [0], every: 5, window: 15.0, distinct: true, relabel: true}
 card: |
   Measures ellipses in drawn images that look a little like ultrasound: an example of plain 2D images, of no other use.
-"""
+"""  # noqa: E501
 
 
-# --- drawn ultrasound ---------------------------------------------------------------------------------------------------
+# --- drawn ultrasound -----------------------------------------------------------------------------
 def draw_head(path: Path, length_mm: float, generator: np.random.Generator) -> Path:
-    """A speckled sector with a bright ellipse in it (96 × 128 pixels of 1.25 mm), as long as the label says."""
+    """A speckled sector with a bright ellipse in it (96 × 128 pixels of 1.25 mm), as long as the
+    label says."""
     from PIL import Image
     from scipy.ndimage import gaussian_filter
 
     rows, columns = np.mgrid[:96, :128] * 1.25
     angle = generator.uniform(-0.3, 0.3)
     down, right = rows - 60 - generator.uniform(-3, 3), columns - 80 - generator.uniform(-4, 4)
-    along, across = right * np.cos(angle) + down * np.sin(angle), down * np.cos(angle) - right * np.sin(angle)
+    along, across = (
+        right * np.cos(angle) + down * np.sin(angle),
+        down * np.cos(angle) - right * np.sin(angle),
+    )
     radius = np.hypot(along / (length_mm / 2), across / (0.39 * length_mm))
     tissue = np.where(radius < 1, 0.16, 0.34)
     tissue += 1.1 * np.exp(-(((radius - 1) * length_mm / 2 / 2.2) ** 2))
@@ -73,7 +79,8 @@ def draw_head(path: Path, length_mm: float, generator: np.random.Generator) -> P
 
 
 def make_ultrasound(folder: Path) -> tuple[Path, Path]:
-    """Model and image of the drawn ultrasound: the images are drawn, and the model is really trained."""
+    """Model and image of the drawn ultrasound: the images are drawn, and the model is really
+    trained."""
     from expert.recipe import read_recipe
     from expert.training import train
 
@@ -84,11 +91,17 @@ def make_ultrasound(folder: Path) -> tuple[Path, Path]:
         rows.append(f"{name},{measure:.1f},1.25")
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
     (folder / "recipe.yaml").write_text(ULTRASOUND)
-    model = train(read_recipe(folder / "recipe.yaml"), folder / "table.csv", folder / "drawn.safetensors", folds=3, jobs=1)
+    model = train(
+        read_recipe(folder / "recipe.yaml"),
+        folder / "table.csv",
+        folder / "drawn.safetensors",
+        folds=3,
+        jobs=1,
+    )
     return model, draw_head(folder / "unseen.png", 88.0, generator)
 
 
-# --- the window ---------------------------------------------------------------------------------------------------------
+# --- the window -----------------------------------------------------------------------------------
 def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertWidget]:
     """An empty viewer with the panel."""
     import napari
@@ -133,7 +146,9 @@ def answer(panel: ExpertWidget) -> None:
     settle(1.0)
 
 
-def place_of(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) -> tuple[Any, QPoint]:
+def place_of(
+    viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int
+) -> tuple[Any, QPoint]:
     """The canvas, and where in it (Qt pixels) a patch of a cell is drawn in the grid."""
     from qtpy.QtCore import QPoint
     from qtpy.QtWidgets import QOpenGLWidget
@@ -144,9 +159,13 @@ def place_of(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) 
     assert scene is not None
     canvas = panel.window().findChild(QOpenGLWidget)
     shape = np.array(viewer.canvas.grid.actual_shape(viewer.layers))
-    world = np.array(scene.cells[cell].image.data_to_world(box(scene.explanation, patch).mean(axis=0)))[-2:]
+    world = np.array(
+        scene.cells[cell].image.data_to_world(box(scene.explanation, patch).mean(axis=0))
+    )[-2:]
     size = np.array([canvas.height(), canvas.width()]) / shape
-    down, right = (np.array(divmod(cell, shape[1])) + 0.5) * size + (world - np.array(camera.center[-2:])) * camera.zoom
+    down, right = (np.array(divmod(cell, shape[1])) + 0.5) * size + (
+        world - np.array(camera.center[-2:])
+    ) * camera.zoom
     return canvas, QPoint(round(right), round(down))
 
 
@@ -161,8 +180,15 @@ def point_at(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) 
     QTest.mouseMove(canvas, place + QPoint(3, 3))
     QTest.mouseMove(canvas, place)
     settle()
-    if panel.scene is None or panel.scene.focus is None or (panel.scene.focus.cell, panel.scene.focus.patch) != (cell, patch):
-        raise SystemExit(f"The mouse points at {panel.scene and panel.scene.focus}, not at patch {patch} of picture {cell}.")
+    if (
+        panel.scene is None
+        or panel.scene.focus is None
+        or (panel.scene.focus.cell, panel.scene.focus.patch) != (cell, patch)
+    ):
+        raise SystemExit(
+            f"The mouse points at {panel.scene and panel.scene.focus}, not at patch "
+            f"{patch} of picture {cell}."
+        )
 
 
 def take(viewer: napari.Viewer, path: Path) -> None:
@@ -173,7 +199,8 @@ def take(viewer: napari.Viewer, path: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Every fourth of the 256 levels: a third less to store, and nobody sees it; a palette would change rare colours."""
+    """Every fourth of the 256 levels: a third less to store, and nobody sees it; a palette would
+    change rare colours."""
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -182,9 +209,10 @@ def shrink(path: Path) -> None:
     print(f"{path}: {path.stat().st_size / 1024:.0f} kB")
 
 
-# --- the pictures -------------------------------------------------------------------------------------------------------
+# --- the pictures ---------------------------------------------------------------------------------
 def shoot_running(viewer: napari.Viewer, panel: ExpertWidget, path: Path) -> None:
-    """The run is held at one stage while the picture is taken: which one is then not a matter of speed."""
+    """The run is held at one stage while the picture is taken: which one is then not a matter of
+    speed."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
@@ -220,7 +248,11 @@ def shoot_head(out: Path, theme: str, ending: str) -> None:
     assert scene is not None
     if theme == "dark":
         matches = scene.board.matches(scene.plane.view, scene.patches)
-        target = next(match for match in matches if match.number == 3 and match.cell == scene.board.subjects + 1)
+        target = next(
+            match
+            for match in matches
+            if match.number == 3 and match.cell == scene.board.subjects + 1
+        )
         point_at(viewer, panel, target.cell, target.target)
         take(viewer, out / "hover.png")
     scene.set_focus(None)
@@ -254,7 +286,9 @@ def shoot_ultrasound(path: Path, folder: Path) -> None:
     model, image = make_ultrasound(folder)
     viewer, panel = open_viewer(str(model))
     with Image.open(image) as picture:
-        viewer.add_image(np.asarray(picture), scale=(1.25, 1.25), units=("mm", "mm"), name="drawn image")
+        viewer.add_image(
+            np.asarray(picture), scale=(1.25, 1.25), units=("mm", "mm"), name="drawn image"
+        )
     answer(panel)
     panel.choose_patches("different")
     take(viewer, path)
@@ -270,7 +304,16 @@ def shoot_report(panel: ExpertWidget, path: Path) -> None:
         panel.save_report(Path(folder) / "report.pdf")
         page = path.with_suffix("")
         subprocess.run(
-            ["pdftoppm", "-png", "-singlefile", "-r", "110", str(Path(folder) / "report.pdf"), str(page)], check=True
+            [
+                "pdftoppm",
+                "-png",
+                "-singlefile",
+                "-r",
+                "110",
+                str(Path(folder) / "report.pdf"),
+                str(page),
+            ],
+            check=True,
         )
     shrink(path)
 
@@ -279,7 +322,12 @@ def main() -> None:
     """Make them all, or those asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
-    parser.add_argument("--only", nargs="*", choices=("dark", "light", "compare", "ultrasound"), help="all if not given")
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        choices=("dark", "light", "compare", "ultrasound"),
+        help="all if not given",
+    )
     chosen = parser.parse_args()
     out, only = chosen.out, set(chosen.only or ("dark", "light", "compare", "ultrasound"))
     out.mkdir(parents=True, exist_ok=True)
