@@ -38,8 +38,9 @@ def measure(pair: tuple[Path, Path]) -> dict[str, float | str]:
     """One head."""
     import SimpleITK as sitk
 
-    from expert.registration import brain_mask, register
-    from expert.volume import read_volume
+    from expert.imaging.brain import brain_mask
+    from expert.imaging.registration import register
+    from expert.imaging.volume import read_volume
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     head, reference = pair

@@ -26,8 +26,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
-    from napari_expert.layers import Scene
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.canvas.result_layers import Scene
+    from napari_expert.panel.main_widget import ExpertWidget
 
 SIZE = (1280, 720)
 TICK = 5
@@ -195,11 +195,11 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     """Measure and print."""
     import napari
 
-    from expert.phantom import phantom
+    from expert.datasets.phantom import phantom
+    from napari_expert.api import settle
     from napari_expert.commands import panel_of
-    from napari_expert.orientation import layer_arguments
+    from napari_expert.layer_geometry import layer_arguments
     from napari_expert.readers import read
-    from napari_expert.window import settle
 
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)

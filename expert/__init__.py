@@ -1,126 +1,47 @@
-"""ExPeRT: prototype-based explainable regression for medical images. Research use only. Not for
-clinical decisions.
+"""ExPeRT: prototype-based explainable regression for medical images.
 
-``read_volume`` → ``load_model`` → ``explain`` → ``write_report``. Nothing heavy is imported before
-it is used.
+``read_volume`` → ``load_model`` → ``explain`` → ``write_report``. Modules are imported on first
+use. Research use only. Not for clinical decisions.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+from expert import _moved
 
 if TYPE_CHECKING:
-    from expert.bundle import Model, load_model, shipped_models
-    from expert.conversion import Facts, convert_checkpoint, read_facts
+    from expert.convert.conversion import Facts, convert_checkpoint, read_facts
     from expert.errors import Cancelled, ExpertError, InputError, ModelError, RecipeError
     from expert.explanation import Explanation
+    from expert.imaging.volume import Volume, read_volume, write_volume
     from expert.inference import explain
-    from expert.report import write_report
-    from expert.tables import write_csv
-    from expert.volume import Volume, read_volume, write_volume
+    from expert.model_file import Model, load_model, shipped_models
+    from expert.report.csv_export import write_csv
+    from expert.report.report import write_report
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Cancelled": "errors",
-    "Explanation": "explanation",
-    "ExpertError": "errors",
-    "Facts": "conversion",
-    "InputError": "errors",
-    "Model": "bundle",
-    "ModelError": "errors",
-    "RecipeError": "errors",
-    "Volume": "volume",
-    "convert_checkpoint": "conversion",
-    "explain": "inference",
-    "load_model": "bundle",
-    "read_facts": "conversion",
-    "read_volume": "volume",
-    "shipped_models": "bundle",
-    "write_csv": "tables",
-    "write_report": "report",
-    "write_volume": "volume",
-}
-_MODULES = (
-    "ablation",
-    "augmentation",
-    "backbone",
-    "benchmark",
-    "board",
-    "bundle",
-    "changes",
-    "checkpoint",
-    "cohort",
-    "control",
-    "conversion",
-    "correspondence",
-    "counted",
-    "datasets",
-    "errors",
-    "evaluation",
-    "explanation",
-    "familiarity",
-    "figures",
-    "inference",
-    "intensity",
-    "intervals",
-    "layout",
-    "losses",
-    "matches",
-    "measures",
-    "model",
-    "occlusion",
-    "ownspace",
-    "pdf",
-    "phantom",
-    "preparation",
-    "projection",
-    "recipe",
-    "registration",
-    "report",
-    "results",
-    "schema",
-    "speaking",
-    "strange",
-    "tables",
-    "template",
-    "tissue",
-    "training",
-    "transport",
-    "trust",
-    "volume",
+_moved.install()
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submodules=_moved.public_modules(__path__) | _moved.MOVED.keys(),
+    submod_attrs={
+        "convert.conversion": ["Facts", "convert_checkpoint", "read_facts"],
+        "errors": ["Cancelled", "ExpertError", "InputError", "ModelError", "RecipeError"],
+        "explanation": ["Explanation"],
+        "imaging.volume": ["Volume", "read_volume", "write_volume"],
+        "inference": ["explain"],
+        "model_file": ["Model", "load_model", "shipped_models"],
+        "report.csv_export": ["write_csv"],
+        "report.report": ["write_report"],
+    },
 )
+# In the order of use.
 __all__ = [  # noqa: RUF022
-    "read_volume",
-    "write_volume",
-    "Volume",
-    "load_model",
-    "shipped_models",
-    "Model",
-    "explain",
-    "Explanation",
-    "write_report",
-    "write_csv",
-    "convert_checkpoint",
-    "read_facts",
-    "Facts",
-    "ExpertError",
-    "InputError",
-    "ModelError",
-    "RecipeError",
-    "Cancelled",
-    "__version__",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"expert.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"expert.{name}")
-    raise AttributeError(f"module 'expert' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_MODULES})
+    "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain",
+    "Explanation", "write_report", "write_csv", "convert_checkpoint", "read_facts", "Facts",
+    "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
+]  # fmt: skip

@@ -118,8 +118,9 @@ class Members(nn.Module):
     squared distances, in label units: what one training saw by chance weighs less, and all that is
     built on distances (plans, shares, evidence) stays.
 
-    The last channels are those of the guide, where the architecture has one (`expert.guide`):
-    patches are matched by them alone, and compared by the others alone.
+    The last channels are those of the guide, where the architecture has one
+    (`expert.training.guide_module`): patches are matched by them alone, and compared by the others
+    alone.
 
     Parameters
     ----------

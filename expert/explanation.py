@@ -21,13 +21,16 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from expert.errors import InputError
 from expert.schema import RESEARCH_USE, ImageReference
+
+if TYPE_CHECKING:
+    pass
 
 
 def _encode(array: np.ndarray) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class RegistrationSummary(_Frozen):
     """How the head was brought to the template."""
 
     template_to_subject: Array = Field(description="(4, 4) template RAS mm to the subject's RAS mm")
-    quality: float = Field(description="0 to 1, see `expert.registration`")
+    quality: float = Field(description="0 to 1, see `expert.imaging.registration`")
     acceptable: bool
 
 
@@ -293,3 +296,15 @@ class Explanation(_Frozen):
             raise InputError(
                 f"{source.name} is not an explanation saved by napari-expert (schema 1)."
             ) from error
+
+
+def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
+    """Mean over images of how many prototypes it takes to hold `mass` of the weight.
+
+    Parameters
+    ----------
+    shares : (N, P)  rows sum to 1
+    mass : 0 to 1
+    """
+    ordered = np.cumsum(-np.sort(-shares, axis=1), axis=1)
+    return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)

@@ -110,7 +110,7 @@ def equivariance_loss(
     Parameters
     ----------
     features, moved : (B, C, *grid)  of the images and of their copies
-    places : (B, M, axes)  where each cell went, see `expert.augmentation.new_places`
+    places : (B, M, axes)  where each cell went, see `expert.training.augmentation.new_places`
     mass : (B, M)  mass of the cells of `features`; cells that left the picture do not count
 
     Returns

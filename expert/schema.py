@@ -75,7 +75,7 @@ class InputRecipe(Extended):
     fitted into `shape`. `intensity` "robust": the darkest and (nearly) the brightest grey value
     become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit
     file; "white matter" (heads only): white matter has one and the same grey value everywhere in
-    every head (`expert.intensity`).
+    every head (`expert.imaging.bias_field`).
     """
 
     LATER: ClassVar[tuple[str, ...]] = ("intensity", "sized")
@@ -323,7 +323,7 @@ class PrototypeInfo(Document):
 
 class Familiarity(Document):
     """What training images look like on average, and from which score on an image is unlike them
-    (`expert.familiarity`)."""
+    (`expert.novelty`)."""
 
     histogram: tuple[float, ...] = Field(
         description="cumulated shares of the grey values inside the content, 0 to 1"

@@ -3,8 +3,8 @@ nothing else.
 
 A cell of a residual network sees far beyond its box; here a cell's features are those of its box to
 the last voxel, and what is shown as evidence is all the evidence there is. It needs grey values
-that mean the same in every image (white matter at one value, `expert.intensity`), and is blind to
-shape: where in its box a tissue lies makes no difference.
+that mean the same in every image (white matter at one value, `expert.imaging.bias_field`), and is
+blind to shape: where in its box a tissue lies makes no difference.
 """
 
 from __future__ import annotations

@@ -11,11 +11,11 @@ __all__ = ["ExpertWidget", "screenshot", "view", "wait"]
 def __getattr__(name: str) -> Any:
     # Importing the package costs nothing: napari and Qt come with the first use.
     if name == "ExpertWidget":
-        from napari_expert.widget import ExpertWidget
+        from napari_expert.panel.main_widget import ExpertWidget
 
         return ExpertWidget
     if name in ("screenshot", "view", "wait"):
-        from napari_expert import window
+        from napari_expert import api as window
 
         return getattr(window, name)
     raise AttributeError(f"module 'napari_expert' has no attribute '{name}'")

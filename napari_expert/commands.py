@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.panel.main_widget import ExpertWidget
 
 DOCK = "ExPeRT (ExPeRT)"
 """What napari calls the dock that *Plugins ▸ ExPeRT* opens: with this name, menu and commands mean
@@ -31,7 +31,7 @@ def panel_of(viewer: napari.viewer.Viewer, create: bool = True) -> ExpertWidget 
     -------
     The panel, or None where there is none and none was to be made
     """
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.panel.main_widget import ExpertWidget
 
     panel = next(
         (

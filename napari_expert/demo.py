@@ -22,9 +22,9 @@ def main() -> int:
     arguments = parser.parse_args()
 
     import expert
+    from expert.datasets.phantom import phantom
     from expert.errors import ExpertError
-    from expert.phantom import phantom
-    from napari_expert.window import screenshot, view, wait
+    from napari_expert.api import screenshot, view, wait
 
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from napari.utils.key_bindings import coerce_keybinding
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.panel.main_widget import ExpertWidget
 
 KEYS: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "Shift-R": ("run_or_cancel", (), "Run, or cancel what runs"),

@@ -82,8 +82,8 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
     expert.errors.InputError
         A file cannot be used; one sentence says why.
     """
-    from expert.volume import read_volume
-    from napari_expert.orientation import layer_arguments
+    from expert.imaging.volume import read_volume
+    from napari_expert.layer_geometry import layer_arguments
 
     out: list[LayerData] = []
     for one in [path] if isinstance(path, str) else path:

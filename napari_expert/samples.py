@@ -8,8 +8,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def _phantom(age: int) -> list[LayerData]:
-    from expert.phantom import phantom
-    from napari_expert.orientation import layer_arguments
+    from expert.datasets.phantom import phantom
+    from napari_expert.layer_geometry import layer_arguments
 
     data, arguments = layer_arguments(phantom(age, seed=900_000 + age))
     return [
@@ -43,7 +43,7 @@ def ixi() -> list[LayerData]:
     """
     from napari.utils.notifications import show_info
 
-    from expert.datasets import (
+    from expert.datasets.prototype_images import (
         LICENCES,
         SAMPLE,
         SAMPLE_AGE,
@@ -51,8 +51,8 @@ def ixi() -> list[LayerData]:
         find_reference,
         public_address,
     )
-    from expert.volume import read_volume
-    from napari_expert.orientation import layer_arguments
+    from expert.imaging.volume import read_volume
+    from napari_expert.layer_geometry import layer_arguments
 
     path, _ = find_reference(SAMPLE)
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))

@@ -29,8 +29,8 @@ def quick_garbage_collection():
 def forget_settings():
     """What one test chose is not remembered in the next."""
     yield
-    if "napari_expert.settings" in sys.modules:
-        sys.modules["napari_expert.settings"].Settings().save()
+    if "napari_expert.panel.settings" in sys.modules:
+        sys.modules["napari_expert.panel.settings"].Settings().save()
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +45,14 @@ def ixi() -> Path:
 @pytest.fixture(scope="session")
 def head():
     """A synthetic head of 72 years."""
-    from expert.phantom import phantom
+    from expert.datasets.phantom import phantom
 
     return phantom(72, 5)
 
 
 @pytest.fixture(scope="session")
 def head_file(head, tmp_path_factory) -> Path:
-    from expert.volume import write_volume
+    from expert.imaging.volume import write_volume
 
     return write_volume(head, tmp_path_factory.mktemp("head") / "head.nii.gz")
 
@@ -60,7 +60,7 @@ def head_file(head, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model():
     """The embedded model."""
-    from expert.bundle import load_model
+    from expert.model_file import load_model
 
     return load_model("phantom")
 
@@ -79,8 +79,8 @@ def dock():
     viewer at the end."""
     from qtpy.compat import isalive
 
-    from napari_expert.orientation import layer_arguments
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.layer_geometry import layer_arguments
+    from napari_expert.panel.main_widget import ExpertWidget
 
     panels = []
 
@@ -154,8 +154,8 @@ def squares(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model_file(tiny_recipe, squares, tmp_path_factory) -> Path:
     """A model of plain 2D images, really trained."""
-    from expert.recipe import read_recipe
-    from expert.training import train
+    from expert.training.pipeline import train
+    from expert.training.recipe import read_recipe
 
     folder = tmp_path_factory.mktemp("tiny")
     return train(
@@ -185,9 +185,9 @@ projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
 def volume_model_file(tmp_path_factory) -> Path:
     """A model of whole 3D heads, really trained: on too few to be right, enough to find places
     again."""
-    from expert.phantom import write_cohort
-    from expert.recipe import read_recipe
-    from expert.training import train
+    from expert.datasets.phantom import write_cohort
+    from expert.training.pipeline import train
+    from expert.training.recipe import read_recipe
 
     folder = tmp_path_factory.mktemp("volumes")
     recipe = folder / "volumes.yaml"
@@ -203,8 +203,8 @@ def volume_model_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def volume_explanation(volume_model_file, head):
     """The head of 72 years, explained by the 3D model."""
-    from expert.bundle import load_model
     from expert.inference import explain
+    from expert.model_file import load_model
 
     return explain(load_model(volume_model_file), head, top=4)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from expert.cohort_arrays import CohortArrays
-from expert.datasets import Entry
+from expert.datasets.prepared_dataset import CohortArrays
+from expert.datasets.table import Entry
 from expert.model import PrototypeRegressor
 from expert.schema import Architecture, InputRecipe
 

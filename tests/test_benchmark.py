@@ -14,18 +14,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from expert.ablation import BASE, VARIANTS, Variant, chosen, shortened
-from expert.benchmark import run_benchmark
-from expert.datasets import read_table
+from expert.datasets.table import read_table
 from expert.errors import InputError, RecipeError
-from expert.evaluation import bias_corrected, bias_line
+from expert.evaluation.metrics import bias_corrected, bias_line
 from expert.model import PrototypeRegressor
-from expert.recipe import read_recipe
-from expert.results import _pooled
-from expert.runs import identity
 from expert.schema import RESEARCH_USE
-from expert.training import fold_rows
+from expert.training.recipe import read_recipe
+from expert.training.run_folder import identity
+from expert.training.splits import fold_rows
 from expert.transport import average_match, image_distance, patch_cost, position_plan
+from studies.ablation import BASE, VARIANTS, Variant, chosen, shortened
+from studies.cross_validation import run_benchmark
+from studies.outcome import pooled_measures
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_the_stride_is_halved_by_the_pooling_or_else_by_the_last_stage(recipe):
 
 
 def test_of_all_variants_those_are_left_out_that_a_recipe_cannot_have(recipe, squares, tmp_path):
-    from expert.benchmark import _jobs
+    from studies.cross_validation import _jobs
 
     counted = recipe.model_copy(
         update={
@@ -227,7 +227,7 @@ def test_what_is_finished_is_told_before_the_rest_is(
     shutil.copytree(path.parent, folder)
     shutil.rmtree(folder / recipe.name / "average" / "fold1")
     monkeypatch.setattr(
-        "expert.training.train", lambda *args, **kwargs: pytest.fail("nothing is trained")
+        "expert.training.pipeline.train", lambda *args, **kwargs: pytest.fail("nothing is trained")
     )
     told = run_benchmark(
         [recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3, run=False
@@ -271,14 +271,14 @@ def test_folds_are_models_and_intervals_are_over_them():
             }
         }
 
-    single = _pooled([figure(value, 0.0, 1) for value in (1.0, 2.0, 6.0)])["x"]
+    single = pooled_measures([figure(value, 0.0, 1) for value in (1.0, 2.0, 6.0)])["x"]
     assert (single.value, single.subjects) == (3.0, 3)
     assert single.high - single.value == pytest.approx(
         4.3027 * np.sqrt(7) / np.sqrt(3), rel=1e-4
     )  # t of 2 degrees
-    several = _pooled([figure(1.0, 0.1, 4), figure(2.0, 0.1, 4)])["x"]
+    several = pooled_measures([figure(1.0, 0.1, 4), figure(2.0, 0.1, 4)])["x"]
     assert several.low < 0 < 3 < several.high  # models that disagree, though each is sure
-    alone = _pooled([figure(1.0, 0.5, 4)])["x"]
+    alone = pooled_measures([figure(1.0, 0.5, 4)])["x"]
     assert (alone.low, alone.high) == (0.5, 1.5)
 
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_run_is_one_sentence(recipe, squares, tmp_path):
         run_benchmark([recipe, recipe], squares, tmp_path)
     with pytest.raises(InputError, match="2 folds"):
         run_benchmark([recipe], squares, tmp_path, folds=1)
-    from expert.cli import app
+    from expert.cli.app import app
 
     (tmp_path / "r.yaml").write_text("name: [")
     said = CliRunner().invoke(
@@ -318,8 +318,8 @@ def test_a_bias_is_taken_out_on_average_and_told_to_be():
 
 
 def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, squares, tmp_path):
-    from expert.bundle import load_model
-    from expert.cohort import items, predict
+    from expert.cli.batch_prediction import items, predict
+    from expert.model_file import load_model
 
     model = load_model(tiny_model_file)
     assert model.info.calibration.bias is not None

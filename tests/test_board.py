@@ -6,16 +6,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.board import Board
 from expert.errors import InputError
-from expert.matches import planes
+from expert.patches import planes
+from napari_expert.side_by_side import Board
 
 
 @pytest.fixture(scope="module")
 def other(model):
     """Another head, explained."""
+    from expert.datasets.phantom import phantom
     from expert.inference import explain
-    from expert.phantom import phantom
 
     return explain(model, phantom(70, 9), top=8)
 
@@ -104,7 +104,7 @@ def test_planes_of_a_volume(explanation):
     shown = planes(e)
     assert [plane.slice for plane in shown] == [1, 2, 3]
     assert [plane.position_mm for plane in shown] == [-1, 1, 3]
-    from expert.matches import box, patch_at, patches_in_plane, whereabouts
+    from expert.patches import box, patch_at, patches_in_plane, whereabouts
 
     assert patches_in_plane(e, shown[0]).min() == 0
     assert patches_in_plane(e, shown[1]).min() == 15

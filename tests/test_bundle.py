@@ -11,8 +11,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from expert.bundle import SHIPPED, load_model, save_model, shipped_models
 from expert.errors import ModelError
+from expert.model_file import SHIPPED, load_model, save_model, shipped_models
 
 
 def test_shipped_models_are_small_sound_and_without_strangers_images():

@@ -10,8 +10,8 @@ import pytest
 from conftest import draw_squares
 from typer.testing import CliRunner
 
-from expert.cli import app
-from expert.cohort import COLUMNS
+from expert.cli.app import app
+from expert.cli.batch_prediction import COLUMNS
 from expert.schema import RESEARCH_USE
 
 run = CliRunner().invoke
@@ -126,7 +126,7 @@ def test_info_and_version():
 
 
 def test_phantom(tmp_path):
-    from expert.volume import read_volume
+    from expert.imaging.volume import read_volume
 
     out = tmp_path / "p.nii.gz"
     assert run(app, ["phantom", "--age", "30", "--seed", "2", "--out", str(out)]).exit_code == 0
@@ -169,7 +169,7 @@ def test_errors_are_one_sentence(head_file, tmp_path, tiny_recipe):
 
 
 def test_a_model_in_place_of_an_image(tmp_path):
-    from expert.bundle import SHIPPED
+    from expert.model_file import SHIPPED
 
     refused(
         run(app, ["explain", str(SHIPPED / "phantom.safetensors"), "--out", str(tmp_path)]),

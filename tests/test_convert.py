@@ -17,10 +17,10 @@ from PIL import Image
 from published import Published, pictures, unseen
 from typer.testing import CliRunner
 
-from expert import conversion
-from expert.bundle import load_model
-from expert.cli import app
-from expert.conversion import (
+from expert.cli.app import app
+from expert.comparison import compare_views
+from expert.convert import conversion
+from expert.convert.conversion import (
     Checkpoint,
     ConversionWarning,
     Facts,
@@ -29,7 +29,7 @@ from expert.conversion import (
     read_facts,
 )
 from expert.errors import ExpertError, InputError, ModelError
-from expert.inference import compare_views
+from expert.model_file import load_model
 
 run = CliRunner().invoke
 YEARS = Facts(label_unit="years")
@@ -152,9 +152,9 @@ def test_a_plain_picture_through_the_command(net, converted, tmp_path):
 
 def test_what_a_converted_model_says_and_does_not(converted, tmp_path):
     from expert.explanation import Explanation
+    from expert.imaging.volume import Volume
     from expert.inference import explain
-    from expert.report import write_report
-    from expert.volume import Volume
+    from expert.report.report import write_report
 
     model = load_model(converted)
     assert model.info.name == "small-one"
@@ -200,7 +200,7 @@ def test_images_only_where_they_are_asked_for(checkpoint, converted, tmp_path):
 
 
 def test_prototype_images_that_are_upside_down_are_noticed(checkpoint, tmp_path, monkeypatch, head):
-    from expert.preparation import prepare
+    from expert.imaging.preprocessing import prepare
     from expert.schema import InputRecipe
 
     recipe = InputRecipe(shape=(192, 160), positions_mm=(7.0,))

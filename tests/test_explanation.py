@@ -9,9 +9,9 @@ import pytest
 
 import expert
 from expert.errors import Cancelled, InputError
-from expert.matches import box, chosen_patches, foreground, patch_at, planes, whereabouts
+from expert.imaging.volume import Volume
+from expert.patches import box, chosen_patches, foreground, patch_at, planes, whereabouts
 from expert.schema import RESEARCH_USE
-from expert.volume import Volume
 
 
 def test_the_answer_is_near_the_truth(explanation):
@@ -145,7 +145,7 @@ def test_heads_are_drawn_radiologically(explanation):
 
 
 def test_the_patches_that_speak_add_up(explanation):
-    from expert.speaking import between, for_answer, for_prototype
+    from expert.attribution import between, for_answer, for_prototype
 
     e = explanation
     for number, view in enumerate(e.views):

@@ -12,23 +12,15 @@ from hand_made import FLAT, Pixels, network
 from hand_made import cohort as arrays
 from scipy import ndimage
 
-from expert.bundle import Model, load_model
-from expert.cohort_arrays import CohortArrays
-from expert.datasets import Entry
+from expert.comparison import compare_views
+from expert.datasets.phantom import phantom_with_truth
+from expert.datasets.prepared_dataset import CohortArrays
+from expert.datasets.table import Entry
 from expert.errors import InputError
-from expert.familiarity import (
-    SIGNS,
-    calibrate,
-    cohort_signs,
-    fit,
-    signs,
-    strangeness,
-    unlike_training,
-)
-from expert.inference import compare_views
-from expert.phantom import phantom_with_truth
-from expert.preparation import prepare
-from expert.registration import Registration
+from expert.imaging.preprocessing import prepare
+from expert.imaging.registration import Registration
+from expert.model_file import Model, load_model
+from expert.novelty import SIGNS, calibrate, cohort_signs, fit, signs, strangeness, unlike_training
 
 
 def prepared(model: Model, age: float, seed: int, change=lambda data: data):
@@ -161,7 +153,7 @@ def test_a_failed_registration_is_a_sign_of_its_own(knowing):
 
 
 def test_the_limit_is_the_conformal_quantile(model):
-    from expert.familiarity import Reference
+    from expert.novelty import Reference
 
     reference = Reference(np.zeros(32), *[np.zeros((1, 4)) for _ in range(4)])
     kept = [dict.fromkeys(SIGNS, 0.0) | {"nearest_distance": float(n)} for n in range(100)]
@@ -189,7 +181,7 @@ def test_models_of_before_know_the_nearest_distance_only(model):
 
 
 def test_every_shipped_model_carries_its_signs_and_bias():
-    from expert.bundle import load_model, shipped_models
+    from expert.model_file import load_model, shipped_models
 
     for name in shipped_models():
         calibration = load_model(name).info.calibration

@@ -20,14 +20,14 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 
 import expert
-from expert import datasets
-from expert.bundle import SHIPPED, load_model, shipped_models
-from expert.datasets import SAMPLE, SAMPLE_AGE, find_reference
+from expert.datasets import table as datasets
+from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
 from expert.errors import InputError
+from expert.model_file import SHIPPED, load_model, shipped_models
 from napari_expert import commands, readers, writers
-from napari_expert.orientation import layer_arguments
-from napari_expert.settings import Settings
-from napari_expert.widget import ExpertWidget
+from napari_expert.layer_geometry import layer_arguments
+from napari_expert.panel.main_widget import ExpertWidget
+from napari_expert.panel.settings import Settings
 
 MANIFEST = Path(commands.__file__).with_name("napari.yaml")
 

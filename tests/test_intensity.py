@@ -6,14 +6,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from expert.datasets.phantom import phantom_with_truth
 from expert.errors import InputError
-from expert.intensity import grade
-from expert.phantom import phantom_with_truth
-from expert.preparation import WHITE, prepare
-from expert.registration import Registration, resample_to_template
+from expert.imaging.bias_field import grade
+from expert.imaging.preprocessing import WHITE, prepare
+from expert.imaging.registration import Registration
+from expert.imaging.resampling import resample_to_template
+from expert.imaging.template import load_template
+from expert.imaging.volume import Volume
 from expert.schema import InputRecipe
-from expert.template import load_template
-from expert.volume import Volume
 
 RECIPE = InputRecipe(intensity="white matter")
 

@@ -23,18 +23,24 @@ from hand_made import (
     pictures,
 )
 
-from expert import occlusion
 from expert.backbone import Backbone
-from expert.changes import known_changes, rotated_cells, shifted
-from expert.control import untrained
-from expert.correspondence import cell_centers, chance_of, follows, measure_plans, self_match
+from expert.comparison import compare_images
 from expert.errors import InputError
-from expert.inference import compare_images
-from expert.intervals import over_subjects
-from expert.measures import measure_explanations
+from expert.evaluation import deletion as occlusion
+from expert.evaluation.bootstrap import over_subjects
+from expert.evaluation.explanation_metrics import measure_explanations
+from expert.evaluation.fidelity import exactness, jaccard, stability
+from expert.evaluation.matching_quality import (
+    cell_centers,
+    chance_of,
+    follows,
+    measure_plans,
+    self_match,
+)
+from expert.evaluation.perturbations import known_changes, rotated_cells, shifted
 from expert.model import PrototypeRegressor
 from expert.schema import Architecture
-from expert.trust import exactness, jaccard, stability
+from studies.untrained_baseline import untrained
 
 both = pytest.mark.parametrize("recipe", [FLAT, SOLID], ids=["2D", "3D"])
 

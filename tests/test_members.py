@@ -8,15 +8,16 @@ import torch
 from test_tissue import RECIPE, heads  # noqa: F401
 
 from expert.backbone import Members, make_backbone
-from expert.bundle import load_model
-from expert.cohort_arrays import load_cohort
-from expert.datasets import read_table
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.table import read_table
 from expert.inference import explain
 from expert.model import PrototypeRegressor
-from expert.recipe import Recipe, read_recipe
+from expert.model_file import load_model
 from expert.schema import Architecture
-from expert.tasks import PrototypeTask
-from expert.training import fit, members, train
+from expert.training.pipeline import train
+from expert.training.prototype_module import PrototypeTask
+from expert.training.recipe import Recipe, read_recipe
+from expert.training.stages import fit, members
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from expert.augmentation import moved, new_places
-from expert.bundle import load_model
-from expert.evaluation import collapse, effective_prototypes, errors
-from expert.inference import compare_images
+from expert.comparison import compare_images
+from expert.evaluation.metrics import collapse, errors
+from expert.explanation import effective_prototypes
 from expert.losses import (
     alignment_loss,
     consistency_loss,
@@ -21,9 +20,11 @@ from expert.losses import (
     prediction_loss,
 )
 from expert.model import PrototypeRegressor, weighted_prediction
+from expert.model_file import load_model
 from expert.projection import nearest_images, spread_over_labels
-from expert.recipe import Augmentation
 from expert.schema import Architecture
+from expert.training.augmentation import moved, new_places
+from expert.training.recipe import Augmentation
 from expert.transport import image_distance, patch_cost, transport_plan
 
 

@@ -16,13 +16,13 @@ from napari.layers import Image, Labels
 import expert
 from expert.errors import InputError
 from expert.explanation import RegistrationSummary
-from expert.matches import COLORS, foreground, whereabouts
-from expert.ownspace import center_of, patch_map, spread_over, view_map
-from expert.preparation import view_affine
+from expert.imaging.preprocessing import view_affine
+from expert.imaging.volume import Volume
+from expert.native_space import center_of, patch_map, spread_over, view_map
+from expert.patches import COLORS, foreground, whereabouts
 from expert.schema import InputRecipe
-from expert.volume import Volume
-from napari_expert.orientation import AFFINE, layer_arguments, slice_letters, volume_from_layer
-from napari_expert.overlay import BEYOND_MM, Overlay
+from napari_expert.canvas.native_overlay import BEYOND_MM, Overlay
+from napari_expert.layer_geometry import AFFINE, layer_arguments, slice_letters, volume_from_layer
 from napari_expert.readers import read
 
 ORDERS = list(itertools.permutations(range(3)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.datasets import read_table
+from expert.datasets.phantom import effect_regions, phantom, phantom_with_truth, write_cohort
+from expert.datasets.table import read_table
 from expert.errors import InputError
-from expert.phantom import effect_regions, phantom, phantom_with_truth, write_cohort
 
 
 def test_seed_and_age_are_the_only_input():
@@ -21,8 +21,9 @@ def test_age_acts_in_known_places_only():
     old, same = phantom_with_truth(80, 7, clean=True)
     np.testing.assert_array_equal(truth.template_to_subject, same.template_to_subject)
     changed = np.abs(young.data.astype(float) - old.data.astype(float)) > 0.02 * young.data.max()
-    from expert.phantom import effect_affine
-    from expert.registration import Registration, resample_to_subject
+    from expert.datasets.phantom import effect_affine
+    from expert.imaging.registration import Registration
+    from expert.imaging.resampling import resample_to_subject
 
     regions = np.max(list(effect_regions().values()), axis=0).astype(np.float32)
     there = resample_to_subject(

@@ -9,27 +9,30 @@ import numpy as np
 import pytest
 import torch
 
-from expert.board import Board
-from expert.bundle import load_model
-from expert.cohort_arrays import load_cohort
-from expert.control import untrained
-from expert.correspondence import foreground_cells
-from expert.datasets import read_table
-from expert.evaluation import evaluate
+from expert.attribution import pull
+from expert.comparison import compare_images
+from expert.datasets.phantom import write_cohort
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.table import read_table
+from expert.evaluation.accuracy import evaluate
+from expert.evaluation.deletion import deletion, predictions
+from expert.evaluation.explanation_metrics import measure_explanations
+from expert.evaluation.fidelity import exactness
 from expert.explanation import Explanation
-from expert.inference import compare_images, explain
-from expert.measures import measure_explanations
+from expert.inference import explain
 from expert.model import PrototypeRegressor, weighted_prediction
-from expert.occlusion import deletion, predictions
-from expert.phantom import write_cohort
-from expert.planted_study import measure_pointing
-from expert.recipe import Recipe, read_recipe
-from expert.report import write_report
+from expert.model_file import load_model
+from expert.patches import foreground_cells
+from expert.report.report import write_report
 from expert.schema import Architecture
-from expert.speaking import pull
-from expert.tasks import PrototypeTask, WholeSubjects, nearest_planes
-from expert.training import fit, train
-from expert.trust import exactness
+from expert.training.batches import WholeSubjects, nearest_planes
+from expert.training.pipeline import train
+from expert.training.prototype_module import PrototypeTask
+from expert.training.recipe import Recipe, read_recipe
+from expert.training.stages import fit
+from napari_expert.side_by_side import Board
+from studies.planted_effects import measure_pointing
+from studies.untrained_baseline import untrained
 
 RECIPE = """
 name: planes
@@ -280,7 +283,7 @@ def test_cells_are_aligned_with_those_of_another_subject(recipe, cohort, monkeyp
     task.initialise()
     pairs = []
     monkeypatch.setattr(
-        "expert.tasks.alignment_loss",
+        "expert.training.prototype_module.alignment_loss",
         lambda one, other, *rest: pairs.append((one, other)) or one.sum() * 0,
     )
     monkeypatch.setattr(task, "log_dict", lambda *args, **kwargs: None)

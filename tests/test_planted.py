@@ -12,12 +12,16 @@ import torch
 from scipy import ndimage
 from typer.testing import CliRunner
 
-from expert.cli import app
+from expert.cli.app import app
+from expert.datasets.phantom import effect_affine, effect_regions, phantom, phantom_with_truth
 from expert.errors import InputError
-from expert.intervals import over_both, over_subjects
+from expert.evaluation.bootstrap import over_both, over_subjects
+from expert.imaging.registration import Registration
+from expert.imaging.resampling import resample_to_subject
 from expert.model import PrototypeRegressor
-from expert.phantom import effect_affine, effect_regions, phantom, phantom_with_truth
-from expert.planted import (
+from expert.schema import InputRecipe
+from expert.training.recipe import Recipe
+from studies.planted_data import (
     COHORTS,
     PLACES,
     draw_people,
@@ -28,10 +32,7 @@ from expert.planted import (
     region_cells,
     regions_of,
 )
-from expert.planted_study import measure_pointing, run_study, study_recipe
-from expert.recipe import Recipe
-from expert.registration import Registration, resample_to_subject
-from expert.schema import InputRecipe
+from studies.planted_effects import measure_pointing, run_study, study_recipe
 
 TRAINING, HELD_OUT = 14, 5
 VENTRICLES, SHUFFLED = COHORTS[0], dataclasses.replace(COHORTS[0], name="shuffled", label=None)

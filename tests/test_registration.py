@@ -6,17 +6,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from expert.datasets.phantom import phantom_with_truth
 from expert.errors import Cancelled, InputError
-from expert.phantom import phantom_with_truth
-from expert.registration import (
-    brain_mask,
-    missing_brain,
-    register,
-    resample_to_subject,
-    resample_to_template,
-)
-from expert.template import load_template
-from expert.volume import Volume, read_volume
+from expert.imaging.brain import brain_mask, missing_brain
+from expert.imaging.registration import register
+from expert.imaging.resampling import resample_to_subject, resample_to_template
+from expert.imaging.template import load_template
+from expert.imaging.volume import Volume, read_volume
 
 
 @pytest.fixture(scope="module")

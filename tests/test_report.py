@@ -15,14 +15,17 @@ from conftest import draw_squares
 from typer.testing import CliRunner
 
 import expert
-from expert.bundle import load_model, save_model
-from expert.cli import app
+from expert.attribution import for_answer
+from expert.cli.app import app
 from expert.errors import InputError
 from expert.explanation import Explanation
-from expert.figures import DOWN, UP, side_by_side, signed_map, strongest
-from expert.layout import Figures, Line, Paragraph, Picture, Rect, Text
-from expert.matches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
-from expert.report import SURROUNDINGS, compose
+from expert.model_file import load_model, save_model
+from expert.patches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
+from expert.report.csv_export import COLUMNS, LEAST, write_csv
+from expert.report.document import Figures, Line, Paragraph, Picture, Rect, Text
+from expert.report.drawings import DOWN, UP, side_by_side, signed_map, strongest
+from expert.report.report import compose
+from expert.report.sections import SURROUNDINGS
 from expert.schema import (
     RESEARCH_USE,
     Architecture,
@@ -33,8 +36,6 @@ from expert.schema import (
     PrototypeInfo,
     TrainingInfo,
 )
-from expert.speaking import for_answer
-from expert.tables import COLUMNS, LEAST, write_csv
 
 
 # --- readers of what was written ------------------------------------------------------------------
@@ -107,8 +108,8 @@ def solid(head, tmp_path_factory) -> Explanation:
     """A head explained as a volume, by an untrained network: its matches go anywhere."""
     import torch
 
+    from expert.imaging.preprocessing import prepare
     from expert.model import PrototypeRegressor
-    from expert.preparation import prepare
 
     recipe = InputRecipe(
         space="mni", shape=(48, 64, 48), spacing_mm=3.0, center_mm=(10.0, -17.0, 0.0)
@@ -314,7 +315,7 @@ def test_any_name_can_be_printed(explanation, tmp_path, name, printed):
 
 
 def test_every_character_can_be_printed():
-    from expert.pdf import printable
+    from expert.report.pdf import printable
 
     for code in range(0x20000):
         printable(chr(code)).encode("cp1252")
@@ -424,7 +425,7 @@ def test_lines_join_the_matched_patches_as_wide_as_their_share(explanation):
 
 
 def color(number: int) -> str:
-    from expert.matches import COLORS
+    from expert.patches import COLORS
 
     return COLORS[number - 1]
 

@@ -12,17 +12,18 @@ import pytest
 from conftest import draw_squares
 from typer.testing import CliRunner
 
-from expert import strange
-from expert.bundle import Model
-from expert.cli import app
+from expert.cli.app import app
+from expert.datasets.phantom import phantom_with_truth, write_cohort
 from expert.errors import InputError
-from expert.familiarity import SIGNS, calibrate_signs, expected_alarms, look, score_signs
+from expert.imaging.preprocessing import prepare
+from expert.imaging.registration import Registration
+from expert.imaging.volume import Volume
 from expert.inference import explain
-from expert.phantom import phantom_with_truth, write_cohort
-from expert.preparation import prepare
-from expert.registration import Registration
+from expert.model_file import Model
+from expert.novelty import SIGNS, calibrate_signs, expected_alarms, look, score_signs
 from expert.schema import RESEARCH_USE, Familiarity
-from expert.strange import (
+from studies import corrupted_inputs as strange
+from studies.corrupted_inputs import (
     BRAIN_MASK,
     CHANGES,
     MIRRORED,
@@ -30,13 +31,13 @@ from expert.strange import (
     SYNTHETIC,
     UNCHANGED,
     Answer,
+    FalseAlarms,
     Study,
     ask,
+    false_alarms,
     markdown,
     study,
 )
-from expert.validation import FalseAlarms, false_alarms
-from expert.volume import Volume
 
 AFFINE = np.array([[0.0, 0, 2, -88], [-2, 0, 0, 118], [0, 2, 0, -135], [0, 0, 0, 1]])
 """Array axes P, S, R, as in many a file."""
@@ -300,7 +301,7 @@ def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
     monkeypatch.setattr(strange, "CHANGES", {MIRRORED: CHANGES["all zeros"]})  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     out, table = tmp_path / "strange.md", ["--data", str(heads)]
-    monkeypatch.setattr("expert.bundle.load_model", lambda _: one_plane)
+    monkeypatch.setattr("expert.model_file.load_model", lambda _: one_plane)
     said = CliRunner().invoke(
         app, ["strange", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)]
     )

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from expert.bundle import load_model
-from expert.cohort_arrays import load_cohort
-from expert.correspondence import self_match
-from expert.counted import CountedCopies
-from expert.datasets import read_table
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.table import read_table
+from expert.evaluation.deletion import receptive_field
+from expert.evaluation.matching_quality import self_match
 from expert.inference import explain
-from expert.occlusion import receptive_field
-from expert.recipe import Guide, Recipe, read_recipe
+from expert.model_file import load_model
 from expert.schema import Architecture
 from expert.tissue import HistogramBackbone
-from expert.training import train
+from expert.training.histogram_cache import CountedCopies
+from expert.training.pipeline import train
+from expert.training.recipe import Guide, Recipe, read_recipe
 
 RECIPE = """
 name: tissue
@@ -104,7 +104,7 @@ def test_counting_once_is_counting_anew():
 
 
 def test_copies_are_changed_the_same_way_every_time(recipe, heads, tmp_path):
-    from expert import counted
+    from expert.training import histogram_cache as counted
 
     cohort = load_cohort(read_table(heads), recipe.input, tmp_path)
     made = CountedCopies(cohort, recipe, 3)

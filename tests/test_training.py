@@ -12,16 +12,17 @@ import pytest
 import yaml
 from conftest import draw_squares
 
-from expert.bundle import load_model, shipped_models
-from expert.cohort_arrays import load_cohort
-from expert.datasets import read_table
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.prototype_images import prototype_image
+from expert.datasets.table import read_table
 from expert.errors import ExpertError, InputError, RecipeError
-from expert.evaluation import evaluate
-from expert.inference import prototype_image
-from expert.preparation import prepare
-from expert.recipe import Recipe, read_recipe
-from expert.tasks import PrototypeTask
-from expert.training import CollapseWarning, split, train
+from expert.evaluation.accuracy import evaluate
+from expert.imaging.preprocessing import prepare
+from expert.model_file import load_model, shipped_models
+from expert.training.pipeline import CollapseWarning, train
+from expert.training.prototype_module import PrototypeTask
+from expert.training.recipe import Recipe, read_recipe
+from expert.training.splits import split
 
 
 def changed(recipe: Recipe, **changes) -> Recipe:
@@ -51,8 +52,8 @@ def test_distinct_relabelled_prototypes(tiny_model_file):
 
 
 def test_folds_share_no_subject(squares, tiny_recipe, tmp_path):
-    from expert.cohort_arrays import load_cohort
-    from expert.datasets import read_table
+    from expert.datasets.prepared_dataset import load_cohort
+    from expert.datasets.table import read_table
 
     cohort = load_cohort(read_table(squares), read_recipe(tiny_recipe).input, tmp_path, jobs=1)
     parts = split(cohort, 4, 1)
@@ -243,7 +244,7 @@ def test_shipped_recipes_are_valid_and_made_the_shipped_models():
     ],
 )
 def test_a_model_tells_no_way_to_a_file_outside_its_data_set(name, told):
-    from expert.datasets import Entry
+    from expert.datasets.table import Entry
 
     entry = Entry(
         subject="s", name=name, file=Path(name), label=1.0, pixel_size_mm=None, sha256="0" * 64
@@ -270,7 +271,7 @@ def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, sq
 
 
 def test_a_model_that_measures_sizes_refuses_an_image_without_one(tiny_recipe, squares):
-    from expert.volume import read_volume
+    from expert.imaging.volume import read_volume
 
     recipe = read_recipe(tiny_recipe).input
     sized = type(recipe).model_validate(recipe.model_dump() | {"sized": True})

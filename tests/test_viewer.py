@@ -11,11 +11,11 @@ import pytest
 from napari.layers import Image, Shapes, Vectors
 
 import expert
-from expert.matches import chosen_patches, planes
+from expert.patches import chosen_patches, planes
 from expert.schema import RESEARCH_USE
-from napari_expert.orientation import AFFINE, layer_arguments, volume_from_layer
+from napari_expert.layer_geometry import AFFINE, layer_arguments, volume_from_layer
+from napari_expert.panel.main_widget import ExpertWidget
 from napari_expert.readers import get_reader
-from napari_expert.widget import ExpertWidget
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication, QLabel
 from window import canvas_of, place_of, press
 
 import expert
-from expert.matches import CHOICES, box
+from expert.patches import CHOICES, box
 from expert.schema import RESEARCH_USE
 from napari_expert.keys import KEYS
 
@@ -301,7 +301,7 @@ def test_what_speaks_for_one_prototype_rather_than_another(shown):
 
 
 def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
-    from expert.phantom import phantom
+    from expert.datasets.phantom import phantom
 
     other = expert.explain(model, phantom(70, 9), top=8)
     panel.show_explanation(other)

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from window import canvas_of, place_of, press
 
-from expert.matches import FAINT, box, display
+from expert.patches import FAINT, box, display
 from expert.schema import RESEARCH_USE
 
 
@@ -332,7 +332,7 @@ def test_two_heads_are_compared_slice_by_slice(
     shown, volume_explanation, volume_model_file, viewer
 ):
     import expert
-    from expert.phantom import phantom
+    from expert.datasets.phantom import phantom
 
     other = expert.explain(expert.load_model(volume_model_file), phantom(35, 8), top=4)
     shown.show_explanation(other)

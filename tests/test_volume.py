@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from expert.errors import InputError
-from expert.volume import Volume, read_volume, write_volume
+from expert.imaging.volume import Volume, read_volume, write_volume
 
 ORIENTATIONS = [
     (order, flips)

@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication
 
-from expert.matches import box
+from expert.patches import box
 
 
 def canvas_of(viewer):

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expert.ablation import Variant
-from expert.benchmark import run_benchmark
-from expert.recipe import read_recipe
 from expert.schema import RESEARCH_USE
+from expert.training.recipe import read_recipe
+from studies.ablation import Variant
+from studies.cross_validation import run_benchmark
 
 ROOT = Path(__file__).parents[1]
 PAGE, IMAGES = ROOT / "docs" / "results.md", ROOT / "docs" / "images"
@@ -42,7 +42,7 @@ class Part:
     words: str
     """What the page says of it first."""
     changes: dict[str, Any] = field(default_factory=dict)
-    """To the recipe, see `expert.ablation.Variant`."""
+    """To the recipe, see `studies.ablation.Variant`."""
 
 
 WHOLE = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtCore import QPoint
 
-    from napari_expert.widget import ExpertWidget
+    from napari_expert.panel.main_widget import ExpertWidget
 
 SIZE = (1400, 880)
 AGE, SEED = 72, 5
@@ -81,8 +81,8 @@ def draw_head(path: Path, length_mm: float, generator: np.random.Generator) -> P
 def make_ultrasound(folder: Path) -> tuple[Path, Path]:
     """Model and image of the drawn ultrasound: the images are drawn, and the model is really
     trained."""
-    from expert.recipe import read_recipe
-    from expert.training import train
+    from expert.training.pipeline import train
+    from expert.training.recipe import read_recipe
 
     generator = np.random.default_rng(SEED)
     rows = ["file,label,pixel_size_mm"]
@@ -106,9 +106,9 @@ def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertW
     """An empty viewer with the panel."""
     import napari
 
+    from napari_expert.api import settle
     from napari_expert.commands import panel_of
-    from napari_expert.settings import Settings
-    from napari_expert.window import settle
+    from napari_expert.panel.settings import Settings
 
     Settings().save()  # what the window before this one remembered
     viewer = napari.Viewer(title="ExPeRT")
@@ -123,8 +123,8 @@ def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertW
 
 def open_head(theme: str = "dark", age: int = AGE) -> tuple[napari.Viewer, ExpertWidget]:
     """The same with a synthetic head."""
-    from expert.phantom import phantom
-    from napari_expert.orientation import layer_arguments
+    from expert.datasets.phantom import phantom
+    from napari_expert.layer_geometry import layer_arguments
 
     viewer, panel = open_viewer("phantom", theme)
     add_head(viewer, *layer_arguments(phantom(age, SEED)), name=f"synthetic head, {age} years")
@@ -139,7 +139,7 @@ def add_head(viewer: napari.Viewer, data: np.ndarray, arguments: dict[str, Any],
 
 def answer(panel: ExpertWidget) -> None:
     """Run, and wait for the answer."""
-    from napari_expert.window import settle, wait
+    from napari_expert.api import settle, wait
 
     panel.run()
     wait(panel)
@@ -153,7 +153,7 @@ def place_of(
     from qtpy.QtCore import QPoint
     from qtpy.QtWidgets import QOpenGLWidget
 
-    from expert.matches import box
+    from expert.patches import box
 
     scene, camera = panel.scene, viewer.scene.camera
     assert scene is not None
@@ -174,7 +174,7 @@ def point_at(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) 
     from qtpy.QtCore import QPoint
     from qtpy.QtTest import QTest
 
-    from napari_expert.window import settle
+    from napari_expert.api import settle
 
     canvas, place = place_of(viewer, panel, cell, patch)
     QTest.mouseMove(canvas, place + QPoint(3, 3))
@@ -193,7 +193,7 @@ def point_at(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) 
 
 def take(viewer: napari.Viewer, path: Path) -> None:
     """A picture of the window, small enough for a repository."""
-    from napari_expert.window import screenshot
+    from napari_expert.api import screenshot
 
     shrink(screenshot(viewer, path))
 
@@ -216,7 +216,7 @@ def shoot_running(viewer: napari.Viewer, panel: ExpertWidget, path: Path) -> Non
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
-    from napari_expert.window import wait
+    from napari_expert.api import wait
 
     held, go_on = threading.Event(), threading.Event()
 
@@ -267,8 +267,8 @@ def shoot_head(out: Path, theme: str, ending: str) -> None:
 
 def shoot_compare(path: Path) -> None:
     """Two heads of one model."""
-    from expert.phantom import phantom
-    from napari_expert.orientation import layer_arguments
+    from expert.datasets.phantom import phantom
+    from napari_expert.layer_geometry import layer_arguments
 
     viewer, panel = open_head(age=64)
     answer(panel)

@@ -1,0 +1,85 @@
+"""Old module names: each is imported from its present place, with a `DeprecationWarning`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import pkgutil
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+
+MOVED = {
+    "bundle": "model_file",
+    "matches": "patches",
+    "speaking": "attribution",
+    "familiarity": "novelty",
+    "ownspace": "native_space",
+    "tissue": "backbone",
+    "volume": "imaging.volume",
+    "template": "imaging.template",
+    "registration": "imaging.registration",
+    "preparation": "imaging.preprocessing",
+    "intensity": "imaging.bias_field",
+    "cohort_arrays": "datasets.prepared_dataset",
+    "phantom": "datasets.phantom",
+    "recipe": "training.recipe",
+    "augmentation": "training.augmentation",
+    "guide": "training.guide_module",
+    "counted": "training.histogram_cache",
+    "runs": "training.run_folder",
+    "validation": "training.calibration",
+    "tasks": "training.prototype_module",
+    "intervals": "evaluation.bootstrap",
+    "changes": "evaluation.perturbations",
+    "correspondence": "evaluation.matching_quality",
+    "trust": "evaluation.fidelity",
+    "occlusion": "evaluation.deletion",
+    "measures": "evaluation.explanation_metrics",
+    "figures": "report.drawings",
+    "layout": "report.document",
+    "tables": "report.csv_export",
+    "conversion": "convert.conversion",
+    "checkpoint": "convert.checkpoint_reader",
+    "cohort": "cli.batch_prediction",
+    "terminal": "cli.console",
+}
+"""Former module of `expert` → its present one."""
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Last on the path of finders: it only sees names that no file answers to."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, module = name.partition(".")
+        if package != "expert" or module not in MOVED:
+            return None
+        return importlib.util.spec_from_loader(name, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """An empty module, which `exec_module` replaces."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        present = f"expert.{MOVED[module.__name__.partition('.')[2]]}"
+        warnings.warn(
+            f"{module.__name__} is now {present}: the old name goes with version 1.0.",
+            DeprecationWarning,
+            stacklevel=6,
+        )
+        sys.modules[module.__name__] = importlib.import_module(present)
+
+
+def install() -> None:
+    """Let old names be imported; a second call changes nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+def public_modules(path: Iterable[str]) -> set[str]:
+    """Names of the modules and packages in a package's folders that do not begin with "_"."""
+    return {found.name for found in pkgutil.iter_modules(path) if not found.name.startswith("_")}

@@ -1,0 +1,13 @@
+"""Checkpoints of the published code as model files."""
+
+import lazy_loader
+
+from expert._moved import public_modules
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=public_modules(__path__),
+    submod_attrs={
+        "conversion": ["ConversionWarning", "Facts", "convert_checkpoint", "read_facts"],
+    },
+)

@@ -1,0 +1,15 @@
+"""Tables of images, prepared arrays, prototype images, synthetic heads."""
+
+import lazy_loader
+
+from expert._moved import public_modules
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=public_modules(__path__),
+    submod_attrs={
+        "table": ["Entry", "read_table"],
+        "prepared_dataset": ["CohortArrays", "load_cohort"],
+        "prototype_images": ["fetch_reference", "find_reference", "prototype_image"],
+    },
+)

@@ -1,0 +1,190 @@
+"""The image of a prototype: from the model, from a folder of its data set, or downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.errors import ExpertError, InputError
+from expert.imaging.preprocessing import prepare
+from expert.model_file import Model
+from expert.schema import ImageReference, InputRecipe
+
+if TYPE_CHECKING:
+    pass
+
+
+def prototype_image(
+    model: Model, index: int, data: str | Path | None = None
+) -> tuple[np.ndarray | None, str]:
+    """A prototype's image, from the model or from where its reference leads.
+
+    Returns
+    -------
+    image, message : (*shape) uint8 and "", or None and how to get the image; (V, *shape) where
+        prototypes show every view
+    """
+
+    images = model.prototype_images
+    if images is not None:
+        return np.asarray(images[index]), ""
+    reference = model.info.prototypes[index].reference
+    if reference is None:
+        return None, "This model holds no image of this prototype."
+    folders = () if data is None else (Path(data),)
+    path, message = find_reference(reference, folders)
+    if path is None:
+        return None, message
+    try:
+        return _render(path, reference, model.info.input, model.info.architecture.planes > 1), ""
+    except ExpertError:  # its message may name a path of this computer: that stays here
+        return (
+            None,
+            (
+                f"The image of prototype {index + 1} could not be read where it lies: get the "
+                "data set again."
+            ),
+        )
+
+
+def _render(
+    path: Path, reference: ImageReference, recipe: InputRecipe, every_plane: bool
+) -> np.ndarray:
+    from expert.imaging.registration import Registration
+    from expert.imaging.volume import read_volume
+
+    registration = None
+    if reference.template_to_subject is not None:
+        registration = Registration.known(np.array(reference.template_to_subject))
+    positions = None if reference.position_mm is None else (reference.position_mm,)
+    volume = read_volume(path, pixel_size_mm=reference.pixel_size_mm)
+    prepared = prepare(volume, recipe, positions_mm=positions, registration=registration)
+    return np.asarray(prepared.images if every_plane else prepared.images[0])
+
+
+IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
+
+
+SOURCES = {
+    # Public data sets whose files can be fetched one by one: name of the data set -> address of a
+    # file.
+    "IXI": f"https://raw.githubusercontent.com/CBICA/NiChart_Project/{IXI_COMMIT}/test_data/processed/IXI/Nifti/{{file}}",
+}
+
+
+LICENCES = {
+    "IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"
+}
+
+
+SAMPLE = ImageReference(
+    dataset="IXI",
+    subject="IXI516-HH-2297",
+    file="T1/IXI516-HH-2297_T1.nii.gz",
+    sha256="1f02d30da5502caa2bcf1659842df11537802a14e98624319463aed085e0f1e7",
+)
+"""A real head to try things on; no prototype of a shipped model shows it."""
+
+
+SAMPLE_AGE = 60.41
+"""Its age in years."""
+
+
+PATIENCE_S = 10
+"""Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""
+
+
+def cache_folder() -> Path:
+    """Where downloaded images are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-expert") / "data"
+
+
+def _public(reference: ImageReference) -> str | None:
+    return next((name for name in SOURCES if reference.dataset.startswith(name)), None)
+
+
+def public_address(reference: ImageReference) -> str | None:
+    """Where an image can be downloaded; None where its data set is not public."""
+    public = _public(reference)
+    return None if public is None else SOURCES[public].format(file=reference.file)
+
+
+def find_reference(
+    reference: ImageReference, folders: Iterable[Path] = ()
+) -> tuple[Path | None, str]:
+    """Where the image of a prototype lies on this computer; nothing is downloaded.
+
+    Parameters
+    ----------
+    reference : from the model
+    folders : looked through first, with their sub-folders; then the folder in the environment
+        variable EXPERT_DATA_DIR and its sub-folders, then the download cache
+
+    Returns
+    -------
+    path, message : the file (its checksum holds) and "", or None and one sentence on how to get it
+    """
+    places = [*folders]
+    if os.environ.get("EXPERT_DATA_DIR"):
+        places.append(Path(os.environ["EXPERT_DATA_DIR"]))
+    places = [
+        place for top in places for place in (top, *sorted(p for p in top.glob("*/") if p.is_dir()))
+    ]
+    for place in (*places, cache_folder()):
+        for path in (place / reference.file, place / Path(reference.file).name):
+            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
+                return path, ""
+    public = _public(reference)
+    if public is None:
+        return None, (
+            "The image of this prototype is not in the model: give the folder of the data "
+            f"set {reference.dataset} "
+            "(EXPERT_DATA_DIR) to see it."
+        )
+    return None, (
+        "The image of this prototype is not in the model: run 'expert fetch' to download "
+        "the prototypes' images "
+        f"({LICENCES[public]}), or set EXPERT_DATA_DIR to a folder that holds them."
+    )
+
+
+def fetch_reference(reference: ImageReference) -> Path:
+    """Download an image from its public data set into the cache, and check it.
+
+    Raises
+    ------
+    InputError
+        The data set is not public, or the download failed.
+    """
+    import pooch
+
+    address = public_address(reference)
+    if address is None:
+        raise InputError(
+            f"The data set {reference.dataset} cannot be downloaded: ask the model's author for it."
+        )
+    target = cache_folder() / reference.file
+    try:
+        found = pooch.retrieve(
+            address,
+            known_hash=f"sha256:{reference.sha256}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(timeout=PATIENCE_S),
+        )
+    except (
+        Exception
+    ) as error:  # requests, urllib3 and pooch raise many kinds; each means "not to be had now"
+        raise InputError(
+            f"{target.name} could not be downloaded ({type(error).__name__}): check the "
+            "network connection, or put the data "
+            f"set {reference.dataset} into a folder and set EXPERT_DATA_DIR to it."
+        ) from error
+    return Path(found)

@@ -1,0 +1,239 @@
+"""How good a model is: error, coverage, and whether it has collapsed. Every image counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.evaluation.metrics import Errors, collapse, errors
+from expert.explanation import effective_prototypes
+from expert.schema import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from expert.datasets.prepared_dataset import CohortArrays
+    from expert.datasets.table import Entry
+    from expert.evaluation.explanation_metrics import ExplanationMeasures
+    from expert.model_file import Model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found; `failed` says why the model must not be used, if it must not."""
+
+    model: str
+    errors: Errors
+    coverage: float
+    """Share of images with a prototype in radius in every view (or by the mean distance where that
+    decides)."""
+    interval_coverage: float | None
+    """Share of labels inside the interval; None where the model has none."""
+    interval_level: float | None
+    distinct_prototypes: int
+    prototypes: int
+    effective_prototypes: float
+    source_label_gap: float | None
+    """Mean |label a prototype votes with - label of the image it shows|, label units; None where
+    the model does not tell."""
+    unlike_training: float
+    """Share of images flagged as unlike the training data."""
+    failed: str
+    unit: str
+    mean_known: bool = True
+    """Whether the model tells its training labels' mean; else the mean predictor answers the middle
+    of their range."""
+    statement: str = RESEARCH_USE
+    explanations: ExplanationMeasures | None = None
+    """What the explanations are worth; None where it was not asked for."""
+    rows: list[dict[str, object]] = field(default_factory=list)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all figures as JSON."""
+        target = Path(path)
+        target.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        return target
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(name, value) pairs for a table."""
+        e, u = self.errors, self.unit
+        out = [
+            ("images", str(e.images)),
+            ("MAE", f"{e.mae:.2f} {u} (95 %: {e.mae_low:.2f} – {e.mae_high:.2f})"),
+            ("RMSE", f"{e.rmse:.2f} {u}"),
+            ("r", f"{e.r:.3f}"),
+            ("R²", f"{e.r2:.3f}"),
+            (
+                "mean predictor MAE" if self.mean_known else "mid-range predictor MAE",
+                f"{e.mean_predictor_mae:.2f} {u}",
+            ),
+            ("slope of error on label", f"{e.slope:+.2f}"),
+            ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
+            ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
+            ("effective prototypes (80 % of weight)", f"{self.effective_prototypes:.1f}"),
+            (
+                "source-label gap",
+                "unknown" if self.source_label_gap is None else f"{self.source_label_gap:.2f} {u}",
+            ),
+            ("flagged as unlike the training data", f"{self.unlike_training:.1%}"),
+        ]
+        if self.interval_coverage is not None and self.interval_level is not None:
+            out.insert(
+                8, (f"{self.interval_level:.0%} interval covers", f"{self.interval_coverage:.1%}")
+            )
+        return out
+
+
+def evaluate(
+    model: Model,
+    table: str | os.PathLike[str],
+    *,
+    label_column: str | None = None,
+    arrays: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    explanations: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> Evaluation:
+    """Predict every image of a labelled table and hold the predictions against the labels.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    table : CSV with `file` and the label, see `expert.datasets.table.read_table`
+    label_column : the label's column; found by name if None
+    arrays : folder for the prepared images, to be used again by the next call; a temporary one if
+        None
+    jobs : processes for the preparation
+    explanations : measure the explanations of so many subjects, too
+        (`expert.evaluation.explanation_metrics`); None: of none
+    progress : called with a stage and a fraction
+
+    Raises
+    ------
+    InputError
+        The table or one of its images cannot be used.
+    """
+    import tempfile
+
+    from expert.comparison import compare_views
+    from expert.datasets.prepared_dataset import load_cohort
+    from expert.datasets.table import read_table
+    from expert.novelty import unlike_training
+
+    entries = read_table(table, label_column=label_column)
+    with tempfile.TemporaryDirectory() as temporary:
+        cohort = load_cohort(
+            entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress
+        )
+    positions = model.info.input.positions_mm
+    planes = cohort.planes(positions) if len(cohort.positions_mm) > 1 else [0]
+    results, unlike = [], []
+    for row in range(len(cohort.labels)):
+        views, content = cohort.images[row, planes], cohort.content[row, planes]
+        results.append(compare_views(model, views, content))
+        unlike.append(
+            bool(
+                unlike_training(model.info, views, content, float(cohort.quality[row]), results[-1])
+            )
+        )
+        if progress is not None:
+            progress("predict", (row + 1) / len(cohort.labels))
+    prediction = np.array([result.prediction for result in results])
+    nearest = np.array([result.nearest_distance for result in results])
+    info, calibration = model.info, model.info.calibration
+    known = info.validation.get("training_mean")
+    middle = (info.label.minimum + info.label.maximum) / 2 if known is None else float(known)
+    figures = errors(prediction, cohort.labels, middle, cohort.subjects)
+    distinct = distinct_prototypes(model)
+    return Evaluation(
+        model=info.name,
+        errors=figures,
+        coverage=float(np.mean([result.covered for result in results])),
+        interval_coverage=None
+        if calibration is None
+        else float((np.abs(prediction - cohort.labels) <= calibration.half_width).mean()),
+        interval_level=None if calibration is None else calibration.level,
+        distinct_prototypes=distinct,
+        prototypes=len(info.prototypes),
+        effective_prototypes=effective_prototypes(np.stack([result.shares for result in results])),
+        source_label_gap=_source_label_gap(model),
+        unlike_training=float(np.mean(unlike)),
+        explanations=None
+        if explanations is None
+        else _explanations(model, cohort, explanations, progress),
+        failed=info.collapsed
+        or collapse(
+            prediction,
+            cohort.labels,
+            None if known is None else figures.mean_predictor_mae,
+            distinct,
+            len(info.prototypes),
+        ),
+        mean_known=known is not None,
+        unit=info.label.unit,
+        rows=[
+            {"row": n + 1, "label": float(y), "prediction": float(p), "nearest_distance": float(d)}
+            for n, (y, p, d) in enumerate(zip(cohort.labels, prediction, nearest, strict=True))
+        ],
+    )
+
+
+def _source_label_gap(model: Model) -> float | None:
+    gaps = [
+        abs(p.label - p.source_label) for p in model.info.prototypes if p.source_label is not None
+    ]
+    return float(np.mean(gaps)) if gaps else None
+
+
+def distinct_prototypes(model: Model) -> int:
+    """Number of different subjects (or, without references, different latents) among the
+    prototypes."""
+    return len({*prototype_subjects(model)})
+
+
+def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]:
+    """(P,) what to call the subject each prototype shows; without references, equal latents are
+    one.
+
+    Parameters
+    ----------
+    model : from `expert.load_model`
+    entries : rows of a table: a prototype whose image is one of them is called as it is there
+    """
+    references = [p.reference for p in model.info.prototypes]
+    known = {entry.sha256: entry.subject for entry in entries}
+    if all(reference is not None for reference in references):
+        return [
+            known.get(reference.sha256, reference.subject)
+            for reference in references
+            if reference is not None
+        ]
+    latents = model.tensors["weights.prototypes"]
+    count = len(model.info.prototypes)
+    by_prototype = (
+        latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)
+    )  # stored plane by plane
+    same = np.unique(by_prototype, axis=0, return_inverse=True)[1]
+    return [f"prototype {number}" for number in same.ravel()]
+
+
+def _explanations(
+    model: Model, cohort: CohortArrays, subjects: int, progress: Callable[[str, float], None] | None
+) -> ExplanationMeasures:
+    from expert.evaluation.explanation_metrics import measure_explanations
+
+    told = [p.source_label for p in model.info.prototypes]
+    return measure_explanations(
+        model.network,
+        model.info.input,
+        cohort,
+        subjects=subjects,
+        source_subjects=prototype_subjects(model, cohort.entries),
+        source_labels=None if None in told else np.array(told),
+        unit=model.info.label.unit,
+        progress=progress,
+    )

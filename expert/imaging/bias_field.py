@@ -1,0 +1,125 @@
+"""Grey values that mean the same tissue in every head: white matter is one value, and it is so
+everywhere.
+
+The scanner's slow change of brightness over the head (the bias field) is a second-order polynomial
+of the template's coordinates in the logarithm, fitted where the registered template says white
+matter; then white matter's median is 1. Fluid, grey and white matter, whose shares and contrasts
+change with age, are then told apart by fixed grey values.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from expert.errors import InputError
+from expert.imaging.registration import Registration
+from expert.imaging.template import load_template
+from expert.imaging.volume import Volume
+
+ORDER = 2
+UNIT_MM = 80.0
+"""Template coordinates are divided by this, so that the polynomial's terms are of a size."""
+LIMIT = 0.7
+"""A field stronger than this (natural logarithm) is none: outside the brain the polynomial is not
+to be trusted."""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Brightness of white matter anywhere in the template's space."""
+
+    zero: float
+    """Grey value of no signal."""
+    white: float
+    """Median of the white matter above `zero`."""
+    coefficients: np.ndarray
+    """Of the polynomial's terms, natural logarithm of the brightness relative to `white`."""
+
+    def apply(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Grey values in template space with white matter at 1.
+
+        Parameters
+        ----------
+        image : (a, b, c)  grey values of the volume on a grid in template space
+        affine : (4, 4)  index to template RAS mm
+
+        Returns
+        -------
+        (a, b, c) float32
+        """
+        index = np.stack(
+            np.meshgrid(*[np.arange(n, dtype=float) for n in image.shape], indexing="ij")
+        )
+        world = np.tensordot(affine[:3, :3], index, 1) + affine[:3, 3].reshape(3, 1, 1, 1)
+        field = np.clip(np.tensordot(self.coefficients, _terms(world), 1), -LIMIT, LIMIT)
+        return np.asarray((image - self.zero) / self.white / np.exp(field), dtype=np.float32)
+
+
+def grade(volume: Volume, registration: Registration) -> Grade:
+    """Find the brightness of a head's white matter.
+
+    Parameters
+    ----------
+    volume : whole-head T1
+    registration : of this volume
+
+    Raises
+    ------
+    InputError
+        The template's white matter lies outside the volume, or is no tissue there.
+    """
+    points = _white_points()
+    matrix = np.linalg.inv(volume.affine) @ registration.template_to_subject
+    index = matrix[:3, :3] @ points + matrix[:3, 3:]
+    inside = ((index >= 0) & (index <= np.array(volume.shape)[:, None] - 1)).all(axis=0)
+    if inside.mean() < 0.5:
+        raise InputError(
+            "No brain was found in this volume: check that it is a whole-head T1 image."
+        )
+    data = np.asarray(volume.data, dtype=np.float32)
+    zero = min(0.0, float(data.min()))
+    value = ndimage.map_coordinates(data, index[:, inside], order=1).astype(float) - zero
+    white = float(np.median(value))
+    if not white > 0 or float(np.ptp(value)) == 0:
+        raise InputError(
+            "The brain in this volume is one single grey value: a mask is no T1 image."
+        )
+    terms = _terms(points[:, inside]).T
+    log = np.log(np.maximum(value / white, 0.05))
+    kept = np.abs(log) < 0.2
+    for _ in range(4):
+        # Robust: what is no white matter in this head (lesions, sulci, large ventricles) is left
+        # out, and it is fitted again.
+        if kept.sum() < 5 * terms.shape[1]:
+            return Grade(zero, white, np.zeros(terms.shape[1]))
+        coefficients = np.linalg.lstsq(terms[kept], log[kept], rcond=None)[0]
+        rest = log - terms @ coefficients
+        kept = np.abs(rest) < 2.5 * rest[kept].std() + 0.01
+    return Grade(zero, white, coefficients)
+
+
+@functools.lru_cache(maxsize=1)
+def _white_points() -> np.ndarray:
+    """(3, N) RAS mm well inside the template's white matter."""
+    template = load_template("wm")
+    core = ndimage.binary_erosion(
+        ndimage.gaussian_filter(np.asarray(template.data, np.float32) / 255, 0.5) > 0.9
+    )
+    index = np.argwhere(core)[::4].T
+    return np.asarray(template.affine[:3, :3] @ index + template.affine[:3, 3:])
+
+
+def _terms(world: np.ndarray) -> np.ndarray:
+    """(10, ...) products of template coordinates (3, ...), mm, up to the order."""
+    x, y, z = world / UNIT_MM
+    powers = [
+        (i, j, k)
+        for i in range(ORDER + 1)
+        for j in range(ORDER + 1 - i)
+        for k in range(ORDER + 1 - i - j)
+    ]
+    return np.stack([x**i * y**j * z**k for i, j, k in powers])

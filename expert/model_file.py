@@ -1,0 +1,217 @@
+"""One safetensors file is one model: weights, prototypes, and a JSON document about all of it.
+Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import ValidationError
+
+from expert.errors import ModelError, first_problem
+from expert.schema import SCHEMA_VERSION, ModelInfo
+
+if TYPE_CHECKING:
+    from expert.model import PrototypeRegressor
+
+
+if TYPE_CHECKING:
+    from expert.model import PrototypeRegressor
+
+SHIPPED = Path(__file__).parent / "models"
+WEIGHTS, IMAGES = "weights.", "prototype_images"
+CHECKPOINTS = (".pth", ".pt", ".ckpt")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A checked model: what it says about itself, its tensors, and the network built from them on
+    demand."""
+
+    info: ModelInfo
+    tensors: Mapping[str, np.ndarray] = field(repr=False)
+    sha256: str
+    path: Path | None = None
+
+    @property
+    def prototype_images(self) -> np.ndarray | None:
+        """Where the model holds its images by value: (P, *shape) uint8, or (P, planes, *shape)
+        where they show every plane."""
+        return self.tensors.get(IMAGES)
+
+    @functools.cached_property
+    def network(self) -> PrototypeRegressor:
+        """The network in evaluation mode, on the CPU; built once.
+
+        Raises
+        ------
+        ModelError
+            The tensors do not fit the architecture the file describes.
+        """
+        import torch
+
+        from expert.model import PrototypeRegressor
+
+        network = PrototypeRegressor(self.info.architecture, self.info.grid)
+        weights = {
+            k.removeprefix(WEIGHTS): v for k, v in self.tensors.items() if k.startswith(WEIGHTS)
+        }
+        state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ModelError(
+                f"The model {self.info.name} cannot be used: its weights do not fit the "
+                "architecture it describes."
+            ) from error
+        return network.eval().requires_grad_(False)
+
+
+def _digest(tensors: Mapping[str, np.ndarray], document: str) -> str:
+    digest = hashlib.sha256(document.encode())
+    for name in sorted(tensors):
+        value = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def save_model(
+    path: str | os.PathLike[str],
+    info: ModelInfo,
+    weights: Mapping[str, np.ndarray],
+    prototype_images: np.ndarray | None = None,
+) -> Path:
+    """Write a model file (safetensors, through a temporary file: a kill leaves the old one or
+    none).
+
+    Parameters
+    ----------
+    path : target, by custom ending in .safetensors
+    info : what the model says about itself
+    weights : the network's state, name to array
+    prototype_images : (P, *shape) or (P, planes, *shape) uint8, to ship them by value; None keeps
+        them out of the file
+    """
+    from safetensors.numpy import save
+
+    tensors = {WEIGHTS + name: np.ascontiguousarray(value) for name, value in weights.items()}
+    if prototype_images is not None:
+        tensors[IMAGES] = np.ascontiguousarray(prototype_images, dtype=np.uint8)
+    document = info.model_dump_json()
+    target = Path(path)
+    temporary = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(
+            save(tensors, {"expert": document, "sha256": _digest(tensors, document)})
+        )
+        temporary.replace(target)
+    except OSError as error:
+        raise ModelError(
+            f"The model could not be written to {target}: {error.strerror}."
+        ) from error
+    return target
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that come with the package, the embedded default first."""
+    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return tuple(sorted(names, key=lambda name: (name != "phantom", name)))
+
+
+def load_model(name: str | os.PathLike[str]) -> Model:
+    """Load and check a model.
+
+    Parameters
+    ----------
+    name : a shipped model's name (see `shipped_models`) or a model file
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        No such model, or the file is damaged, from a newer version, or not a model of this project.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = SHIPPED / f"{name}.safetensors" if str(name) in shipped_models() else Path(name)
+    if not path.is_file():
+        known = ", ".join(shipped_models()) or "none"
+        raise ModelError(
+            f"There is no model '{name}': give a model file or a shipped name ({known})."
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            document = metadata.get("expert")
+            if document is None:
+                raise ModelError(
+                    f"{path.name} is not a model of napari-expert: its header has no "
+                    "'expert' document."
+                )
+            _check_version(path, document)
+            info = ModelInfo.model_validate_json(document)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError) as error:
+        kind = "it is damaged or of another kind"
+        if path.suffix.lower() in CHECKPOINTS:
+            kind = "'expert convert' makes one of a checkpoint of the published code"
+        raise ModelError(
+            f"{path.name} is not a readable model file (safetensors): {kind}."
+        ) from error
+    except ValidationError as error:
+        raise ModelError(
+            f"{path.name} describes itself wrongly: {first_problem(error)}."
+        ) from error
+    digest = _digest(tensors, document)
+    if metadata.get("sha256") != digest:
+        raise ModelError(
+            f"{path.name} is damaged: its checksum does not match its contents; get the file again."
+        )
+    for key, value in tensors.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ModelError(f"{path.name} cannot be used: {key} holds values that are not finite.")
+    images = tensors.get(IMAGES)
+    every = (info.architecture.planes,) if info.architecture.planes > 1 else ()
+    if images is not None and images.shape != (len(info.prototypes), *every, *info.input.shape):
+        raise ModelError(
+            f"{path.name} cannot be used: its prototype images have shape {images.shape}."
+        )
+    return Model(info, tensors, digest, path)
+
+
+def _check_version(path: Path, document: str) -> None:
+    try:
+        version = json.loads(document).get("schema_version")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ModelError(f"{path.name} is damaged: its header is not a JSON document.") from error
+    if version != SCHEMA_VERSION:
+        raise ModelError(
+            f"{path.name} has schema version {version}, this version reads "
+            f"{SCHEMA_VERSION}: update napari-expert."
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a result."""
+    names = ("napari-expert", "torch", "POT", "monai", "SimpleITK", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

@@ -1,0 +1,283 @@
+"""The patches of an `Explanation` on the subject's own voxels: which patch each voxel lies in, and
+values painted there.
+
+Nothing is resampled. Every voxel's *centre* is taken through the volume's affine and the inverse of
+the registration into the views, in double precision, and gets the patch it falls into. A patch's
+true edge is a plane between voxel centres; what is painted changes between the two centres on
+either side of it. That is what "right to half a voxel" means here: along any axis of the array, the
+painted edge (the face between two voxels) is at most half a voxel from the true one.
+
+A head is often explained in several planes. A voxel belongs to the nearest of them, if that is not
+farther than `FARTHEST`; the first and the last reach beyond themselves by half the distance to
+their neighbour, a single plane by half of its own pixel size. Where all that together is thinner
+than the volume's slices, it is widened to the thickness of one, so that it meets at least one
+slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.errors import InputError
+from expert.patches import foreground
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
+    from expert.imaging.volume import Volume
+
+SLAB = 2**19
+"""Voxels that are worked on at once: a volume of any size needs some 30 MB besides its result."""
+FARTHEST = 3.0
+"""Template mm from a plane: what lies between planes that are farther apart the model has not
+seen."""
+NOWHERE = -1
+"""View or patch of a voxel that lies in none."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """One view, seen from the volume's voxels."""
+
+    to_view: np.ndarray
+    """(4, 4) voxel index, padded with 0 and 1, to the view's index."""
+    shape: tuple[int, ...]
+    """Cells of the view's image."""
+    grid: tuple[int, ...]
+    """Patches per axis."""
+    reach: tuple[float, float]
+    """What of the axis across a plane belongs to it, mm from the plane; all of it for a volume or a
+    plain image."""
+
+
+def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.0) -> np.ndarray:
+    """The number of the patch that each voxel's centre lies in.
+
+    Parameters
+    ----------
+    explanation : from `expert.explain`
+    volume : the one that was explained (its affine counts, its values do not)
+    beyond_mm : how far beyond the first and the last plane, template mm; the model did not look
+        there
+
+    Returns
+    -------
+    of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid; 0
+    outside of every view and in patches that are background (`expert.patches.foreground`)
+
+    Raises
+    ------
+    InputError
+        The volume has other axes than what was explained, or the registration cannot be inverted.
+    """
+    count = len(explanation.views[0].mass)
+    out = np.zeros(volume.shape, dtype=np.int16 if count <= np.iinfo(np.int16).max else np.int32)
+    shown = _foregrounds(explanation)
+    for where, view, patch in _slabs(_frames(explanation, volume, beyond_mm), volume):
+        out[where] = np.where(shown[view, patch], patch + 1, 0)
+    return out
+
+
+def view_map(explanation: Explanation, volume: Volume) -> np.ndarray:
+    """The view (0-based) that each voxel's centre belongs to, -1 outside of every view; int16 of
+    the volume's shape."""
+    out = np.full(volume.shape, NOWHERE, dtype=np.int16)
+    for where, view, _ in _slabs(_frames(explanation, volume), volume):
+        out[where] = view
+    return out
+
+
+def spread_over(
+    explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False
+) -> np.ndarray:
+    """Values of patches, painted on the volume's voxels.
+
+    Parameters
+    ----------
+    explanation, volume : as in `patch_map`
+    values : (V, M) one per view and patch
+    seen : only where the model saw something: of a head, the brain within its patches. The view's
+        own pixels tell, so that edge is right to half a voxel plus half a pixel
+
+    Returns
+    -------
+    float32 of the volume's shape; NaN outside and in patches that are background
+
+    Raises
+    ------
+    InputError
+        As in `patch_map`.
+    """
+    table = np.where(
+        _foregrounds(explanation), _padded(np.asarray(values, dtype=float), np.nan), np.nan
+    ).astype(np.float32)
+    masks = [_content(view.image) for view in explanation.views] if seen else None
+    frames = _frames(explanation, volume)
+    out = np.full(volume.shape, np.nan, dtype=np.float32)
+    for where, view, patch in _slabs(frames, volume):
+        painted = table[view, patch]
+        if masks is not None:
+            for number in np.unique(view[view != NOWHERE]):
+                own = np.nonzero(view == number)
+                at = _index(frames[number], where, own)
+                painted[tuple(axis[~masks[number][at]] for axis in own)] = np.nan
+        out[where] = painted
+    return out
+
+
+def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray:
+    """(ndim,) the middle of a view in the volume's voxel indices: where to go to see it."""
+    frame = _frames(explanation, volume)[view]
+    middle = np.zeros(4)
+    middle[: len(frame.shape)] = (np.array(frame.shape) - 1) / 2
+    middle[3] = 1
+    return np.asarray((np.linalg.inv(frame.to_view) @ middle)[: volume.ndim])
+
+
+# --- how it is found ------------------------------------------------------------------------------
+def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
+    head = explanation.registration is not None
+    if volume.ndim != (3 if head else explanation.views[0].image.ndim):
+        raise InputError(
+            f"The explanation is not one of this image, which has {volume.ndim} axes: "
+            "choose the explained image."
+        )
+    # Of a plain image the world is the image's own mm: there is nothing between the two.
+    across = (
+        np.eye(4)
+        if explanation.registration is None
+        else explanation.registration.template_to_subject
+    )
+    try:
+        to_template = np.linalg.solve(across, volume.affine)
+        matrices = [np.linalg.solve(view.affine, to_template) for view in explanation.views]
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            "The explanation's registration is damaged (it cannot be inverted): explain "
+            "the image again."
+        ) from error
+    reaches = _reaches(explanation, float(np.abs(to_template[2, :3]).max()), beyond_mm)
+    return [
+        _Frame(matrix, tuple(view.image.shape), explanation.grid, reach)
+        for matrix, view, reach in zip(matrices, explanation.views, reaches, strict=True)
+    ]
+
+
+def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tuple[float, float]]:
+    """From where to where each view reaches across itself, mm; `step` is the thickness of the
+    volume's slices across it."""
+    heights = np.array(
+        [np.nan if view.position_mm is None else view.position_mm for view in explanation.views]
+    )
+    if not np.isfinite(heights).all():
+        return [(-np.inf, np.inf)] * len(heights)
+    order = np.argsort(heights, kind="stable")
+    sorted_ = heights[order]
+    middles = (sorted_[1:] + sorted_[:-1]) / 2
+    pixel = float(np.linalg.norm(explanation.views[0].affine[:3, 0]))
+    first, last = np.diff(sorted_)[[0, -1]] if len(heights) > 1 else (pixel, pixel)
+    edges = np.array([sorted_[0] - first / 2, *middles, sorted_[-1] + last / 2])
+    more = max(0.0, step - (edges[-1] - edges[0])) / 2 + beyond_mm
+    edges[[0, -1]] += [-more, more]
+    out = [(0.0, 0.0)] * len(heights)
+    far = max(FARTHEST, step / 2) + beyond_mm
+    for place, view in enumerate(order):
+        below, above = edges[place] - heights[view], edges[place + 1] - heights[view]
+        out[view] = (float(max(below, -far)), float(min(above, far)))
+    return out
+
+
+def _slabs(
+    frames: list[_Frame], volume: Volume
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
+    """Pieces of the volume that may hold patches, with the view and the patch of each voxel (-1 for
+    none)."""
+    box = _bounds(frames, volume.shape)
+    size = int(np.prod([part.stop - part.start for part in box[1:]]))
+    if size == 0:
+        return
+    thick = max(1, SLAB // size)
+    for start in range(box[0].start, box[0].stop, thick):
+        where = (slice(start, min(start + thick, box[0].stop)), *box[1:])
+        view, patch = _assign(frames, where)
+        yield where, view, patch
+
+
+def _bounds(frames: list[_Frame], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The part of the volume around all views."""
+    corners = []
+    for frame in frames:
+        low, high = np.zeros(3), np.zeros(3)
+        low[2], high[2] = (
+            frame.reach if len(frame.shape) == 2 and np.isfinite(frame.reach).all() else (0.0, 0.0)
+        )
+        low[: len(frame.shape)], high[: len(frame.shape)] = -0.5, np.array(frame.shape) - 0.5
+        box = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, 8)
+        back = np.linalg.inv(frame.to_view)
+        corners.append(back[:3, :3] @ box + back[:3, 3:])
+    every = np.concatenate(corners, axis=1)[: len(shape)]
+    first = np.clip(np.floor(every.min(axis=1)), 0, shape).astype(int)
+    last = np.clip(np.ceil(every.max(axis=1)) + 1, 0, shape).astype(int)
+    return tuple(slice(int(a), max(int(a), int(b))) for a, b in zip(first, last, strict=True))
+
+
+def _coordinates(frame: _Frame, where: tuple[slice, ...]) -> Iterator[np.ndarray]:
+    """The view's index along each of its (three) axes, at the centre of every voxel of a piece."""
+    axes = np.ogrid[where]
+    for row in frame.to_view[:3]:
+        yield row[3] + sum(step * axis for step, axis in zip(row, axes, strict=False))
+
+
+def _assign(frames: list[_Frame], where: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """View and patch of every voxel of a piece, -1 for none."""
+    shape = tuple(part.stop - part.start for part in where)
+    view, patch = np.full(shape, NOWHERE, dtype=np.int16), np.full(shape, NOWHERE, dtype=np.int32)
+    for number, frame in enumerate(frames):
+        inside, cell = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int32)
+        for axis, place in enumerate(_coordinates(frame, where)):
+            if axis < len(frame.shape):
+                # Cell edges lie at -0.5, so that pixel 0 is covered whole.
+                step = np.floor((place + 0.5) * (frame.grid[axis] / frame.shape[axis])).astype(
+                    np.int32
+                )
+                inside &= (step >= 0) & (step < frame.grid[axis])
+                cell = cell * frame.grid[axis] + step
+            else:
+                inside &= (place >= frame.reach[0]) & (place < frame.reach[1])
+        view[inside], patch[inside] = number, cell[inside]
+    return view, patch
+
+
+def _index(
+    frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """The view's pixel at each of the given voxels of a piece."""
+    out = []
+    for axis, place in enumerate(_coordinates(frame, where)):
+        if axis < len(frame.shape):
+            shape = tuple(part.stop - part.start for part in where)
+            nearest = np.rint(np.broadcast_to(place, shape)[own]).astype(int)
+            out.append(np.clip(nearest, 0, frame.shape[axis] - 1))
+    return tuple(out)
+
+
+def _foregrounds(explanation: Explanation) -> np.ndarray:
+    """(V + 1, M + 1) bool; False at the ends, where -1 leads."""
+    return _padded(
+        np.array([foreground(explanation, n) for n in range(len(explanation.views))]), False
+    )
+
+
+def _padded(values: np.ndarray, end: float) -> np.ndarray:
+    """The table with one more row and column at the end, which index -1 finds."""
+    return np.pad(values, ((0, 1), (0, 1)), constant_values=end)
+
+
+def _content(image: np.ndarray) -> np.ndarray:
+    """Where a view has something in it, holes included."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_fill_holes(image > 0))

@@ -1,0 +1,123 @@
+"""The matched patches of an explanation as one CSV table, for statistics programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.attribution import for_answer
+from expert.errors import InputError
+from expert.patches import whereabouts
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
+
+COLUMNS = (
+    "view",
+    "prototype",
+    "label",
+    "patch",
+    "where",
+    "partner",
+    "partner_where",
+    "share",
+    "cost",
+    "adds",
+    "pull",
+)
+LEAST = 0.01
+"""Pairs with a smaller share are left away."""
+
+
+def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
+    """Write which patch was matched to which, one row per pair, all views and all shown prototypes.
+
+    The first lines begin with ``#``: the statement, the model, what the columns mean. Read it with
+    ``pandas.read_csv(path, comment="#")``.
+
+    Parameters
+    ----------
+    explanation : from `expert.explain` or `Explanation.load`
+    path : file to write, UTF-8
+
+    Returns
+    -------
+    Path of the file; rows are the image's patches with something in them, times the prototypes,
+    times their partners with a share of at least 0.01
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    e = explanation
+    text = io.StringIO()
+    text.writelines(f"# {' '.join(line.split())}\n" for line in _head(e))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_rows(e))
+    target = Path(path)
+    temporary = target.with_name(target.name + ".part")
+    try:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"The table could not be written to {target}: {error.strerror}."
+        ) from error
+    return target
+
+
+def _head(e: Explanation) -> list[str]:
+    return [
+        e.statement,
+        f"model: {e.model_name} {e.model_version}, sha256 {e.model_sha256}",
+        f"prediction: {e.prediction:.4f} {e.unit} ({e.label_name})",
+        'pandas.read_csv(path, comment="#") reads this table',
+        "view: the plane or image; prototype: its rank; label: what it votes with",
+        "patch, partner: numbers of the image's and of the prototype's patch, from 0 in C "
+        "order of the grid "
+        f"{'x'.join(map(str, e.grid))}; where, partner_where: their centres",
+        (
+            f"share: part of the patch that went to the partner, from {LEAST:g}; cost: feature "
+            "distance of the two"
+        ),
+        f"adds: what the pair adds to the distance of view and prototype, {e.unit}",
+        (
+            "pull: how far the whole patch pulls the view's prediction up (+) or down (-), "
+            f"{e.unit}; the same in each of its rows"
+        ),
+    ]
+
+
+def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
+    for number, view in enumerate(e.views):
+        pull = for_answer(e, number)
+        places = [
+            whereabouts(e, number, patch).replace(" · ", " ") for patch in range(len(view.mass))
+        ]
+        for match in e.prototypes:
+            matched = match.views[number]
+            adds = matched.scale * matched.flow.astype(float) * matched.cost
+            for patch in np.flatnonzero(view.mass).tolist():
+                shares = matched.matches(patch)
+                for partner in np.flatnonzero(shares >= LEAST).tolist():
+                    yield (
+                        view.name,
+                        match.rank,
+                        f"{match.label:.6g}",
+                        patch,
+                        places[patch],
+                        partner,
+                        places[partner],
+                        f"{shares[partner]:.6g}",
+                        f"{matched.cost[patch, partner]:.6g}",
+                        f"{adds[patch, partner]:.6g}",
+                        f"{pull[patch]:.6g}",
+                    )

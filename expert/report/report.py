@@ -1,0 +1,176 @@
+"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot,
+tables, provenance."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expert.errors import InputError
+from expert.explanation import Explanation, effective_prototypes
+from expert.patches import (
+    chosen_patches,
+    middle_plane,
+    planes,
+)
+from expert.report.document import (
+    Drawing,
+    Report,
+)
+from expert.report.sections import (
+    attribution_section,
+    matches_section,
+    model_section,
+    origin_section,
+    planes_section,
+    prediction_section,
+    prototypes_section,
+    settings_section,
+)
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from expert.schema import ModelInfo
+
+
+def write_report(
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    model: ModelInfo | None = None,
+    source: str | None = None,
+) -> Path:
+    """Write an explanation as one file that needs nothing else: HTML that prints on A4, or PDF.
+
+    Parameters
+    ----------
+    explanation : from `expert.explain` or `Explanation.load`
+    path : file to write; ends in .html, .htm or .pdf
+    model : the model's own description, for its card (`expert.load_model(...).info`)
+    source : what to call the image; nothing about the image's origin is written unless given
+
+    Returns
+    -------
+    Path of the file
+
+    Raises
+    ------
+    InputError
+        The file cannot be written, or its name ends otherwise.
+    """
+    target = Path(path)
+    report = compose(explanation, model=model, source=source)
+    if target.suffix.lower() in (".html", ".htm"):
+        data = _html(report)
+    elif target.suffix.lower() == ".pdf":
+        from expert.report.pdf import render
+
+        data = render(report)
+    else:
+        raise InputError(f"The report {target.name} must end in .html or .pdf.")
+    temporary = target.with_name(target.name + ".part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"The report could not be written to {target}: {error.strerror}."
+        ) from error
+    return target
+
+
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("expert", "report/templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _html(report: Report) -> bytes:
+    # A file name may hold what UTF-8 cannot (Linux names are bytes).
+    return _templates().get_template("report.html").render(r=report).encode("utf-8", "replace")
+
+
+def write_svg(drawing: Drawing, path: str | os.PathLike[str]) -> Path:
+    """Write a drawing as an SVG file of its own."""
+    target = Path(path)
+    template = _templates().from_string(
+        '{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}'
+    )
+    target.write_text(template.render(d=drawing), encoding="utf-8")
+    return target
+
+
+def compose(
+    explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None
+) -> Report:
+    """What a report says, before it is HTML or PDF; see `write_report` for the parameters."""
+    e = explanation
+    plane = planes(e)[middle_plane(e)]
+    patches = chosen_patches(e, plane, "closest")
+    told = "" if source is None else f" of {source}"
+    mean = "the label of one prototype, which is a training image"
+    if e.shares.max() < 1 - 1e-9:
+        voices = int(effective_prototypes(e.shares[None]))
+        mean = (
+            f"the weighted mean of the prototypes' labels, each a training image; {voices} of "
+            "them hold 80 % of the weight"
+        )
+    aside = "no interval: the model is not calibrated"
+    if e.interval is not None:
+        aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
+    sections = [
+        prediction_section(e),
+        prototypes_section(e, plane, patches),
+        attribution_section(e, plane),
+        planes_section(e),
+        matches_section(e, plane, patches),
+        settings_section(e, model),
+        model_section(e, model),
+        origin_section(e),
+    ]
+    return Report(
+        title=f"{e.label_name.capitalize()}: explained prediction",
+        statement=e.statement,
+        origin=(
+            f"Explained prediction · model {e.model_name} {e.model_version} · "
+            f"{datetime.date.today().isoformat()}"
+        ),
+        headline=f"{e.prediction:.1f} {e.unit}",
+        aside=aside,
+        lead=(
+            f"Predicted {e.label_name}{told}, by the model {e.model_name} {e.model_version}: "
+            f"{mean}."
+        ),
+        warnings=_warnings(e),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _warnings(e: Explanation) -> tuple[str, ...]:
+    out = [notice.message for notice in e.warnings if notice.code != "prototype_image_missing"]
+    missing = sum(match.image is None for match in e.prototypes)
+    if missing:
+        # Not the notice's own words: they may tell where on this computer was looked.
+        out.append(
+            f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
+            "it was not at hand."
+        )
+    return tuple(out)
+
+
+# --- the answer -----------------------------------------------------------------------------------
+
+
+# --- which patches speak --------------------------------------------------------------------------
+
+
+# --- tables ---------------------------------------------------------------------------------------

@@ -1,0 +1,17 @@
+"""From a recipe and a table to a model file."""
+
+import lazy_loader
+
+from expert._moved import public_modules
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=public_modules(__path__),
+    submod_attrs={
+        "pipeline": ["CollapseWarning", "train"],
+        "recipe": ["Recipe", "read_recipe"],
+        "splits": ["split"],
+        "stages": ["fit"],
+        "folds": ["trained_fold"],
+    },
+)

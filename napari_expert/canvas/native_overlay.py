@@ -1,0 +1,273 @@
+"""The explanation on the user's own image: patch outlines and a signed map of what each patch adds,
+over the original layer.
+
+Both lie on the original layer's own voxels (`expert.native_space`) and carry its transform, so that
+they are right wherever and however napari draws it. The original layer itself is never touched, nor
+are the camera, the grid or the dims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
+
+from expert.native_space import center_of, patch_map, spread_over
+from expert.patches import COLORS, foreground, whereabouts
+from napari_expert.layer_geometry import OURS, volume_from_layer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from expert.explanation import Explanation
+
+DIVERGING = Colormap(
+    [
+        (0.13, 0.40, 1.0, 0.60),
+        (0.13, 0.55, 1.0, 0.35),
+        (0.6, 0.6, 0.6, 0.0),
+        (1.0, 0.55, 0.0, 0.35),
+        (1.0, 0.35, 0.0, 0.60),
+    ],
+    name="expert: less, more",
+    display_name="less – more",
+)
+"""Blue below nothing, orange above it (told apart by colour-blind readers), clear where there is
+nothing, and for NaN."""
+NEUTRAL, CLEAR = (0.75, 0.75, 0.75, 0.5), (0.0, 0.0, 0.0, 0.0)
+BEYOND_MM, FAINT = 30.0, 0.35
+"""A head lies tilted: its own axial slice cuts the planes at an angle, and shows of each patch a
+strip. Outlines (not values) are therefore continued this far above and below the planes, faintly:
+the model did not look there."""
+PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""What a layer's place in the world is made of."""
+
+
+class Overlay:
+    """Patch outlines and contribution map over the layer that was explained.
+
+    Parameters
+    ----------
+    viewer : napari's viewer
+    layer : the explained image, in `viewer.layers`
+    explanation : of this layer
+    values : (V, M) signed, one per view and patch, label units (see `expert.attribution`); or (M,),
+        the same in every view
+    numbered : patches (0-based) to outline in the colours of `expert.patches.COLORS`, in the order
+        of their numbers
+    on_gone : called when the overlay removed itself, because the original layer or one of its own
+        was deleted or the original layer was given other data
+
+    Raises
+    ------
+    expert.errors.InputError
+        The layer is none that this explanation could be of.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        layer: Image,
+        explanation: Explanation,
+        values: np.ndarray,
+        numbered: Sequence[int] = (),
+        *,
+        on_gone: Callable[[], None] | None = None,
+    ) -> None:
+        self.viewer, self.layer, self.explanation = viewer, layer, explanation
+        self.volume = volume_from_layer(layer)
+        self._count = len(explanation.views[0].mass)
+        self._on_gone = on_gone
+        self._gone = False
+        unsure = " (orientation unknown)" if self.volume.space == "unknown" else ""
+        shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {OURS: True}}
+        self._painted = self._make_map()
+        self._paint(values)
+        self.map = Image(
+            self._painted,
+            name=f"contribution{unsure}",
+            colormap=DIVERGING,
+            contrast_limits=_limits(values),
+            blending="translucent_no_depth",
+            interpolation2d="nearest",
+            **shared,
+        )
+        self.outlines = Labels(
+            self._numbers(),
+            name=f"patches{unsure}",
+            opacity=1.0,
+            blending="translucent_no_depth",
+            **shared,
+        )
+        self.outlines.contour = 1
+        self._describe(values, numbered)
+        self._add()
+        self._hidden = False
+        self._turned()
+        self._connections = self._connect()
+
+    @property
+    def layers(self) -> tuple[Layer, Layer]:
+        """The overlay's own layers, from below: map and outlines."""
+        return (self.map, self.outlines)
+
+    # --- what is shown ----------------------------------------------------------------------------
+    def show(self, values: np.ndarray, numbered: Sequence[int] = ()) -> None:
+        """Show other values and number other patches, in place."""
+        self._paint(values)
+        self.map.refresh()
+        self.map.contrast_limits_range = self.map.contrast_limits = _limits(values)
+        self._describe(values, numbered)
+        self._lock()
+
+    def patch_under(self, position: Sequence[float]) -> int | None:
+        """The patch (0-based) drawn at a position in napari's world, or None where there is
+        none."""
+        voxel = np.rint(self.layer.world_to_data(position)).astype(int)
+        if (voxel < 0).any() or (voxel >= self.outlines.data.shape).any():
+            return None
+        number = int(self.outlines.data[tuple(voxel)])
+        return (number - 1) % self._count if number else None
+
+    def middle_of(self, view: int) -> np.ndarray:
+        """(ndim,) the middle of a view in napari's world: a point to move the dims to."""
+        return np.asarray(self.layer.data_to_world(center_of(self.explanation, self.volume, view)))
+
+    def remove(self) -> None:
+        """Take both layers away and let go of everything."""
+        if self._gone:
+            return
+        self._gone = True
+        for event, callback in self._connections:
+            event.disconnect(callback)
+        layers = self.viewer.layers
+        chosen = [layer for layer in layers.selection if layer not in self.layers]
+        for own in self.layers:
+            if own in layers:
+                layers.remove(own)
+        layers.selection = [layer for layer in (chosen or [self.layer]) if layer in layers]
+
+    # --- making -----------------------------------------------------------------------------------
+    def _numbers(self) -> np.ndarray:
+        """Patches (1 to M) where the model looked, and what continues them above and below (M + 1
+        to 2 M)."""
+        out = patch_map(self.explanation, self.volume, beyond_mm=BEYOND_MM)
+        if 2 * self._count > np.iinfo(out.dtype).max:
+            out = out.astype(np.int32)
+        out[out > 0] += self._count
+        exact = patch_map(self.explanation, self.volume)
+        np.copyto(out, exact, where=exact > 0)
+        return out
+
+    def _make_map(self) -> np.ndarray:
+        """Where each patch of each view is to be painted, once for all values; of a head the brain
+        alone, as it was seen."""
+        e = self.explanation
+        slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
+        out = spread_over(e, self.volume, slots, seen=e.registration is not None)
+        self._voxels = np.flatnonzero(np.isfinite(out))
+        self._slots = out.ravel()[self._voxels].astype(np.int32)
+        return out
+
+    def _paint(self, values: np.ndarray) -> None:
+        every = np.broadcast_to(values, (len(self.explanation.views), self._count))
+        np.put(self._painted, self._voxels, every.ravel()[self._slots])
+
+    def _add(self) -> None:
+        """Directly above the original layer, with the selection as it was."""
+        layers = self.viewer.layers
+        selected, active = set(layers.selection), layers.selection.active
+        for step, own in enumerate(self.layers, 1):
+            layers.insert(layers.index(self.layer) + step, own)
+        layers.selection = selected
+        layers.selection.active = active
+        self._lock()
+
+    def _lock(self) -> None:
+        # napari makes labels editable again whenever they are given data.
+        for own in self.layers:
+            own.editable = False
+
+    def _describe(self, values: np.ndarray, numbered: Sequence[int]) -> None:
+        """The outlines' colours, and the table that napari shows for the patch under the mouse."""
+        e = self.explanation
+        ink = np.tile(NEUTRAL, (self._count, 1))
+        for place, patch in enumerate(numbered):
+            ink[patch] = transform_color(COLORS[place % len(COLORS)])[0]
+        colors: dict[int | None, Any] = {None: CLEAR, 0: CLEAR}
+        for patch, color in enumerate(ink):
+            colors[patch + 1], colors[self._count + patch + 1] = color, color * (1, 1, 1, FAINT)
+        self.outlines.colormap = DirectLabelColormap(color_dict=colors)
+        shown = np.flatnonzero(
+            np.any([foreground(e, view) for view in range(len(e.views))], axis=0)
+        )
+        numbers = {int(patch): str(place) for place, patch in enumerate(numbered, 1)}
+        middle, mean = (
+            len(e.views) // 2,
+            np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0),
+        )
+        told = {
+            "index": np.concatenate([shown + 1, self._count + shown + 1]),
+            "number": 2 * [numbers.get(int(patch), "") for patch in shown],
+            "where": 2 * [whereabouts(e, middle, int(patch)) for patch in shown],
+        }
+        if not e.together:  # else each plane has another value for it
+            told["value"] = np.tile(np.round(mean[shown], 3), 2)
+        self.outlines.features = told
+
+    # --- events -----------------------------------------------------------------------------------
+    def _connect(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Everything that is listened to, for `remove` to let go of."""
+        events = self.layer.events
+        pairs: list[tuple[Any, Callable[..., None]]] = [
+            (getattr(events, name), partial(self._follow, name)) for name in PLACED
+        ]
+        pairs += [(self.viewer.layers.events.removed, self._removed), (events.data, self._outdated)]
+        pairs += [(self.viewer.dims.events.ndisplay, self._turned)]
+        for event, callback in pairs:
+            event.connect(callback)
+        return pairs
+
+    def _follow(self, name: str, event: Any = None) -> None:
+        """The original layer was moved: so are its voxels, and what lies on them."""
+        for own in self.layers:
+            setattr(own, name, _place(self.layer, name))
+
+    def _turned(self, event: Any = None) -> None:
+        """Contours are of slices: in 3D napari would draw the patches as solid blocks over the
+        head."""
+        flat = self.viewer.dims.ndisplay == 2
+        if not flat and self.outlines.visible:
+            self._hidden, self.outlines.visible = True, False
+        elif flat and self._hidden:
+            self._hidden, self.outlines.visible = False, True
+
+    def _removed(self, event: Any) -> None:
+        if event.value is self.layer or any(event.value is own for own in self.layers):
+            self._outdated()
+
+    def _outdated(self, event: Any = None) -> None:
+        if self._gone:
+            return
+        self.remove()
+        if self._on_gone is not None:
+            self._on_gone()
+
+
+def _place(layer: Layer, name: str) -> Any:
+    value = getattr(layer, name)
+    return (
+        value.affine_matrix.copy() if name == "affine" else value
+    )  # two layers must not share one
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """As far below nothing as above it."""
+    finite = np.abs(np.asarray(values, dtype=float))
+    most = float(finite[np.isfinite(finite)].max(initial=0.0)) or 1.0
+    return -most, most

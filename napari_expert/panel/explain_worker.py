@@ -1,0 +1,122 @@
+"""The background job: runs the core, touches no layer, and tells how far it is through signals."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, Signal
+
+from expert.errors import Cancelled, ExpertError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from expert.explanation import Explanation
+    from expert.imaging.volume import Volume
+    from expert.model_file import Model
+
+
+class ExplainJob(QObject):
+    """One run of `expert.explain` in another thread.
+
+    Signals arrive in the thread this object lives in. After `cancel` none arrives but `finished`:
+    whatever the thread still does (it stops at the next step) is of no interest any more.
+    """
+
+    advanced = Signal(str, float)
+    """Stage and fraction."""
+    succeeded = Signal(object)
+    """The Explanation."""
+    failed = Signal(str)
+    """One sentence."""
+    finished = Signal()
+    """Always, last, once."""
+
+    def __init__(
+        self,
+        model: Model | str,
+        volume: Volume,
+        top: int,
+        data: Path | None = None,
+        device: str = "cpu",
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._model, self._volume, self._top, self._data, self._device = (
+            model,
+            volume,
+            top,
+            data,
+            device,
+        )
+        self.source: Any = None  # the layer the volume came from: the panel's note, not used here
+        self._stop = threading.Event()
+        self._over = False
+        self._worker: Any = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._worker = create_worker(self._run, _start_thread=False)
+        self._worker.returned.connect(self._returned)
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Give up; `finished` follows at once, the thread ends at its next step."""
+        self._stop.set()
+        self._end()
+
+    @property
+    def running(self) -> bool:
+        """Whether an outcome can still come."""
+        return not self._over
+
+    def _run(self) -> tuple[Explanation | None, Exception | None]:
+        """In the other thread. An error is part of the outcome: raised, it would be thrown into
+        Qt's event loop as well."""
+        import expert
+
+        try:
+            self._tell("load", 0.0)
+            model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
+            result: Explanation = expert.explain(
+                model,
+                self._volume,
+                top=self._top,
+                data=self._data,
+                device=self._device,
+                progress=self._tell,
+            )
+        except Exception as error:
+            return None, error
+        return result, None
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        if self._stop.is_set():
+            raise Cancelled("The run was cancelled.")
+        self.advanced.emit(stage, fraction)
+
+    def _returned(self, outcome: tuple[Explanation | None, Exception | None]) -> None:
+        result, error = outcome
+        if self._stop.is_set():
+            pass
+        elif error is None:
+            self.succeeded.emit(result)
+        elif isinstance(error, ExpertError):
+            self.failed.emit(str(error))
+        else:
+            # Its words may name a patient's file: where it happened goes to the terminal, what it
+            # says goes nowhere.
+            self.failed.emit(
+                f"Unexpected {type(error).__name__} while explaining: please report it, "
+                "with what you did."
+            )
+            traceback.print_tb(error.__traceback__)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._over:
+            self._over = True
+            self.finished.emit()

@@ -1,0 +1,222 @@
+"""What is laid side by side: one explained image and its prototypes, or two explained images and
+the prototypes they share.
+
+A *cell* is one picture: first the subjects, then the prototypes. Every question of the viewer is
+answered here, without a window: what a cell shows, and where the mass of one cell's patch lies in
+all the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expert.errors import InputError
+from expert.explanation import Explanation, ViewMatch
+from expert.patches import Choice, Plane, chosen_patches, is_head, plane_image, planes, spread
+
+NAMES = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A numbered patch of the first subject, and what it was matched to in another cell."""
+
+    number: int
+    """1-based, the same in every cell."""
+    source: int
+    """Patch of the first subject."""
+    cell: int
+    target: int
+    """Patch of that cell that took most of it."""
+    share: float
+    """Part that went to `target`, 0 to 1."""
+    spread: float
+    """Over how many patches it was spread."""
+    adds: float | None
+    """What the patch adds to the distance from the prototype, label units; None between two
+    subjects."""
+
+
+class Board:
+    """Pictures side by side.
+
+    Parameters
+    ----------
+    explanations : one, or two by the same model to be compared
+    top : how many prototypes to show: the first by share, or, of two, those that both were likened
+        to most
+
+    Raises
+    ------
+    InputError
+        Two explanations that cannot be compared.
+    """
+
+    def __init__(self, *explanations: Explanation, top: int = 3) -> None:
+        self.explanations = explanations
+        first = explanations[0]
+        if len(explanations) == 1:
+            self.prototypes = tuple(match.index for match in first.prototypes[:top])
+        else:
+            self.prototypes = _shared(*explanations)[:top]
+        self._ranks = [{match.index: match for match in e.prototypes} for e in explanations]
+        self.planes = planes(first)
+        self.head = is_head(first)
+
+    @property
+    def subjects(self) -> int:
+        """1 or 2."""
+        return len(self.explanations)
+
+    @property
+    def cells(self) -> int:
+        """Subjects and prototypes together."""
+        return len(self.explanations) + len(self.prototypes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Short names of the cells."""
+        first = self._ranks[0]
+        subjects = ("this image",) if self.subjects == 1 else NAMES
+        return (*subjects, *(f"#{first[index].rank}" for index in self.prototypes))
+
+    def title(self, cell: int, plane: Plane) -> str:
+        """What stands over a cell."""
+        unit = self.explanations[0].unit
+        if cell < self.subjects:
+            e = self.explanations[cell]
+            if self.subjects == 2:
+                return f"{NAMES[cell]} · {e.prediction:.1f} {unit}"
+            if plane.position_mm is None:
+                return f"this image · {e.prediction:.1f} {unit}"
+            return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}"
+        index = self.prototypes[cell - self.subjects]
+        match = self._ranks[0][index]
+        differs = abs(match.label - match.own_label) >= 0.5
+        label = (
+            f"{match.label:.0f} (image: {match.own_label:.0f})" if differs else f"{match.label:.0f}"
+        )
+        shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
+        return f"#{match.rank} · {label} {unit} · {shares}"
+
+    def image(self, cell: int, plane: Plane) -> np.ndarray | None:
+        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not at
+        hand."""
+        if cell < self.subjects:
+            return plane_image(self.explanations[cell].views[plane.view].image, plane)
+        image = self._ranks[0][self.prototypes[cell - self.subjects]].image
+        return None if image is None else plane_image(image, plane)
+
+    def patches(self, plane: Plane, choice: Choice) -> list[int]:
+        """The first subject's numbered patches, in the order of their numbers."""
+        first = self.explanations[0]
+        shown = first.model_copy(
+            update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)}
+        )
+        return chosen_patches(shown, plane, choice)
+
+    def matches(self, view: int, patches: list[int]) -> list[Match]:
+        """The strongest partner of each of the first subject's given patches in every other
+        cell."""
+        out = []
+        for number, source in enumerate(patches, 1):
+            shares = self.partners(view, 0, source)
+            for cell in range(1, self.cells):
+                row = shares[cell]
+                adds = None
+                if cell >= self.subjects:
+                    adds = float(
+                        self.explanations[0]
+                        .views[view]
+                        .contributions[self.prototypes[cell - self.subjects], source]
+                    )
+                target = int(row.argmax())
+                out.append(
+                    Match(number, source, cell, target, float(row[target]), spread(row), adds)
+                )
+        return out
+
+    def partners(self, view: int, cell: int, patch: int) -> tuple[np.ndarray, ...]:
+        """Where one patch's mass lies in every cell.
+
+        Parameters
+        ----------
+        view : 0-based
+        cell, patch : what is pointed at
+
+        Returns
+        -------
+        one (M,) array per cell, each of which sums to 1 (or is 0). A subject's patch follows its
+        rows of the plans to the prototypes; a prototype's patch leads back along its columns to the
+        subjects. Everything else (one subject to the other, one prototype to the other) goes by way
+        of these, each way with its share.
+        """
+        count = len(self.explanations[0].views[view].mass)
+        own = np.zeros(count)
+        own[patch] = 1.0
+        if cell < self.subjects:
+            prototypes = [
+                own @ _rows(self._plan(cell, view, n)) for n in range(len(self.prototypes))
+            ]
+            subjects = []
+            for other in range(self.subjects):
+                ways = [
+                    prototypes[n] @ _rows(self._plan(other, view, n).T)
+                    for n in range(len(self.prototypes))
+                ]
+                subjects.append(own if other == cell else _mean(ways, self._weights()))
+        else:
+            chosen = cell - self.subjects
+            subjects = [own @ _rows(self._plan(n, view, chosen).T) for n in range(self.subjects)]
+            prototypes = []
+            for other in range(len(self.prototypes)):
+                ways = [
+                    subjects[n] @ _rows(self._plan(n, view, other)) for n in range(self.subjects)
+                ]
+                prototypes.append(own if other == chosen else _mean(ways, np.ones(self.subjects)))
+        return (*subjects, *prototypes)
+
+    def _view_match(self, subject: int, view: int, prototype: int) -> ViewMatch:
+        return self._ranks[subject][self.prototypes[prototype]].views[view]
+
+    def _plan(self, subject: int, view: int, prototype: int) -> np.ndarray:
+        return np.asarray(self._view_match(subject, view, prototype).flow, dtype=float)
+
+    def _weights(self) -> np.ndarray:
+        """(P,) how much both subjects were likened to each shown prototype."""
+        return (
+            np.array(
+                [min(ranks[index].share for ranks in self._ranks) for index in self.prototypes]
+            )
+            + 1e-9
+        )
+
+
+def _rows(plan: np.ndarray) -> np.ndarray:
+    """(M, M) rows that sum to 1, or are 0."""
+    return np.asarray(plan / np.maximum(plan.sum(axis=1, keepdims=True), 1e-300))
+
+
+def _mean(arrays: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    return np.asarray(np.average(arrays, axis=0, weights=weights))
+
+
+def _shared(first: Explanation, second: Explanation) -> tuple[int, ...]:
+    if first.model_sha256 != second.model_sha256:
+        raise InputError(
+            f"The two explanations are by different models ({first.model_name} "
+            f"{first.model_version}, {second.model_name} "
+            f"{second.model_version}): explain both images with the same one to compare them."
+        )
+    shares = {match.index: match.share for match in first.prototypes}
+    common = [match for match in second.prototypes if match.index in shares]
+    if not common:
+        raise InputError(
+            "The two images share none of the prototypes explained "
+            f"({len(first.prototypes)} and {len(second.prototypes)}): "
+            "explain both with more prototypes to compare them."
+        )
+    ranked = sorted(common, key=lambda match: -min(shares[match.index], match.share))
+    return tuple(match.index for match in ranked)

@@ -1,0 +1,1 @@
+"""Experiments on models and the method; not part of the installed packages."""

@@ -1,0 +1,274 @@
+"""One change at a time: variants of a recipe that answer what each part of the method is good
+for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from expert.errors import RecipeError, first_problem
+from expert.schema import Document
+from expert.training.recipe import Recipe
+
+PLAIN = "plain"
+"""Not a variant of the recipe: a regression head on the same backbone, folds and number of
+epochs."""
+BASE = "as given"
+"""The recipe itself."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A change to a recipe."""
+
+    name: str
+    question: str
+    """What the comparison with the recipe itself answers."""
+    changes: dict[str, Any]
+    """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own
+    number. "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where
+    there is none by leaving out the last residual stage. "projection.epochs": "published" are the
+    published ones, in proportion to the recipe's epochs."""
+
+    def of(self, recipe: Recipe) -> Recipe:
+        """The changed recipe.
+
+        Raises
+        ------
+        RecipeError
+            A field does not exist, or the recipe does not hold together with the change.
+        """
+        document = recipe.model_dump()
+        for field, value in self.changes.items():
+            if field == "architecture.stride":
+                document["architecture"] |= _restrided(recipe, finer=value == "÷2")
+                continue
+            if field == "projection.epochs" and value == "published":
+                document["projection"] |= _published(recipe.schedule.epochs)
+                continue
+            part, _, name = field.rpartition(".")
+            settings = getattr(recipe, part, None) if part else recipe
+            if not isinstance(settings, Document) or name not in type(settings).model_fields:
+                raise RecipeError(
+                    f"The variant '{self.name}' changes '{field}', which no recipe has."
+                )
+            factor = isinstance(value, str) and value.startswith("×")
+            own = document[part] if part else document
+            own[name] = getattr(settings, name) * float(value[1:]) if factor else value
+        try:
+            return Recipe.model_validate(document)
+        except ValidationError as error:
+            raise RecipeError(
+                f"The variant '{self.name}' of {recipe.name} cannot be used: "
+                f"{first_problem(error)}."
+            ) from error
+
+
+def _published(epochs: int) -> dict[str, Any]:
+    """The published projections (before epochs 0, 75, 100 and every 25 of 300) of a training of so
+    many epochs."""
+    return {"epochs": (0, epochs // 4, epochs // 3), "every": max(1, epochs // 12)}
+
+
+def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
+    """Pooling and widths of half or twice the stride."""
+    settings = recipe.architecture
+    if not finer:
+        return {"pool": 2 * settings.pool}
+    if settings.pool > 1:
+        return {"pool": settings.pool // 2}
+    return {"widths": settings.widths[:-1] or settings.widths}
+
+
+VARIANTS = (
+    Variant(BASE, "", {}),
+    Variant(
+        "average",
+        "Does it matter which patch is matched to which?",
+        {
+            "architecture.matching": "average",
+            "architecture.guide": 0,
+            "schedule.by_position": False,
+        },
+    ),
+    Variant(
+        "position",
+        "Does transport find more than the same place?",
+        {"architecture.matching": "position", "architecture.guide": 0},
+    ),
+    Variant(
+        "one plane",
+        "What if a prototype shows one plane and is held against all?",
+        {"architecture.planes": 1},
+    ),
+    Variant(
+        "no guide",
+        "What if patches are matched by what they are compared by?",
+        {"architecture.guide": 0, "architecture.prior": 0.0, "schedule.by_position": False},
+    ),
+    Variant(
+        "no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}
+    ),
+    Variant(
+        "alignment",
+        "What does the alignment of registered cells do?",
+        {"losses.alignment": 1.5, "losses.temperature": 0.03},
+    ),
+    Variant(
+        "no consistency",
+        "What does the published flip consistency do?",
+        {"losses.consistency": 0.0},
+    ),
+    Variant(
+        "consistency", "What does the published flip consistency do?", {"losses.consistency": 10.0}
+    ),
+    Variant(
+        "no prediction loss",
+        "What does the direct loss on the answer do?",
+        {"losses.prediction": 0.0},
+    ),
+    Variant(
+        "own prototypes",
+        "May a training image lean on the prototype that it is?",
+        {"losses.own": True},
+    ),
+    Variant(
+        "uniform marginals",
+        "What does it do that empty cells carry no mass?",
+        {"architecture.marginals": "uniform"},
+    ),
+    Variant(
+        "published projection",
+        "What do distinct, label-aware, relabelled prototypes cost?",
+        {"projection.window": None, "projection.distinct": False, "projection.relabel": False},
+    ),
+    Variant(
+        "published, relabelled",
+        "Is it the label or the choice of the image?",
+        {"projection.window": None, "projection.distinct": False, "projection.relabel": True},
+    ),
+    Variant(
+        "as published",
+        "What does the published training do, whole, in the recipe's number of epochs? "
+        "What stays: backbone, warm-up, "
+        "augmentation, batches, radius and number of prototypes.",
+        {
+            "start": "uniform",
+            "calibrate_scale": False,
+            "schedule.optimizer": "adam",
+            "schedule.decay": "step",
+            "schedule.backbone_rate": 5e-4,
+            "schedule.head_rate": 5e-4,
+            "schedule.scale_rate": 0.01,
+            "schedule.weight_decay": 0.0,
+            "projection.epochs": "published",
+            "losses.metric": 1.0,
+            "losses.leak": 0.05,
+            "losses.own": True,
+            "losses.sigma": 1.0,
+            "losses.consistency": 10.0,
+            "losses.prediction": 0.0,
+            "losses.alignment": 0.0,
+            "losses.equivariance": 0.0,
+            "architecture.matching": "transport",
+            "architecture.prior": 0.0,
+            "architecture.marginals": "uniform",
+            "architecture.weights": "cut",
+            "architecture.regularization": 0.1,
+            "architecture.floor": False,
+            "architecture.guide": 0,
+            "architecture.members": 1,
+            "architecture.planes": 1,
+            "schedule.by_position": False,
+            "projection.window": None,
+            "projection.distinct": False,
+            "projection.relabel": False,
+        },
+    ),
+    Variant(
+        "spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.1}
+    ),
+    Variant(
+        "no spatial prior",
+        "What does it do to match by place as well?",
+        {"architecture.prior": 0.0},
+    ),
+    Variant(
+        "equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 1.0}
+    ),
+    Variant(
+        "no equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 0.0}
+    ),
+    Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
+    Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
+    Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
+    Variant("one network", "What do several trainings, joined, do?", {"architecture.members": 1}),
+    Variant(
+        "three networks", "What do several trainings, joined, do?", {"architecture.members": 3}
+    ),
+    Variant("finer grid", "Are patches of half the size better?", {"architecture.stride": "÷2"}),
+    Variant("coarser grid", "Are patches of twice the size better?", {"architecture.stride": "×2"}),
+    Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
+    Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
+    Variant(
+        "weights cut at the radius",
+        "What if far prototypes have no weight, and the nearest answers alone where all are far?",
+        {"architecture.weights": "cut"},
+    ),
+    Variant(
+        "relative weights",
+        "What if the nearest prototypes always have weight?",
+        {"architecture.weights": "relative"},
+    ),
+    Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
+    Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),
+)
+"""What `expert benchmark` can run; one that does not change a recipe is left out there."""
+
+
+def chosen(names: list[str] | None) -> list[Variant]:
+    """Variants by name, the recipe itself first; all if None.
+
+    Raises
+    ------
+    RecipeError
+        There is no variant of that name; the message lists them.
+    """
+    known = {variant.name: variant for variant in VARIANTS}
+    for name in names or []:
+        if name not in known:
+            raise RecipeError(
+                f"There is no variant '{name}': choose among {', '.join(repr(v) for v in known)}."
+            )
+    return [
+        variant
+        for variant in VARIANTS
+        if names is None or variant.name in names or variant.name == BASE
+    ]
+
+
+def shortened(recipe: Recipe, budget: float) -> Recipe:
+    """The recipe with so many times its epochs, the epochs of its projections moved with them."""
+    if budget == 1:
+        return recipe
+
+    def scaled(epochs: int) -> int:
+        return max(1, round(epochs * budget))
+
+    projection = recipe.projection.model_copy(update={
+        "epochs": tuple(sorted({round(epoch * budget) for epoch in recipe.projection.epochs})),
+        "every": scaled(recipe.projection.every),
+    })  # fmt: skip
+    return recipe.model_copy(
+        update={
+            "warmup": recipe.warmup.model_copy(
+                update={"epochs": scaled(recipe.warmup.epochs) if recipe.warmup.epochs else 0}
+            ),
+            "schedule": recipe.schedule.model_copy(
+                update={"epochs": scaled(recipe.schedule.epochs)}
+            ),
+            "projection": projection,
+        }
+    )
