@@ -1,4 +1,4 @@
-"""Accuracy of predictions, and measures of explanations."""
+"""Evaluation of a trained model: accuracy of its predictions, quality of its explanations."""
 
 import lazy_loader
 

@@ -1,4 +1,5 @@
-"""How good a model is: error, coverage, and whether it has collapsed. Every image counts."""
+"""Accuracy of a model on a labelled table: errors, coverage, and whether it has collapsed. Every
+image counts."""
 
 from __future__ import annotations
 
@@ -24,42 +25,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; `failed` says why the model must not be used, if it must not."""
+    """Result of `evaluate`; `failed` is the reason why the model must not be used, or empty."""
 
     model: str
     errors: Errors
     coverage: float
-    """Share of images with a prototype in radius in every view (or by the mean distance where that
-    decides)."""
+    """Fraction of images with a prototype within the radius in every view (or by the mean distance,
+    if the model combines the views)."""
     interval_coverage: float | None
-    """Share of labels inside the interval; None where the model has none."""
+    """Fraction of labels inside the interval; None if the model has none."""
     interval_level: float | None
     distinct_prototypes: int
     prototypes: int
     effective_prototypes: float
     source_label_gap: float | None
-    """Mean |label a prototype votes with - label of the image it shows|, label units; None where
-    the model does not tell."""
+    """Mean |label of a prototype - label of the image it shows|, label units; None if unknown."""
     unlike_training: float
-    """Share of images flagged as unlike the training data."""
+    """Fraction of images flagged as out-of-distribution."""
     failed: str
     unit: str
     mean_known: bool = True
-    """Whether the model tells its training labels' mean; else the mean predictor answers the middle
-    of their range."""
+    """Whether the mean training label is known; if not, the mean predictor predicts the middle of
+    the label range."""
     statement: str = RESEARCH_USE
     explanations: ExplanationMeasures | None = None
-    """What the explanations are worth; None where it was not asked for."""
+    """Measures of the explanations; None if not requested."""
     rows: list[dict[str, object]] = field(default_factory=list)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all figures as JSON."""
+        """Write the result as JSON.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        Path
+        """
         target = Path(path)
         target.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
         return target
 
     def lines(self) -> list[tuple[str, str]]:
-        """(name, value) pairs for a table."""
+        """Rows of a table.
+
+        Returns
+        -------
+        list of (str, str)
+            Name and value.
+        """
         e, u = self.errors, self.unit
         out = [
             ("images", str(e.images)),
@@ -79,7 +94,7 @@ class Evaluation:
                 "source-label gap",
                 "unknown" if self.source_label_gap is None else f"{self.source_label_gap:.2f} {u}",
             ),
-            ("flagged as unlike the training data", f"{self.unlike_training:.1%}"),
+            ("flagged as out-of-distribution", f"{self.unlike_training:.1%}"),
         ]
         if self.interval_coverage is not None and self.interval_level is not None:
             out.insert(
@@ -98,19 +113,29 @@ def evaluate(
     explanations: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Evaluation:
-    """Predict every image of a labelled table and hold the predictions against the labels.
+    """Predict every image of a labelled table and compare the predictions with the labels.
 
     Parameters
     ----------
-    model : from `expert.load_model`
-    table : CSV with `file` and the label, see `expert.datasets.table.read_table`
-    label_column : the label's column; found by name if None
-    arrays : folder for the prepared images, to be used again by the next call; a temporary one if
-        None
-    jobs : processes for the preparation
-    explanations : measure the explanations of so many subjects, too
-        (`expert.evaluation.explanation_metrics`); None: of none
-    progress : called with a stage and a fraction
+    model : Model
+        From `expert.load_model`.
+    table : path-like
+        CSV with `file` and the label, see `expert.datasets.table.read_table`.
+    label_column : str, optional
+        Column of the label; found by name if None.
+    arrays : path-like, optional
+        Folder for the prepared images, which the next call uses again; a temporary one if None.
+    jobs : int, optional
+        Processes for preprocessing.
+    explanations : int, optional
+        Number of subjects whose explanations are measured
+        (`expert.evaluation.explanation_metrics`).
+    progress : callable, optional
+        Called with a stage and a fraction.
+
+    Returns
+    -------
+    Evaluation
 
     Raises
     ------
@@ -190,19 +215,25 @@ def _source_label_gap(model: Model) -> float | None:
 
 
 def distinct_prototypes(model: Model) -> int:
-    """Number of different subjects (or, without references, different latents) among the
-    prototypes."""
+    """Number of different subjects among the prototypes (without references: of different
+    latents)."""
     return len({*prototype_subjects(model)})
 
 
 def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]:
-    """(P,) what to call the subject each prototype shows; without references, equal latents are
-    one.
+    """The subject each prototype shows; without references, equal latents count as one subject.
 
     Parameters
     ----------
-    model : from `expert.load_model`
-    entries : rows of a table: a prototype whose image is one of them is called as it is there
+    model : Model
+        From `expert.load_model`.
+    entries : sequence of Entry
+        Rows of a table. A prototype whose image is among them gets its subject's name from there.
+
+    Returns
+    -------
+    list of str
+        (P,) names.
     """
     references = [p.reference for p in model.info.prototypes]
     known = {entry.sha256: entry.subject for entry in entries}
@@ -214,9 +245,8 @@ def prototype_subjects(model: Model, entries: Sequence[Entry] = ()) -> list[str]
         ]
     latents = model.tensors["weights.prototypes"]
     count = len(model.info.prototypes)
-    by_prototype = (
-        latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)
-    )  # stored plane by plane
+    # Stored plane by plane.
+    by_prototype = latents.reshape(-1, count, latents[0].size).swapaxes(0, 1).reshape(count, -1)
     same = np.unique(by_prototype, axis=0, return_inverse=True)[1]
     return [f"prototype {number}" for number in same.ravel()]
 
@@ -226,14 +256,14 @@ def _explanations(
 ) -> ExplanationMeasures:
     from expert.evaluation.explanation_metrics import measure_explanations
 
-    told = [p.source_label for p in model.info.prototypes]
+    labels = [p.source_label for p in model.info.prototypes]
     return measure_explanations(
         model.network,
         model.info.input,
         cohort,
         subjects=subjects,
         source_subjects=prototype_subjects(model, cohort.entries),
-        source_labels=None if None in told else np.array(told),
+        source_labels=None if None in labels else np.array(labels),
         unit=model.info.label.unit,
         progress=progress,
     )

@@ -1,4 +1,4 @@
-"""A measured figure with its doubt: mean over subjects and 95 % bootstrap interval."""
+"""Means over subjects with 95 % bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -11,94 +11,116 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A mean over subjects."""
+class Estimate:
+    """A mean over subjects with its 95 % bootstrap interval."""
 
     value: float
     low: float
-    """95 % bootstrap interval over subjects (2,000 resamples, seed 0); equal to `value` for a
-    single subject."""
+    """Lower limit of the 95 % bootstrap interval over subjects (2,000 resamples, seed 0); equal to
+    `value` for a single subject."""
     high: float
     subjects: int
-    """How many subjects it is a mean of: those in which there was something to measure."""
+    """Number of subjects with a value."""
     chance: float | None = None
-    """What the same measure gives where the explanation says nothing; None where there is no such
-    thing."""
+    """Chance level of the same measure; None where it is not defined."""
+
+
+Figure = Estimate  # former name
 
 
 def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean over images: whole subjects are drawn (2,000 resamples,
-    seed 0).
+    """95 % bootstrap interval of a mean over images; whole subjects are resampled.
 
     Parameters
     ----------
-    values : (N,) one per image, finite
-    subjects : (N,) whose image each is; every image is another subject's if None
+    values : (N,) array
+        One per image, finite.
+    subjects : (N,) array, optional
+        Subject of each image. If None, every image is of another subject.
 
-    Source: Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval); Davison and
-    Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (whole groups are drawn).
+    Returns
+    -------
+    low, high : float
+        Percentile interval (2,000 resamples, seed 0).
+
+    References
+    ----------
+    Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval).
+    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (resampling of
+    whole groups).
     """
     if subjects is None:
         subjects = np.arange(len(values))
-    _, first, whose = np.unique(subjects, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))[
-        whose
-    ]  # in the order of the table, whatever they are called
+    _, first, inverse = np.unique(subjects, return_index=True, return_inverse=True)
+    # Subjects are numbered in the order of the table, so that their names do not matter.
+    order = np.argsort(np.argsort(first))[inverse]
     count, sums = np.bincount(order), np.bincount(order, values)
     drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
     low, high = np.percentile(sums[drawn].sum(axis=1) / count[drawn].sum(axis=1), [2.5, 97.5])
     return float(low), float(high)
 
 
-def over_subjects(
+def mean_over_subjects(
     values: Sequence[float] | np.ndarray,
     chance: Sequence[float] | np.ndarray | None = None,
     subjects: np.ndarray | None = None,
-) -> Figure | None:
+) -> Estimate | None:
     """Mean and interval of one value per image.
 
     Parameters
     ----------
-    values : (N,) one per image, NaN where there was nothing to measure
-    chance : (N,) what chance gives for the same images
-    subjects : (N,) whose image each is; every image is another subject's if None
+    values : (N,) array
+        One per image; NaN where there is no value.
+    chance : (N,) array, optional
+        Chance levels of the same images.
+    subjects : (N,) array, optional
+        Subject of each image. If None, every image is of another subject.
 
     Returns
     -------
-    Figure, or None where no image has a value
+    Estimate or None
+        None where no image has a value.
     """
     every = np.asarray(values, dtype=float)
     there = np.isfinite(every)
     if not there.any():
         return None
     found = every[there]
-    whose = None if subjects is None else np.asarray(subjects)[there]
-    low, high = mean_interval(found, whose)
-    return Figure(
+    of = None if subjects is None else np.asarray(subjects)[there]
+    low, high = mean_interval(found, of)
+    return Estimate(
         value=float(found.mean()),
         low=low,
         high=high,
-        subjects=len(found) if whose is None else len(np.unique(whose)),
+        subjects=len(found) if of is None else len(np.unique(of)),
         chance=None if chance is None else float(np.asarray(chance, dtype=float)[there].mean()),
     )
 
 
-def over_both(values: np.ndarray, chance: np.ndarray | None = None) -> Figure | None:
-    """Mean and interval where every subject was measured with several trained models: both are
-    drawn anew.
+over_subjects = mean_over_subjects  # former name
+
+
+def mean_over_models(values: np.ndarray, chance: np.ndarray | None = None) -> Estimate | None:
+    """Mean and interval where every subject was measured with several trained models; models and
+    subjects are both resampled.
 
     Parameters
     ----------
-    values : (R, N) models by subjects, NaN where there was nothing to measure
-    chance : (R, N) what chance gives for the same
+    values : (R, N) array
+        Models by subjects; NaN where there is no value.
+    chance : (R, N) array, optional
+        Chance levels of the same.
 
     Returns
     -------
-    Figure whose interval is over models and subjects (over subjects alone where R is 1), or None
-    where there is no value
+    Estimate or None
+        The interval is over models and subjects (over subjects alone if R is 1). None where there
+        is no value.
 
-    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (two
-    ways of resampling at once).
+    References
+    ----------
+    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (two-way
+    resampling).
     """
     every = np.asarray(values, dtype=float)
     there = np.isfinite(every)
@@ -110,10 +132,13 @@ def over_both(values: np.ndarray, chance: np.ndarray | None = None) -> Figure | 
     count = there[models, subjects].sum((1, 2))
     means = np.where(there, every, 0.0)[models, subjects].sum((1, 2))[count > 0] / count[count > 0]
     low, high = np.percentile(means, [2.5, 97.5])
-    return Figure(
+    return Estimate(
         value=float(every[there].mean()),
         low=float(low),
         high=float(high),
         subjects=int(there.any(axis=0).sum()),
         chance=None if chance is None else float(np.asarray(chance, dtype=float)[there].mean()),
     )
+
+
+over_both = mean_over_models  # former name

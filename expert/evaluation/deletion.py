@@ -1,10 +1,9 @@
-"""What happens when patches are taken away: deletion in the order of their pull, and how far a cell
-sees beyond its box.
+"""The deletion metric: how the prediction changes when patches are removed in the order of their
+contribution to it; and how much a patch responds to what lies outside it.
 
-What is taken away is replaced by the *mean picture*: the mean of the other subjects' images at the
-same height, within the image's own outline. A hole cut into a head, black or grey, is something no
-network was trained on; the mean head is hardly that. The content (and with it the masses of the
-matching) stays as it is.
+Removed patches are replaced by the *mean image*: the mean of the other subjects' images at the same
+height, within the image's own outline. A black or grey hole would be unlike any training image; the
+mean head is hardly so. The content, and with it the masses used in matching, stays unchanged.
 """
 
 from __future__ import annotations
@@ -27,38 +26,43 @@ if TYPE_CHECKING:
 
 STEPS = 10
 ORDERS = 5
-"""Random orders that the ordered deletion is held against."""
+"""Random orders with which the ordered deletion is compared."""
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """How the answer moves while an image's foreground is deleted patch by patch; label units."""
+    """Change of the prediction while an image's foreground is deleted patch by patch; label
+    units."""
 
     ordered: float
-    """Area under |change of the answer| over the deleted part of the foreground (0 to 1), strongest
-    pull first."""
+    """Area under |change of the prediction| over the deleted fraction of the foreground (0 to 1),
+    largest contribution first."""
     random: float
     """The same in random order, mean of five."""
 
     @property
     def gain(self) -> float:
-        """Area between the two curves: above 0 where the patches said to pull do move the
-        answer."""
+        """Area between the two curves: above 0 if patches with large contributions change the
+        prediction more than others."""
         return self.ordered - self.random
 
 
-def mean_pictures(images: np.ndarray, subjects: np.ndarray, row: int) -> np.ndarray:
+def mean_images(images: np.ndarray, subjects: np.ndarray, row: int) -> np.ndarray:
     """The mean of the other subjects' images, view by view.
 
     Parameters
     ----------
-    images : (N, V, *shape) 0 to 255
-    subjects : (N,) rows of one subject share a number
-    row : whose image is to be replaced
+    images : (N, V, *shape) array
+        0 to 255.
+    subjects : (N,) array
+        Subject of each row.
+    row : int
+        Row whose patches are to be replaced.
 
     Returns
     -------
-    (V, *shape) float32, 0 to 255
+    (V, *shape) array
+        float32, 0 to 255.
 
     Raises
     ------
@@ -67,28 +71,51 @@ def mean_pictures(images: np.ndarray, subjects: np.ndarray, row: int) -> np.ndar
     """
     others = subjects != subjects[row]
     if not others.any():
-        raise ValueError("a mean picture of others needs at least two subjects")
+        raise ValueError("The mean image of the other subjects needs at least two subjects.")
     return np.asarray(images[others].mean(axis=0), dtype=np.float32)
 
 
-def cell_slices(shape: tuple[int, ...], grid: tuple[int, ...], cell: int) -> tuple[slice, ...]:
-    """A cell's box in the picture."""
-    place = np.unravel_index(cell, grid)
+mean_pictures = mean_images  # former name
+
+
+def patch_slices(shape: tuple[int, ...], grid: tuple[int, ...], patch: int) -> tuple[slice, ...]:
+    """The part of an image that a patch covers, as one slice per axis."""
+    place = np.unravel_index(patch, grid)
     return tuple(
         slice(int(p) * n // g, (int(p) + 1) * n // g)
         for p, n, g in zip(place, shape, grid, strict=True)
     )
 
 
-def without(
-    image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], cells: np.ndarray
+cell_slices = patch_slices  # former name
+
+
+def replace_patches(
+    image: np.ndarray, replacement: np.ndarray, grid: tuple[int, ...], patches: np.ndarray
 ) -> np.ndarray:
-    """(*shape) float32: the image with the boxes of some cells replaced."""
+    """An image with some patches replaced by those of another.
+
+    Parameters
+    ----------
+    image, replacement : (*shape) array
+    grid : tuple of int
+        Patches per axis.
+    patches : (K,) array of int
+        Patch numbers.
+
+    Returns
+    -------
+    (*shape) array
+        float32.
+    """
     out = np.array(image, dtype=np.float32)
-    for cell in cells:
-        box = cell_slices(out.shape, grid, int(cell))
+    for patch in patches:
+        box = patch_slices(out.shape, grid, int(patch))
         out[box] = replacement[box]
     return out
+
+
+without = replace_patches  # former name
 
 
 def predictions(
@@ -98,20 +125,26 @@ def predictions(
     plane: int = 0,
     others: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Answers to pictures of one view.
+    """Predictions for several versions of one view.
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    images : (B, *shape) 0 to 255
-    content : (*shape) 0 to 255, of all of them
-    plane : which of the explained planes they are
-    others : (V - 1, P) distances of the other planes, where the planes decide together; None: the
-        view answers alone
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    images : (B, *shape) array
+        0 to 255.
+    content : (*shape) array
+        0 to 255, the same for all of them.
+    plane : int
+        Which of the explained planes it is, 0-based.
+    others : (V - 1, P) array, optional
+        Distances of the other planes, if the prediction combines the planes. If None, the
+        prediction is that of the view.
 
     Returns
     -------
-    (B,) label units, in double precision
+    (B,) array
+        Label units, in double precision.
     """
     import torch
 
@@ -119,22 +152,15 @@ def predictions(
 
     out = []
     labels, settings = network.prototype_labels.double(), network.architecture
-    beside = None if others is None else torch.from_numpy(others)
     with torch.inference_mode():
-        mass = network.image_mass(
-            torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255
-        )
+        inside = torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255
+        mass = network.image_mass(inside)
         for features in _features(network, images):
             distance = network.compare(features[None].double(), mass, plane).distance
-            if beside is not None:
-                distance = torch.cat([distance, beside]).mean(0, keepdim=True)
-            out.append(
-                float(
-                    weighted_prediction(
-                        distance, labels, settings.radius, settings.weights
-                    ).prediction
-                )
-            )
+            if others is not None:
+                distance = torch.cat([distance, torch.from_numpy(others)]).mean(0, keepdim=True)
+            weighted = weighted_prediction(distance, labels, settings.radius, settings.weights)
+            out.append(float(weighted.prediction))
     return np.array(out)
 
 
@@ -144,11 +170,8 @@ def _features(network: PrototypeRegressor, images: np.ndarray) -> list[Tensor]:
     size = max(1, PIXELS // int(np.prod(images.shape[1:])))
     out: list[Tensor] = []
     for n in range(0, len(images), size):
-        out += list(
-            network.backbone(
-                torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255
-            )
-        )
+        pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float() / 255
+        out += list(network.backbone(pixels[:, None]))
     return out
 
 
@@ -161,62 +184,73 @@ def deletion(
     view: int,
     seed: int,
 ) -> Deletion | None:
-    """Delete the foreground of one view in ten steps, in the order of |pull| on the answer and in
-    random orders.
+    """Delete the foreground of one view in ten steps, in the order of |contribution to the
+    prediction| and in random orders.
 
-    The answer is the view's own, or that of all views where they decide together: the other views
-    stay as they are.
+    The prediction is that of the view, or of all views if the model combines them: the other views
+    then stay unchanged.
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    image, content, replacement : (*shape) 0 to 255, see `mean_pictures`
-    result : from `expert.comparison.compare_images`
-    view : which of its views `image` is
-    seed : of the random orders
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    image, content, replacement : (*shape) array
+        0 to 255, see `mean_images`.
+    result : ViewsResult
+        From `expert.comparison.compare_images`.
+    view : int
+        Which of its views `image` is.
+    seed : int
+        Of the random orders.
 
     Returns
     -------
-    Deletion, or None where nothing pulls (a single prototype answers, or all vote alike) or nothing
-    is foreground
+    Deletion or None
+        None if no patch contributes (the prediction is one prototype's label, or all labels are
+        equal) or no patch is foreground.
 
-    Source: the deletion metric of Petsiuk et al., "RISE", BMVC 2018, for a continuous answer.
+    References
+    ----------
+    Samek et al., "Evaluating the visualization of what a deep neural network has learned", IEEE
+    TNNLS 2017 (comparison with random orders).
+    Petsiuk et al., "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
+    (deletion metric; here the absolute change of a continuous prediction).
     """
-    cells = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
+    patches = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
     together = result.together is not None
-    if (result.fallback if together else result.fallbacks[view]) or not len(cells):
+    if (result.fallback if together else result.fallbacks[view]) or not len(patches):
         return None
     contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
     labels = network.prototype_labels.double().numpy()
     distances, shares, others = result.distances[view], result.view_shares[view], None
     if together:
-        distances, shares, contributions = (
-            result.mean_distances,
-            result.shares,
-            contributions / len(result.distances),
-        )
+        distances, shares = result.mean_distances, result.shares
+        contributions = contributions / len(result.distances)
         others = np.delete(result.distances, view, axis=0)
     strength = np.abs(pull(distances, shares, contributions, labels, result.radius))
-    if strength[cells].max() < 1e-9:
+    if strength[patches].max() < 1e-9:
         return None
     generator = np.random.default_rng(seed)
-    # Equal pulls come in random order, too: the cells' numbers say nothing.
-    shuffled = generator.permutation(cells)
+    # Patches with equal contributions are in random order, not in the order of their numbers.
+    shuffled = generator.permutation(patches)
     orders = [shuffled[np.argsort(-strength[shuffled], kind="stable")]]
-    orders += [generator.permutation(cells) for _ in range(ORDERS)]
+    orders += [generator.permutation(patches) for _ in range(ORDERS)]
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
-    counts = np.unique(np.ceil(np.linspace(0, 1, STEPS + 1) * len(cells)).astype(int))
-    pictures = [
-        without(image, filled, network.grid, order[:count])
+    counts = np.unique(np.ceil(np.linspace(0, 1, STEPS + 1) * len(patches)).astype(int))
+    deleted = [
+        replace_patches(image, filled, network.grid, order[:count])
         for order in orders
         for count in counts[1:-1]
     ]
-    ends = [np.asarray(image, dtype=np.float32), without(image, filled, network.grid, cells)]
-    answers = predictions(network, np.stack([*ends, *pictures]), content, view, others)
-    moved = np.abs(answers - answers[0])
+    ends = [
+        np.asarray(image, dtype=np.float32),
+        replace_patches(image, filled, network.grid, patches),
+    ]
+    predicted = predictions(network, np.stack([*ends, *deleted]), content, view, others)
+    moved = np.abs(predicted - predicted[0])
     inner = moved[2:].reshape(len(orders), -1)
     curves = np.column_stack([np.zeros(len(orders)), inner, np.full(len(orders), moved[1])])
-    width = np.diff(counts) / len(cells)
+    width = np.diff(counts) / len(patches)
     areas = ((curves[:, 1:] + curves[:, :-1]) / 2) @ width
     return Deletion(float(areas[0]), float(areas[1:].mean()))
 
@@ -224,54 +258,66 @@ def deletion(
 def outside_response(
     network: PrototypeRegressor, image: np.ndarray, content: np.ndarray, replacement: np.ndarray
 ) -> float:
-    """Which part of a foreground cell's response comes from outside its box.
+    """Fraction of a foreground patch's response that comes from outside the patch.
 
-    For every foreground cell, once its own box and once everything else is replaced, and the
-    (Euclidean) change of its feature measured; the part from outside is ``outside / (inside +
-    outside)``.
+    For every foreground patch, once the patch and once everything else is replaced, and the
+    (Euclidean) change of its feature is measured; the fraction is
+    ``outside / (inside + outside)``.
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    image, content, replacement : (*shape) 0 to 255
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    image, content, replacement : (*shape) array
+        0 to 255.
 
     Returns
     -------
-    mean over the cells that respond at all, 0 to 1; NaN where none does
+    float
+        Mean over the patches that respond at all, 0 to 1; NaN if none does.
     """
     import torch
 
-    cells = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
+    original, grid = np.asarray(image, dtype=np.float32), network.grid
+    patches = np.flatnonzero(foreground_cells(content[None], grid)[0])
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
-    parts = []
-    told = (
-        network.architecture.latent - network.architecture.guide
-    )  # what matches alone is no evidence
+    # Channels of the matching network do not enter the distances.
+    n_compared_channels = network.architecture.latent - network.architecture.guide
+    fractions = []
     with torch.inference_mode():
-        before = _features(network, np.asarray(image, dtype=np.float32)[None])[0].flatten(1)
-        for cell in cells:
-            alone = without(
-                filled, np.asarray(image, dtype=np.float32), network.grid, np.array([cell])
+        before = _features(network, original[None])[0].flatten(1)
+        for patch in patches:
+            only = np.array([patch])
+            pair = np.stack(
+                [
+                    replace_patches(original, filled, grid, only),
+                    replace_patches(filled, original, grid, only),
+                ]
             )
-            pair = np.stack([without(image, filled, network.grid, np.array([cell])), alone])
             inside, outside = (
-                float((features.flatten(1)[:told, cell] - before[:told, cell]).norm())
+                float((features.flatten(1) - before)[:n_compared_channels, patch].norm())
                 for features in _features(network, pair)
             )
             if inside + outside > 0:
-                parts.append(outside / (inside + outside))
-    return float(np.mean(parts)) if parts else float("nan")
+                fractions.append(outside / (inside + outside))
+    return float(np.mean(fractions)) if fractions else float("nan")
 
 
 def receptive_field(architecture: Architecture) -> int:
-    """Input cells per axis that a feature cell can see, if the picture were large enough.
+    """Size of the receptive field of a feature, in pixels per axis, in a sufficiently large image.
 
     Parameters
     ----------
-    architecture : of `expert.backbone.Backbone`, or of a histogram, which sees its box
+    architecture : Architecture
+        Of a convolutional backbone, or of a histogram, whose receptive field is its patch.
 
-    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Distill
-    2019.
+    Returns
+    -------
+    int
+
+    References
+    ----------
+    Araujo et al., "Computing receptive fields of convolutional neural networks", Distill 2019.
     """
     if architecture.backbone == "histogram":
         return architecture.pool

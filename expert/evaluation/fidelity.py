@@ -1,5 +1,5 @@
-"""Whether an explanation can be relied on: is it exact, is it stable under changes that should not
-matter."""
+"""Fidelity of an explanation: whether it adds up exactly to the prediction, and how sensitive it is
+to changes of the image that should not matter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.comparison import ViewsResult, compare_images
-from expert.evaluation.matching_quality import mean_of
+from expert.evaluation.matching_quality import nan_mean
 from expert.evaluation.perturbations import slight_changes
 from expert.patches import foreground_cells
 
@@ -22,20 +22,20 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Exactness:
-    """Largest deviations of what an explanation says from what was computed, label units; 0 up to
-    rounding."""
+    """Largest deviations of an explanation from the computed values, label units unless stated; 0
+    up to rounding."""
 
     prediction: float
-    """Of the sum of shares times labels from the prediction."""
+    """Of the sum of weights times labels from the prediction."""
     distance: float
-    """Of the sum over patches of their contributions from the distance, over all prototypes."""
+    """Of the sum of the patches' contributions from the distance, over all prototypes."""
     shares: float
-    """Of the sum of the shares from 1."""
+    """Of the sum of the weights from 1."""
     forward: float
-    """Of the network's own forward pass in single precision from the explained prediction: what
-    rounding alone does."""
+    """Of the network's forward pass in single precision from the explained prediction: the effect
+    of rounding."""
     marginal_error: float
-    """Of the plans' row and column sums from the masses; parts of 1."""
+    """Of the plans' row and column sums from the patch masses, as a fraction of 1."""
 
 
 def exactness(
@@ -45,36 +45,39 @@ def exactness(
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    images, content : (V, *shape) 0 to 255, from which `result` was computed
-    result : from `expert.comparison.compare_images`
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    images, content : (V, *shape) array
+        0 to 255, from which `result` was computed.
+    result : ViewsResult
+        From `expert.comparison.compare_images`.
+
+    Returns
+    -------
+    Exactness
     """
     import torch
 
     from expert.model import weighted_prediction
 
     labels, settings = network.prototype_labels.double().numpy(), network.architecture
-    # Summed once more in another order than where they were computed: row by row, contribution by
-    # contribution.
+    # Summed in another order than in the model, as an independent check.
     contributions = result.scale * (result.flow * result.cost).sum(axis=-1)
     forward, distances = [], []
     with torch.inference_mode():
         for plane, (image, inside) in enumerate(zip(images, content, strict=True)):
             pixels = torch.from_numpy(np.ascontiguousarray(image)).float()[None, None] / 255
-            weighted, held = network(
+            weighted, comparison = network(
                 pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255, plane
             )
             forward.append(float(weighted.prediction))
-            distances.append(held.distance)
+            distances.append(comparison.distance)
         if result.together is not None:
             mean = torch.stack(distances).mean(0)
-            forward = [
-                float(
-                    weighted_prediction(
-                        mean, network.prototype_labels, settings.radius, settings.weights
-                    ).prediction
-                )
-            ]
+            combined = weighted_prediction(
+                mean, network.prototype_labels, settings.radius, settings.weights
+            )
+            forward = [float(combined.prediction)]
     return Exactness(
         prediction=abs(float(result.shares @ labels) - result.prediction),
         distance=float(np.abs(contributions.sum(axis=-1) - result.distances).max()),
@@ -85,24 +88,34 @@ def exactness(
 
 
 def top_prototypes(result: ViewsResult, count: int = TOP) -> list[int]:
-    """Indices of the prototypes shown first: by share, then by distance, as in
-    `expert.inference.explain`."""
+    """Indices of the prototypes with the largest weights; ties are ordered by distance, as in
+    `expert.inference.explain`.
+
+    Parameters
+    ----------
+    result : ViewsResult
+    count : int
+
+    Returns
+    -------
+    list of int
+    """
     return [int(index) for index in np.lexsort((result.mean_distances, -result.shares))[:count]]
 
 
 def jaccard(one: list[int], other: list[int]) -> float:
-    """Size of the intersection of two sets over that of their union, 0 to 1."""
+    """Jaccard index of two sets: size of the intersection over size of the union, 0 to 1."""
     return len({*one} & {*other}) / len({*one} | {*other})
 
 
 @dataclass(frozen=True)
 class Stability:
-    """One explanation against that of a slightly changed image."""
+    """Differences between the explanations of an image and of a slightly changed copy."""
 
     prototypes: float
-    """Jaccard index of the first five prototypes, 0 to 1."""
+    """Jaccard index of the five prototypes with the largest weights, 0 to 1."""
     matches: float
-    """Share of the foreground whose strongest partner, in these prototypes, stays the same, 0 to
+    """Fraction of the foreground patches whose best match in these prototypes stays the same, 0 to
     1."""
     prediction: float
     """Absolute change of the prediction, label units."""
@@ -115,22 +128,33 @@ def stability(
     result: ViewsResult,
     seed: int,
 ) -> dict[str, Stability]:
-    """What noise, shifts of one and two pixels and mirroring change in an explanation.
+    """Sensitivity of an explanation to noise, shifts by one and two pixels, and mirroring.
 
-    Hard matches are compared in the five prototypes that the unchanged image is likened to most. Of
-    the mirrored image, the explanation counts as the same when it is mirrored too: the right side
-    is matched to the right side again, whichever was on the right.
+    Best matches are compared in the five prototypes with the largest weights for the unchanged
+    image. The explanation of a mirrored image counts as the same if it is mirrored as well: the
+    right side is matched to the right side again.
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    images, content : (V, *shape) 0 to 255
-    result : from `expert.comparison.compare_images` of these
-    seed : of the noise
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    images, content : (V, *shape) array
+        0 to 255.
+    result : ViewsResult
+        From `expert.comparison.compare_images` of these.
+    seed : int
+        Of the noise.
 
     Returns
     -------
-    by change, see `expert.evaluation.perturbations.slight_changes`
+    dict of str to Stability
+        By change, see `expert.evaluation.perturbations.slight_changes`.
+
+    References
+    ----------
+    Alvarez-Melis and Jaakkola, "On the robustness of interpretability methods", 2018, and Yeh et
+    al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019 (sensitivity measures,
+    such as Captum's `sensitivity_max`; here for named changes instead of the worst one nearby).
     """
     copies = [
         list(slight_changes(image, inside, network.grid, seed + n))
@@ -144,16 +168,16 @@ def stability(
         )
         there = foreground_cells(np.stack([c.content for c in views]), network.grid)
         mirrored = views[0].name == "flip"
-        kept = []
+        same = []
         for n, change in enumerate(views):
             rows = np.flatnonzero(own[n] & (change.partner >= 0) & there[n][change.partner])
             partner = result.flow[n][before][:, rows].argmax(axis=2)
             again = changed.flow[n][before][:, change.partner[rows]].argmax(axis=2)
             expected = change.partner[partner] if mirrored else partner
-            kept.append(float((again == expected).mean()) if len(rows) else float("nan"))
+            same.append(float((again == expected).mean()) if len(rows) else float("nan"))
         out[views[0].name] = Stability(
             prototypes=jaccard(before, top_prototypes(changed)),
-            matches=mean_of(kept),
+            matches=nan_mean(same),
             prediction=abs(changed.prediction - result.prediction),
         )
     return out

@@ -1,10 +1,10 @@
-"""Whether matched patches mean the same place or the same content: measures of transport plans.
+"""Quality of patch matches: whether matched patches show the same place or the same content.
 
-*Self-match* holds an image against its own changed copy, where the true partner of every cell is
-known. The others look at the plans between an image and what it was matched to. Cells are
-*foreground* where they hold at least half of the average cell's content (`expert.patches.EMPTY`),
-whatever marginals the model matches with. "The foreground's mass" is what the image's foreground
-cells send out.
+The *self-match* compares an image with its own changed copy, for which the true match of every
+patch is known. The other measures describe the plans between an image and the images it is matched
+to. Patches are *foreground* if they hold at least half of the average patch's content
+(`expert.patches.EMPTY`), whatever marginals the model uses. The "foreground's mass" is the mass of
+the image's foreground patches.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ if TYPE_CHECKING:
     from expert.schema import InputRecipe
 
 LATERAL_MM = 20.0
-"""From here a cell's centre is clearly on one side of the head."""
+"""Distance from the midline, in mm, from which a patch's centre is clearly in one hemisphere."""
 PIXELS = 1_000_000
-"""Pixels that go through the backbone at once."""
+"""Number of pixels that go through the backbone at once."""
 
 
 @dataclass(frozen=True)
-class Matched:
-    """Measures of the plans from one image to its partners; NaN where there is nothing to
-    measure."""
+class PlanMetrics:
+    """Measures of the plans from one image to others; NaN where not defined."""
 
     displacement_mm: float
-    """Mean shift of the foreground's mass between two registered heads, within the plane of the
-    view; NaN for plain images."""
+    """Mean displacement of the foreground's mass between two registered heads, within the plane of
+    the view; NaN for plain images."""
     best_share: float
-    """Mean over the foreground of the largest share of a cell, 0 to 1."""
+    """Mean over the foreground patches of the fraction of their mass in the best match, 0 to 1."""
     background_mass: float
-    """Part of the foreground's mass that goes to background cells of the partner, 0 to 1."""
+    """Fraction of the foreground's mass that goes to background patches of the other image, 0 to
+    1."""
     side_confusion: float
-    """Part of the mass of foreground cells at least 20 mm beside the midline that goes to the other
-    hemisphere; NaN for plain images."""
+    """Fraction of the mass of foreground patches at least 20 mm from the midline that goes to the
+    other hemisphere; NaN for plain images."""
+
+
+Matched = PlanMetrics  # former name
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Images as the matching sees them."""
+    """Features, masses and foreground of images, as the matching uses them."""
 
     features: Tensor
     """(B, C, *grid), double."""
@@ -64,8 +67,14 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    images, content : (B, *shape) 0 to 255
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    images, content : (B, *shape) array
+        0 to 255.
+
+    Returns
+    -------
+    Encoded
     """
     import torch
 
@@ -73,10 +82,8 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
     features, mass = [], []
     with torch.inference_mode():
         for n in range(0, len(images), size):
-            pixels = (
-                torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float()[:, None] / 255
-            )
-            features.append(network.backbone(pixels).double())
+            pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float() / 255
+            features.append(network.backbone(pixels[:, None]).double())
             inside = torch.from_numpy(np.ascontiguousarray(content[n : n + size])).float() / 255
             mass.append(network.image_mass(inside).double())
     return Encoded(torch.cat(features), torch.cat(mass), foreground_cells(content, network.grid))
@@ -85,11 +92,25 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
 def plans(
     network: PrototypeRegressor, one: Encoded, others: Encoded, *, guided: bool = False
 ) -> np.ndarray:
-    """(B, M, M) transport plans from one image (B = 1) to each of the others, converged, in double
-    precision.
+    """Transport plans from one image to others, converged, in double precision.
 
-    They are found by what the patches look like alone; where `guided`, the model's spatial prior
-    helps, if it has one. A model that matches by position or not at all does so here as well.
+    A model that matches by position, or compares averages, does so here as well.
+
+    Parameters
+    ----------
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    one : Encoded
+        Of a single image (B = 1).
+    others : Encoded
+        Of B images.
+    guided : bool
+        Whether to use the model's spatial prior, if it has one. By default, patches are matched by
+        their appearance alone.
+
+    Returns
+    -------
+    (B, M, M) array
     """
     import torch
 
@@ -100,15 +121,11 @@ def plans(
         if matching == "position":
             return np.asarray(position_plan(one.mass, len(others.mass)).flow[0].numpy())
         if matching == "average":
-            return np.asarray(
-                average_match(one.features, others.features, one.mass, others.mass)[0]
-                .flow[0]
-                .numpy()
-            )
-        alike = network.costs(one.features, others.features)[1]
-        by = network.with_prior(alike) if guided else alike
+            plan, _ = average_match(one.features, others.features, one.mass, others.mass)
+            return np.asarray(plan.flow[0].numpy())
+        matching_cost = network.costs(one.features, others.features)[1]
         plan = transport_plan(
-            by,
+            network.with_prior(matching_cost) if guided else matching_cost,
             network.architecture.regularization,
             source=one.mass,
             target=others.mass,
@@ -117,19 +134,22 @@ def plans(
     return np.asarray(plan.flow[0].numpy())
 
 
-def hits(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:
-    """Share of cells whose best match is the true one.
+def match_accuracy(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:
+    """Fraction of patches whose best match is the true one.
 
     Parameters
     ----------
-    flow : (M, M) plan
-    partner : (M,) each cell's true partner
-    valid : (M,) bool, cells that count
+    flow : (M, M) array
+        Transport plan.
+    partner : (M,) array of int
+        True match of each patch.
+    valid : (M,) array of bool
+        Patches to count.
 
     Returns
     -------
-    0 to 1; a cell with several equal best matches counts as its share of them; NaN where no cell
-    counts
+    float
+        0 to 1. Of k equal best matches, the true one counts 1/k. NaN if no patch is valid.
     """
     rows = np.flatnonzero(valid)
     if not len(rows):
@@ -139,62 +159,70 @@ def hits(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:
     return float((tied[np.arange(len(rows)), partner[rows]] / tied.sum(axis=1)).mean())
 
 
+hits = match_accuracy  # former name
+
+
 def self_match(
     network: PrototypeRegressor, image: np.ndarray, content: np.ndarray
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """How often an image's cells find themselves in its own changed copies.
+    """How often an image's patches are matched correctly in changed copies of the same image.
 
-    Cells count that are foreground, and whose true partner lies within the picture and is
-    foreground there.
+    A patch counts if it is foreground and its true match lies within the image and is foreground
+    there. Also reported is how often a patch is matched to *its own place* in the mirror image
+    ("flip, same place"): a network that distinguishes left from right does so, at the cost of
+    "flip".
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    image, content : (*shape) 0 to 255
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    image, content : (*shape) array
+        0 to 255.
 
     Returns
     -------
-    found, chance : by change ("shift", "flip", "rotation", "contrast", see
+    found, chance : dict of str to float
+        By change ("shift", "flip", "rotation", "contrast", see
         `expert.evaluation.perturbations.known_changes`), their "mean", and the "mean without flip",
-        0 to 1; chance is one of the copy's foreground cells drawn blindly. Beside them, how often a
-        cell matches *its own place* in the mirror image ("flip, same place"): a network that tells
-        left from right by what it sees does so, at the price of "flip"
+        0 to 1. Chance level: a foreground patch of the copy at random.
     """
-    found, chance = _found(
-        network, image, content, list(known_changes(image, content, network.grid))
-    )
+    changes = list(known_changes(image, content, network.grid))
+    found, chance = _found(network, image, content, changes)
     return _with_means(found), _with_means(chance)
 
 
-def follows(
+def shifted_match(
     network: PrototypeRegressor,
     image: np.ndarray,
     content: np.ndarray,
     other: np.ndarray,
     other_content: np.ndarray,
 ) -> tuple[float, float]:
-    """How often an image's cells find their place in *another* registered subject's image that was
-    shifted by one cell.
+    """How often an image's patches are matched to the right place in *another* registered subject's
+    image that was shifted by one patch.
 
-    What knows only its place fails here as in `self_match`, and so does what recognises nothing but
-    the very same pixels.
+    A network that uses the position alone fails, as in `self_match`; so does one that recognises
+    only identical pixels.
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    image, content, other, other_content : (*shape) 0 to 255
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    image, content, other, other_content : (*shape) array
+        0 to 255.
 
     Returns
     -------
-    found, chance : mean over the axes shifted along, 0 to 1, counted as in `self_match`
+    found, chance : float
+        Means over the axes, 0 to 1, counted as in `self_match`.
     """
-    shifts = [
-        change
-        for change in known_changes(other, other_content, network.grid)
-        if change.name == "shift"
-    ]
+    changes = known_changes(other, other_content, network.grid)
+    shifts = [change for change in changes if change.name == "shift"]
     found, chance = _found(network, image, content, shifts)
-    return mean_of(found["shift"]), mean_of(chance["shift"])
+    return nan_mean(found["shift"]), nan_mean(chance["shift"])
+
+
+follows = shifted_match  # former name
 
 
 def _found(
@@ -205,38 +233,57 @@ def _found(
         network, np.stack([c.image for c in changes]), np.stack([c.content for c in changes])
     )
     flows = plans(network, own, copies)
-    here = np.arange(flows.shape[1])
     found, chance = defaultdict(list), defaultdict(list)
     for n, change in enumerate(changes):
         there = copies.foreground[n]
-        wanted = {
-            change.name: change.partner,
-            **({"flip, same place": here} if change.name == "flip" else {}),
-        }
+        wanted = {change.name: change.partner}
+        if change.name == "flip":
+            wanted["flip, same place"] = np.arange(flows.shape[1])
         for name, partner in wanted.items():
             valid = own.foreground[0] & (partner >= 0) & there[partner]
-            found[name].append(hits(flows[n], partner, valid))
+            found[name].append(match_accuracy(flows[n], partner, valid))
             chance[name].append(1 / there.sum() if valid.any() else np.nan)
     return found, chance
 
 
 def _with_means(values: dict[str, list[float]]) -> dict[str, float]:
-    each = {name: mean_of(every) for name, every in values.items()}
-    still = [each[name] for name in ("shift", "rotation", "contrast")]
-    return {**each, "mean": mean_of([*still, each["flip"]]), "mean without flip": mean_of(still)}
+    each = {name: nan_mean(every) for name, every in values.items()}
+    unmirrored = [each[name] for name in ("shift", "rotation", "contrast")]
+    return {
+        **each,
+        "mean": nan_mean([*unmirrored, each["flip"]]),
+        "mean without flip": nan_mean(unmirrored),
+    }
 
 
-def mean_of(values: list[float] | np.ndarray) -> float:
-    """Mean of those that are numbers; NaN where none is."""
+def nan_mean(values: list[float] | np.ndarray) -> float:
+    """Mean of the finite values; NaN if there is none."""
     every = np.asarray(values, dtype=float)
     return float(np.nanmean(every)) if np.isfinite(every).any() else float("nan")
 
 
-def cell_centers(
+mean_of = nan_mean  # former name
+
+
+def patch_centers(
     recipe: InputRecipe, grid: tuple[int, ...], position_mm: float | None
 ) -> np.ndarray | None:
-    """(M, 3) template RAS mm of the centres of a view's cells; None for plain images, which have no
-    common space."""
+    """Centres of a view's patches in the template.
+
+    Parameters
+    ----------
+    recipe : InputRecipe
+        Input settings.
+    grid : tuple of int
+        Patches per axis.
+    position_mm : float or None
+        Height of an axial plane, template mm; None for volumes.
+
+    Returns
+    -------
+    (M, 3) array or None
+        Template RAS mm; None for plain images, which have no common space.
+    """
     from expert.imaging.preprocessing import view_affine
 
     if recipe.space != "mni":
@@ -248,30 +295,39 @@ def cell_centers(
     return np.asarray((index @ view_affine(recipe, position_mm).T)[:, :3])
 
 
+cell_centers = patch_centers  # former name
+
+
 def measure_plans(
     flow: np.ndarray,
     own: np.ndarray,
     partners: np.ndarray,
     weights: np.ndarray,
     centers: np.ndarray | None,
-) -> Matched:
-    """Measures of the plans from one image to several partners.
+) -> PlanMetrics:
+    """Measures of the plans from one image to P others.
 
     Parameters
     ----------
-    flow : (P, M, M) plans, rows are the image's cells
-    own : (M,) bool, the image's foreground
-    partners : (P, M) bool, that of the partners
-    weights : (P,) how much each partner counts; at least one above 0
-    centers : (M, 3) RAS mm of the cells, see `cell_centers`
+    flow : (P, M, M) array
+        Plans; rows are the image's patches.
+    own : (M,) array of bool
+        Foreground of the image.
+    partners : (P, M) array of bool
+        Foreground of the others.
+    weights : (P,) array
+        Weight of each of the others; at least one above 0.
+    centers : (M, 3) array or None
+        Patch centres in RAS mm, see `patch_centers`.
 
     Returns
     -------
-    Matched  each the weighted mean over the partners
+    PlanMetrics
+        Weighted means over the others.
     """
     rows = np.asarray(flow, dtype=float)[:, own]
     if not own.any():
-        return Matched(*[float("nan")] * 4)
+        return PlanMetrics(*[float("nan")] * 4)
     sent = np.maximum(rows.sum(axis=2), 1e-300)  # (P, F)
     total = sent.sum(axis=1)
     average = weights / weights.sum()
@@ -284,12 +340,10 @@ def measure_plans(
         lateral = np.abs(side[own]) >= LATERAL_MM
         if lateral.any():
             width = np.diff(np.unique(np.round(side, 6))).min() if np.ptp(side) > 0 else 0.0
-            beyond = (
-                np.abs(side) >= width / 2 - 1e-6
-            )  # a cell across the midline belongs to neither side
+            beyond = np.abs(side) >= width / 2 - 1e-6  # not across the midline
             other = (side[own][lateral][:, None] * side[None] < 0) & beyond
             confused = (rows[:, lateral] * other).sum(axis=(1, 2)) / sent[:, lateral].sum(axis=1)
-    return Matched(
+    return PlanMetrics(
         displacement_mm=float(average @ shift),
         best_share=float(average @ (rows.max(axis=2) / sent).mean(axis=1)),
         background_mass=float(average @ background),
@@ -297,22 +351,33 @@ def measure_plans(
     )
 
 
-def chance_of(
+def chance_level(
     own: np.ndarray, partners: np.ndarray, weights: np.ndarray, centers: np.ndarray | None
-) -> Matched:
-    """As `measure_plans` for a plan that says nothing.
+) -> PlanMetrics:
+    """`measure_plans` of an uninformative plan.
 
-    Displacement, best share and confusion of sides are those of the uniform plan over the
-    foreground of both, the mass on background is that of the uniform plan over all cells.
+    Parameters
+    ----------
+    own, partners, weights, centers
+        As in `measure_plans`.
+
+    Returns
+    -------
+    PlanMetrics
+        Displacement, best share and side confusion of the uniform plan over both foregrounds;
+        background mass of the uniform plan over all patches.
     """
-    cells = len(own)
+    patches = len(own)
     there = np.where(partners.any(axis=1, keepdims=True), partners, True).astype(float)
-    inside = np.repeat((there / there.sum(axis=1, keepdims=True))[:, None], cells, axis=1)
-    uniform = np.full_like(inside, 1 / cells)
+    inside = np.repeat((there / there.sum(axis=1, keepdims=True))[:, None], patches, axis=1)
+    uniform = np.full_like(inside, 1 / patches)
     known = measure_plans(inside, own, partners, weights, centers)
-    return Matched(
+    return PlanMetrics(
         known.displacement_mm,
         known.best_share,
         measure_plans(uniform, own, partners, weights, centers).background_mass,
         known.side_confusion,
     )
+
+
+chance_of = chance_level  # former name

@@ -1,7 +1,7 @@
-"""Known changes of an image: copies of which it is known where every cell went, and slight ones
-that should change nothing.
+"""Perturbed copies of an image: copies for which the new place of every patch is known, and slight
+changes that should leave an explanation unchanged.
 
-All work in two and three dimensions; the last axis runs from side to side (right–left in heads), a
+All work in two and three dimensions. The last axis runs from side to side (right–left in heads); a
 rotation turns the last two axes (the axial plane of a head).
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 ROTATION_DEG = 10.0
 GAMMA = 1.5
 NOISE = 0.02
-"""Standard deviation of the slight noise, of full scale."""
-ELSEWHERE = -1
-"""Partner of a cell that left the picture."""
+"""Standard deviation of the slight noise, as a fraction of full scale."""
+OUTSIDE = -1
+"""Partner of a patch that left the image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,43 +25,45 @@ class Change:
     """A changed copy of an image."""
 
     name: str
-    """What it is counted under; several changes may share one."""
+    """Name under which it is reported; several changes may share one."""
     image: np.ndarray
     """(*shape) float32, 0 to 255."""
     content: np.ndarray
     """(*shape) float32, 0 to 255."""
     partner: np.ndarray
-    """(M,) the cell of the copy that holds what was at the centre of each cell, or -1."""
+    """(M,) the patch of the copy that holds what was at the centre of each patch, or -1."""
 
 
 def known_changes(
     image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
 ) -> Iterator[Change]:
-    """Copies for the self-match: shifted by one cell along each axis, mirrored, turned by 10°, of
-    other contrast.
+    """Copies for the self-match: shift by one patch along each axis, mirror image, rotation by 10°,
+    changed contrast.
 
-    Other contrast is once ``x^1.5`` and once ``1 - (1 - x)^1.5`` for intensities x of 0 to 1: black
-    stays black, white white.
+    The contrast is changed twice, to ``x^1.5`` and to ``1 - (1 - x)^1.5`` for intensities x from 0
+    to 1: black stays black and white stays white.
 
     Parameters
     ----------
-    image, content : (*shape) 0 to 255
-    grid : cells per axis of the feature grid; M is their product
+    image, content : (*shape) array
+        Intensity and content, 0 to 255.
+    grid : tuple of int
+        Patches per axis of the feature grid; M is their product.
 
     Yields
     ------
     Change
+        Named "shift", "flip", "rotation" or "contrast".
     """
     x, y = np.asarray(image, dtype=np.float32), np.asarray(content, dtype=np.float32)
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     for axis in range(x.ndim):
         step = x.shape[axis] // grid[axis]
-        partner = (
-            shifted(numbers + 1, -1, axis) - 1
-        )  # what lies one cell further is where the content went
+        # The content of each patch is now in the next one; patches without a next one get -1.
+        partner = shifted(numbers + 1, -1, axis) - 1
         yield Change("shift", shifted(x, step, axis), shifted(y, step, axis), partner.ravel())
     yield Change("flip", np.flip(x, -1).copy(), np.flip(y, -1).copy(), np.flip(numbers, -1).ravel())
-    turned = rotated_cells(x.shape, grid, ROTATION_DEG)
+    turned = rotated_patches(x.shape, grid, ROTATION_DEG)
     yield Change("rotation", rotated(x, ROTATION_DEG), rotated(y, ROTATION_DEG), turned)
     unit = np.clip(x / 255, 0, 1)
     for other in (unit**GAMMA, 1 - (1 - unit) ** GAMMA):
@@ -71,24 +73,28 @@ def known_changes(
 def slight_changes(
     image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int
 ) -> Iterator[Change]:
-    """Copies that should be explained alike: noise, a shift of one and of two pixels along every
-    axis, the mirror image.
+    """Copies whose explanation should stay the same: noise, shifts by one and by two pixels along
+    every axis, mirror image.
 
     Parameters
     ----------
-    image, content, grid : as in `known_changes`
-    seed : of the noise, which has a standard deviation of 2 % of full scale and stays within the
-        content
+    image, content : (*shape) array
+        Intensity and content, 0 to 255.
+    grid : tuple of int
+        Patches per axis of the feature grid.
+    seed : int
+        Of the noise, whose standard deviation is 2 % of full scale inside the content and 0
+        outside.
 
     Yields
     ------
-    Change  named "noise", "shift of 1", "shift of 2", "flip"
+    Change
+        Named "noise", "shift of 1", "shift of 2" or "flip".
     """
     x, y = np.asarray(image, dtype=np.float32), np.asarray(content, dtype=np.float32)
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)
-    # Where an image is black it is outside, or counts as that: noise there would be tissue that no
-    # preparation leaves.
+    # Black pixels count as background: noise there would be tissue that preprocessing never gives.
     noisy = np.where(x > 0, np.clip(x + 255 * NOISE * noise * (y / 255), 1, 255), x)
     yield Change("noise", noisy, y, numbers.ravel())
     for pixels in (1, 2):
@@ -100,46 +106,69 @@ def slight_changes(
 
 
 def shifted(array: np.ndarray, by: int, axis: int) -> np.ndarray:
-    """An array moved along an axis; what enters is 0, what leaves is lost."""
-    out = np.zeros_like(array)
-    size = array.shape[axis]
-    source, target = [slice(None)] * array.ndim, [slice(None)] * array.ndim
-    source[axis] = slice(max(0, -by), size - max(0, by))
-    target[axis] = slice(max(0, by), size - max(0, -by))
-    out[tuple(target)] = array[tuple(source)]
-    return out
+    """An array shifted by whole elements along an axis, filled with 0.
+
+    Parameters
+    ----------
+    array : array
+    by : int
+        Elements; negative towards lower indices.
+    axis : int
+
+    Returns
+    -------
+    array
+        Of the same shape and type.
+    """
+    from scipy import ndimage
+
+    return np.asarray(ndimage.shift(array, by * np.eye(array.ndim)[axis], order=0))
 
 
 def rotated(array: np.ndarray, degrees: float) -> np.ndarray:
-    """An array turned about its centre in its last two axes, linearly interpolated; what enters is
-    0."""
+    """An array rotated about its centre in its last two axes, linearly interpolated, filled with 0.
+
+    Parameters
+    ----------
+    array : (*shape) array
+    degrees : float
+
+    Returns
+    -------
+    (*shape) array
+        float32.
+    """
     from scipy import ndimage
 
-    turn = _turn(array.ndim, degrees)
-    center = (np.array(array.shape) - 1) / 2
-    # Where each cell of the result comes from: the turn back.
-    out = ndimage.affine_transform(array, turn.T, center - turn.T @ center, order=1)
+    out = ndimage.rotate(array, degrees, axes=(-2, -1), reshape=False, order=1)
     return np.asarray(out, dtype=np.float32)
 
 
-def rotated_cells(shape: tuple[int, ...], grid: tuple[int, ...], degrees: float) -> np.ndarray:
-    """(M,) the cell that holds each cell's centre after `rotated`, -1 where that is outside of the
-    picture."""
-    step = np.array(shape) / np.array(grid)
-    cells = np.indices(grid).reshape(len(grid), -1).T
-    center = np.array(shape) / 2
-    turned = ((cells + 0.5) * step - center) @ _turn(len(shape), degrees).T + center
-    place = np.floor(np.round(turned / step, 9)).astype(
-        int
-    )  # rounded: a centre that stays where it was is not moved by 1e-16
+def rotated_patches(shape: tuple[int, ...], grid: tuple[int, ...], degrees: float) -> np.ndarray:
+    """The patch in which each patch's centre lies after `rotated`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    grid : tuple of int
+        Patches per axis.
+    degrees : float
+
+    Returns
+    -------
+    (M,) array of int
+        Patch numbers; -1 outside the image.
+    """
+    step, center, angle = np.array(shape) / np.array(grid), np.array(shape) / 2, np.deg2rad(degrees)
+    turned = (np.indices(grid).reshape(len(grid), -1).T + 0.5) * step - center
+    turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    turned[:, -2:] = turned[:, -2:] @ np.transpose(turn)
+    # Rounded, so that a centre on a border is not moved across it by 1e-16.
+    place = np.floor(np.round((turned + center) / step, 9)).astype(int)
     inside = ((place >= 0) & (place < np.array(grid))).all(axis=1)
     numbers = np.ravel_multi_index(tuple(np.clip(place, 0, np.array(grid) - 1).T), grid)
-    return np.where(inside, numbers, ELSEWHERE)
+    return np.where(inside, numbers, OUTSIDE)
 
 
-def _turn(axes: int, degrees: float) -> np.ndarray:
-    """(axes, axes) rotation of the last two axes."""
-    out = np.eye(axes)
-    angle = np.deg2rad(degrees)
-    out[-2:, -2:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    return out
+rotated_cells = rotated_patches  # former name
