@@ -137,7 +137,8 @@ def diagram(graph: dict[str, set[str]]) -> str:
     used = layer_imports(graph)
 
     def below(number: int) -> set[int]:
-        return used[number].union(*(below(other) for other in used[number]))
+        lower = {other for other in used[number] if other < number}
+        return lower.union(*(below(other) for other in lower))
 
     lines = ["```mermaid", "flowchart TD"]
     lines += [f'    L{number}["{title}"]' for number, (title, _) in reversed([*enumerate(LAYERS)])]
