@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from expert.errors import InputError
+from expert.files import replacing
 from expert.schema import RESEARCH_USE, ImageReference
 
 if TYPE_CHECKING:
@@ -261,9 +262,8 @@ class Explanation(_Frozen):
         images are."""
         target = Path(path)
         try:
-            temporary = target.with_name(target.name + ".part")
-            temporary.write_text(self.model_dump_json(), encoding="utf-8")
-            temporary.replace(target)
+            with replacing(target) as temporary:
+                temporary.write_text(self.model_dump_json(), encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"The explanation could not be written to {target}: {error.strerror}."

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from expert.errors import ModelError, first_problem
+from expert.files import replacing
 from expert.schema import SCHEMA_VERSION, ModelInfo
 
 if TYPE_CHECKING:
@@ -109,13 +110,12 @@ def save_model(
         tensors[IMAGES] = np.ascontiguousarray(prototype_images, dtype=np.uint8)
     document = info.model_dump_json()
     target = Path(path)
-    temporary = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(
-            save(tensors, {"expert": document, "sha256": _digest(tensors, document)})
-        )
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(
+                save(tensors, {"expert": document, "sha256": _digest(tensors, document)})
+            )
     except OSError as error:
         raise ModelError(
             f"The model could not be written to {target}: {error.strerror}."

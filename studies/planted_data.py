@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.errors import InputError
+from expert.files import replacing
 from expert.schema import InputRecipe
 
 AGE = 50.0
@@ -386,11 +386,10 @@ def _kept(path: Path) -> dict[str, np.ndarray]:
 
 
 def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(
             f"The heads could not be kept in {path.parent}: {error.strerror}."

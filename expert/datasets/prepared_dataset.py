@@ -15,6 +15,7 @@ import numpy as np
 
 from expert.datasets.table import Entry
 from expert.errors import ExpertError, InputError
+from expert.files import replacing
 from expert.imaging.preprocessing import prepare
 from expert.schema import InputRecipe
 
@@ -78,17 +79,15 @@ def _prepare_one(entry: Entry, recipe: InputRecipe, target: Path) -> None:
     volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
     prepared = prepare(volume, recipe, positions_mm=_positions(recipe))
     registration = prepared.registration
-    temporary = target.with_suffix(f".{os.getpid()}.npz")
-    np.savez_compressed(
-        temporary,
-        images=prepared.images,
-        content=prepared.content,
-        transform=np.full((4, 4), np.nan)
-        if registration is None
-        else registration.template_to_subject,
-        quality=np.nan if registration is None else registration.quality,
-    )
-    temporary.replace(target)
+    unknown = np.full((4, 4), np.nan)
+    with replacing(target) as temporary:
+        np.savez_compressed(
+            temporary,
+            images=prepared.images,
+            content=prepared.content,
+            transform=unknown if registration is None else registration.template_to_subject,
+            quality=np.nan if registration is None else registration.quality,
+        )
 
 
 def load_cohort(

@@ -13,6 +13,7 @@ import numpy as np
 
 from expert.attribution import for_answer
 from expert.errors import InputError
+from expert.files import replacing
 from expert.patches import whereabouts
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     writer.writerow(COLUMNS)
     writer.writerows(_rows(e))
     target = Path(path)
-    temporary = target.with_name(target.name + ".part")
     try:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"The table could not be written to {target}: {error.strerror}."

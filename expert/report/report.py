@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from expert.errors import InputError
 from expert.explanation import Explanation, effective_prototypes
+from expert.files import replacing
 from expert.patches import (
     chosen_patches,
     middle_plane,
@@ -71,10 +72,9 @@ def write_report(
         data = render(report)
     else:
         raise InputError(f"The report {target.name} must end in .html or .pdf.")
-    temporary = target.with_name(target.name + ".part")
     try:
-        temporary.write_bytes(data)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(data)
     except OSError as error:
         raise InputError(
             f"The report could not be written to {target}: {error.strerror}."

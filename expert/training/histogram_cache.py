@@ -4,7 +4,6 @@ changed copies of each image."""
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from expert.backbone import Members
 from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
+from expert.files import replacing
 from expert.tissue import HistogramBackbone
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
@@ -155,9 +155,9 @@ def _copies(
         shares = torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made])  # type: ignore[arg-type]
         _KNOWN[key] = (fronts, shares)
         if kept is not None:
-            beside = kept.with_suffix(f".{os.getpid()}")
-            save_file({"fronts": fronts.contiguous(), "content": shares.contiguous()}, beside)
-            beside.replace(kept)
+            with replacing(kept) as temporary:
+                arrays = {"fronts": fronts.contiguous(), "content": shares.contiguous()}
+                save_file(arrays, temporary)
     return _KNOWN[key]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from expert.datasets.table import Entry
 from expert.errors import ExpertError
+from expert.files import replacing
 from expert.training.recipe import Recipe
 
 
@@ -63,6 +63,5 @@ def claim(folder: Path, known: dict[str, Any], resume: bool) -> None:
         )
     elif mark.exists():
         return
-    part = folder / f"run.{os.getpid()}"  # folds that start side by side claim it at once
-    part.write_text(json.dumps(known))
-    part.replace(mark)
+    with replacing(mark) as temporary:  # folds that start side by side claim it at once
+        temporary.write_text(json.dumps(known))
