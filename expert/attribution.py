@@ -25,14 +25,19 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
 
     Parameters
     ----------
-    explanation : from `expert.explain`
-    view : 0-based
+    explanation : Explanation
+        From `expert.explain`.
+    view : int
+        0-based.
 
     Returns
     -------
-    (M,)  label units; all 0 where the nearest prototype alone answers (it is a step, nothing pulls)
+    (M,) ndarray
+        Label units; all 0 where the nearest prototype alone answers (it is a step, nothing pulls).
 
-    Source: gradient times input (Shrikumar et al., 2016) on the patches' parts of the distances.
+    References
+    ----------
+    .. [1] Gradient times input (Shrikumar et al., 2016) on the patches' parts of the distances.
     """
     e, shown = explanation, explanation.views[view]
     if e.fallback if e.together else shown.fallback:
@@ -55,13 +60,17 @@ def pull(
 
     Parameters
     ----------
-    distances, shares, labels : (P,) of all prototypes; the shares sum to 1
-    contributions : (P, M) what each patch adds to each distance
-    radius : label units
+    distances, shares, labels : (P,) ndarray
+        Of all prototypes; the shares sum to 1.
+    contributions : (P, M) ndarray
+        What each patch adds to each distance.
+    radius : float
+        Label units.
 
     Returns
     -------
-    (M,)  label units
+    (M,) ndarray
+        Label units.
     """
     slope = -distances / (radius / 3) ** 2 * shares * (labels - shares @ labels)
     return np.asarray(slope @ contributions)
@@ -72,12 +81,15 @@ def for_prototype(explanation: Explanation, view: int, prototype: int) -> np.nda
 
     Parameters
     ----------
-    explanation, view : as in `for_answer`
-    prototype : index among *all* prototypes of the model (`PrototypeMatch.index`)
+    explanation, view : Explanation
+        As in `for_answer`.
+    prototype : int
+        Index among *all* prototypes of the model (`PrototypeMatch.index`).
 
     Returns
     -------
-    (M,)  ``d_p m_i - c_pi`` with the patch's mass m_i; label units; sums to 0
+    (M,) ndarray
+        ``d_p m_i - c_pi`` with the patch's mass m_i; label units; sums to 0.
     """
     shown = explanation.views[view]
     return np.asarray(shown.distances[prototype] * shown.mass - shown.contributions[prototype])
@@ -88,12 +100,15 @@ def between(explanation: Explanation, view: int, prototype: int, other: int) -> 
 
     Parameters
     ----------
-    explanation, view : as in `for_answer`
-    prototype, other : indices among all prototypes of the model
+    explanation, view : Explanation
+        As in `for_answer`.
+    prototype, other : int
+        Indices among all prototypes of the model.
 
     Returns
     -------
-    (M,)  ``c_qi - c_pi``; label units; sums to the difference of the two distances, ``d_q - d_p``
+    (M,) ndarray
+        ``c_qi - c_pi``; label units; sums to the difference of the two distances, ``d_q - d_p``.
     """
     shown = explanation.views[view]
     return np.asarray(shown.contributions[other] - shown.contributions[prototype])

@@ -35,9 +35,13 @@ class Backbone(nn.Module):
 
     Parameters
     ----------
-    architecture : dimensions, shrink, widths, pool, channels and mirrored are used
+    architecture : Architecture
+        Dimensions, shrink, widths, pool, channels and mirrored are used.
 
-    Source: Hesse et al., WACV 2024 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -124,7 +128,8 @@ class Members(nn.Module):
 
     Parameters
     ----------
-    architecture : `members` backbones of it
+    architecture : Architecture
+        `members` backbones of it.
     """
 
     gain: Tensor
@@ -153,7 +158,8 @@ class Members(nn.Module):
 
         Returns
         -------
-        The scale of the whole: label units per unit of its distances
+        float
+            The scale of the whole: label units per unit of its distances.
         """
         for own, trained in zip(self.members, members, strict=True):
             own.load_state_dict(trained.state_dict())
@@ -175,14 +181,18 @@ def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Te
 
     Parameters
     ----------
-    content : (B, *shape)  0 to 1, e.g. the brain mask
-    grid : cells per axis
-    floor : a cell's least content before the shares are taken, so that every cell keeps a defined
-        (tiny) mass
+    content : (B, *shape) Tensor
+        0 to 1, e.g. the brain mask.
+    grid : tuple[int, ...]
+        Cells per axis.
+    floor : float
+        A cell's least content before the shares are taken, so that every cell keeps a defined
+        (tiny) mass.
 
     Returns
     -------
-    (B, M)  rows sum to 1
+    (B, M) Tensor
+        Rows sum to 1.
     """
     pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if len(grid) == 2 else nn.AdaptiveAvgPool3d(grid)
     cells: Tensor = pool(content[:, None]).flatten(1).clamp_min(floor)

@@ -93,7 +93,8 @@ def choose_device(name: str) -> str:
 
     Parameters
     ----------
-    name : "auto" for a graphics card where there is one, "cpu", "cuda" or "mps"
+    name : str
+        "auto" for a graphics card where there is one, "cpu", "cuda" or "mps".
 
     Raises
     ------
@@ -140,18 +141,27 @@ def compare_images(
 
     Parameters
     ----------
-    network : in evaluation mode, e.g. `Model.network` or that of a fold
-    images : (V, *shape) 0 to 255; all explained planes in their order where prototypes show them
-    content : (V, *shape) 0 to 255
-    progress : called with 0 to 1 between the views; may raise
-    device : where the backbone runs, see `choose_device`; matching is done on the CPU, in double
-        precision
+    network : PrototypeRegressor
+        In evaluation mode, e.g. `Model.network` or that of a fold.
+    images : (V, *shape) ndarray
+        0 to 255; all explained planes in their order where prototypes show them.
+    content : (V, *shape) ndarray
+        0 to 255.
+    progress : callable, optional
+        Called with 0 to 1 between the views; may raise.
+    device : str
+        Where the backbone runs, see `choose_device`; matching is done on the CPU, in double
+        precision.
 
     Returns
     -------
     ViewsResult
 
-    Source: Hesse et al., WACV 2024; the views are averaged as the issue of several slices demands.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858.
+    .. [2] The views are averaged as the issue of several slices demands.
     """
     import torch
 

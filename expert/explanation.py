@@ -303,8 +303,10 @@ def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
 
     Parameters
     ----------
-    shares : (N, P)  rows sum to 1
-    mass : 0 to 1
+    shares : (N, P) ndarray
+        Rows sum to 1.
+    mass : float
+        0 to 1.
     """
     ordered = np.cumsum(-np.sort(-shares, axis=1), axis=1)
     return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)

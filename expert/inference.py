@@ -44,15 +44,22 @@ def explain(
 
     Parameters
     ----------
-    model : from `expert.load_model`
-    volume : from `expert.read_volume`
-    top : prototypes to explain in full, by share; at least 1
-    images : look up the prototypes' images; without, predictions are the same and sooner there
-    data : folder that holds the data set of a model whose prototype images are kept by reference
-    device : where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there
-        is one
-    progress : called with a stage ("register", "features", "match") and a fraction 0 to 1; may
-        raise `expert.errors.Cancelled`, which comes out of this call
+    model : Model
+        From `expert.load_model`.
+    volume : Volume
+        From `expert.read_volume`.
+    top : int
+        Prototypes to explain in full, by share; at least 1.
+    images : bool
+        Look up the prototypes' images; without, predictions are the same and sooner there.
+    data : path-like, optional
+        Folder that holds the data set of a model whose prototype images are kept by reference.
+    device : str
+        Where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there is
+        one.
+    progress : Progress, optional
+        Called with a stage ("register", "features", "match") and a fraction 0 to 1; may raise
+        `expert.errors.Cancelled`, which comes out of this call.
 
     Returns
     -------
@@ -63,7 +70,10 @@ def explain(
     InputError
         The volume does not fit the model, or holds no brain.
 
-    Source: Hesse et al., WACV 2024.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858.
     """
     if top < 1:
         raise ExpertError(f"At least one prototype must be asked for, not {top}.")

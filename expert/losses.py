@@ -1,7 +1,10 @@
 """What the network is trained on: a metric loss on distances, consistency of patches, alignment of
 patches.
 
-Source of the first two: Hesse et al., WACV 2024.
+References
+----------
+.. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+       arXiv:2306.09858.
 """
 
 from __future__ import annotations
@@ -22,19 +25,28 @@ def metric_loss(
 
     Parameters
     ----------
-    distance : (B, P)  image distances, label units
-    labels : (B,)  the images' labels
-    prototype_labels : (P,)
-    sigma : label units; how near a prototype's label must be to count in full
-    leak : weight that every pair keeps
-    others : (B, P) bool, pairs that count; all if None
+    distance : (B, P) Tensor
+        Image distances, label units.
+    labels : (B,) Tensor
+        The images' labels.
+    prototype_labels : (P,) Tensor
+    sigma : float
+        Label units; how near a prototype's label must be to count in full.
+    leak : float
+        Weight that every pair keeps.
+    others : (B, P) bool Tensor, optional
+        Pairs that count; all if None.
 
     Returns
     -------
-    ()  weighted mean of ``|distance - |label difference||``, label units; the weights carry no
-    gradient
+    () Tensor
+        Weighted mean of ``|distance - |label difference||``, label units; the weights carry no
+        gradient.
 
-    Source: Hesse et al., WACV 2024, metric learning loss.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, metric learning loss.
     """
     difference = (labels[:, None] - prototype_labels[None, :]).abs()
     weight = (torch.exp(-0.5 * (difference / sigma) ** 2) + leak).detach()
@@ -49,15 +61,22 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
 
     Parameters
     ----------
-    features : (B, C, *grid)  of the images
-    features_flipped : (B, C, *grid)  of the same images mirrored along the last axis (left-right)
-    margin : of the triplet
+    features : (B, C, *grid) Tensor
+        Of the images.
+    features_flipped : (B, C, *grid) Tensor
+        Of the same images mirrored along the last axis (left-right).
+    margin : float
+        Of the triplet.
 
     Returns
     -------
-    ()  triplet loss over cells that are not their own mirror, mean over cells, then images
+    () Tensor
+        Triplet loss over cells that are not their own mirror, mean over cells, then images.
 
-    Source: Hesse et al., WACV 2024, patch consistency loss.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, patch consistency loss.
     """
     columns = features.shape[-1]
     positive = (features - features_flipped.flip(-1)).square().sum(dim=1).clamp_min(1e-12).sqrt()
@@ -80,14 +99,19 @@ def alignment_loss(
 
     Parameters
     ----------
-    features, other : (B, C, *grid)  two *different* subjects in the same template space, row by row
-    mass : (B, M)  mass of the cells of `features`: empty cells do not count
-    temperature : in feature distance
-    width : standard deviation of the target, in cells
+    features, other : (B, C, *grid) Tensor
+        Two *different* subjects in the same template space, row by row.
+    mass : (B, M) Tensor
+        Mass of the cells of `features`: empty cells do not count.
+    temperature : float
+        In feature distance.
+    width : float
+        Standard deviation of the target, in cells.
 
     Returns
     -------
-    ()  mean over cells by mass, then images; nats
+    () Tensor
+        Mean over cells by mass, then images; nats.
     """
     cells = _cells(features)
     return _found(features, other, cells.expand(len(features), -1, -1), mass, temperature, width)
@@ -109,13 +133,17 @@ def equivariance_loss(
 
     Parameters
     ----------
-    features, moved : (B, C, *grid)  of the images and of their copies
-    places : (B, M, axes)  where each cell went, see `expert.training.augmentation.new_places`
-    mass : (B, M)  mass of the cells of `features`; cells that left the picture do not count
+    features, moved : (B, C, *grid) Tensor
+        Of the images and of their copies.
+    places : (B, M, axes) Tensor
+        Where each cell went, see `expert.training.augmentation.new_places`.
+    mass : (B, M) Tensor
+        Mass of the cells of `features`; cells that left the picture do not count.
 
     Returns
     -------
-    ()  mean over cells by mass, then images; nats
+    () Tensor
+        Mean over cells by mass, then images; nats.
     """
     last = torch.tensor(features.shape[2:], dtype=places.dtype, device=places.device) - 1
     inside = ((places >= -0.5) & (places <= last + 0.5)).all(-1)
@@ -160,15 +188,19 @@ def prediction_loss(
 
     Parameters
     ----------
-    distance : (B, P)  label units
-    labels : (B,)
-    prototype_labels : (P,)
-    radius : label units
-    others : (B, P) bool, prototypes that count for each image, at least one; all if None
+    distance : (B, P) Tensor
+        Label units.
+    labels : (B,) Tensor
+    prototype_labels : (P,) Tensor
+    radius : float
+        Label units.
+    others : (B, P) bool Tensor, optional
+        Prototypes that count for each image, at least one; all if None.
 
     Returns
     -------
-    ()  label units
+    () Tensor
+        Label units.
     """
     exponent = -(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2)
     if others is not None:

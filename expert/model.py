@@ -55,15 +55,21 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
 
     Parameters
     ----------
-    distance : (B, P)  label units
-    radius : label units, three standard deviations of the Gaussian
+    distance : (B, P) Tensor
+        Label units.
+    radius : float
+        Label units, three standard deviations of the Gaussian.
 
     Returns
     -------
-    (B, P)  ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0
-    (`Architecture.floor`) counts as 0
+    (B, P) Tensor
+        ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0
+        (`Architecture.floor`) counts as 0.
 
-    Source: Hesse et al., WACV 2024, prototype weights.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, prototype weights.
     """
     weight = torch.exp(-(distance.clamp_min(0) ** 2) / (2 * (radius / 3) ** 2))
     return torch.where(distance <= radius, weight, torch.zeros_like(weight))
@@ -77,18 +83,26 @@ def weighted_prediction(
 
     Parameters
     ----------
-    distance : (B, P)  label units
-    labels : (P,)  of the prototypes
-    radius : label units
-    weights : "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the
+    distance : (B, P) Tensor
+        Label units.
+    labels : (P,) Tensor
+        Of the prototypes.
+    radius : float
+        Label units.
+    weights : {"cut", "relative"}
+        "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the
         nearest prototype's weight being 1. Within the radius both give the same prediction; beyond,
-        the second goes over into the nearest one's label
+        the second goes over into the nearest one's label.
 
     Returns
     -------
-    WeightedPrediction  prediction (B,), fallback (B,) bool, weights (B, P)
+    WeightedPrediction
+        Prediction (B,), fallback (B,) bool, weights (B, P).
 
-    Source: Hesse et al., WACV 2024, prediction.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, prediction.
     """
     if weights == "relative":
         squared = distance.clamp_min(0) ** 2
@@ -109,10 +123,15 @@ class PrototypeRegressor(nn.Module):
 
     Parameters
     ----------
-    architecture : sizes and settings
-    grid : cells per axis of the feature grid
+    architecture : Architecture
+        Sizes and settings.
+    grid : tuple[int, ...]
+        Cells per axis of the feature grid.
 
-    Source: Hesse et al., WACV 2024.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858.
     """
 
     prototype_labels: Tensor

@@ -97,11 +97,14 @@ def save_model(
 
     Parameters
     ----------
-    path : target, by custom ending in .safetensors
-    info : what the model says about itself
-    weights : the network's state, name to array
-    prototype_images : (P, *shape) or (P, planes, *shape) uint8, to ship them by value; None keeps
-        them out of the file
+    path : path-like
+        Target, by custom ending in .safetensors.
+    info : ModelInfo
+        What the model says about itself.
+    weights : Mapping[str, ndarray]
+        The network's state, name to array.
+    prototype_images : (P, *shape) ndarray, optional
+        Or (P, planes, *shape) uint8, to ship them by value; None keeps them out of the file.
     """
     from safetensors.numpy import save
 
@@ -134,7 +137,8 @@ def load_model(name: str | os.PathLike[str]) -> Model:
 
     Parameters
     ----------
-    name : a shipped model's name (see `shipped_models`) or a model file
+    name : path-like
+        A shipped model's name (see `shipped_models`) or a model file.
 
     Returns
     -------

@@ -58,15 +58,18 @@ def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.
 
     Parameters
     ----------
-    explanation : from `expert.explain`
-    volume : the one that was explained (its affine counts, its values do not)
-    beyond_mm : how far beyond the first and the last plane, template mm; the model did not look
-        there
+    explanation : Explanation
+        From `expert.explain`.
+    volume : Volume
+        The one that was explained (its affine counts, its values do not).
+    beyond_mm : float
+        How far beyond the first and the last plane, template mm; the model did not look there.
 
     Returns
     -------
-    of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid; 0
-    outside of every view and in patches that are background (`expert.patches.foreground`)
+    ndarray
+        Of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid;
+        0 outside of every view and in patches that are background (`expert.patches.foreground`).
 
     Raises
     ------
@@ -97,14 +100,18 @@ def spread_over(
 
     Parameters
     ----------
-    explanation, volume : as in `patch_map`
-    values : (V, M) one per view and patch
-    seen : only where the model saw something: of a head, the brain within its patches. The view's
-        own pixels tell, so that edge is right to half a voxel plus half a pixel
+    explanation, volume : Explanation
+        As in `patch_map`.
+    values : (V, M) ndarray
+        One per view and patch.
+    seen : bool
+        Only where the model saw something: of a head, the brain within its patches. The view's own
+        pixels tell, so that edge is right to half a voxel plus half a pixel.
 
     Returns
     -------
-    float32 of the volume's shape; NaN outside and in patches that are background
+    ndarray
+        Float32 of the volume's shape; NaN outside and in patches that are background.
 
     Raises
     ------

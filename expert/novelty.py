@@ -68,8 +68,10 @@ def look(images: np.ndarray, content: np.ndarray, grid: tuple[int, ...]) -> Look
 
     Parameters
     ----------
-    images, content : (V, *shape) 0 to 255
-    grid : cells per axis
+    images, content : (V, *shape) ndarray
+        0 to 255.
+    grid : tuple[int, ...]
+        Cells per axis.
     """
     inside = np.asarray(content, dtype=np.float32) / 255
     grey = np.asarray(images, dtype=np.float32) / 255
@@ -135,16 +137,22 @@ def signs(
 
     Parameters
     ----------
-    reference : what the training images look like
-    grid : cells per axis
-    images, content : (V, *shape) 0 to 255
-    quality : of the registration, 0 to 1; NaN where there is none
-    result : from `expert.comparison.compare_images` of these views
+    reference : Reference | Familiarity
+        What the training images look like.
+    grid : tuple[int, ...]
+        Cells per axis.
+    images, content : (V, *shape) ndarray
+        0 to 255.
+    quality : float
+        Of the registration, 0 to 1; NaN where there is none.
+    result : ViewsResult
+        From `expert.comparison.compare_images` of these views.
 
     Returns
     -------
-    by name, see `SIGNS`: label units (distances), standard deviations (brightness, detail), parts
-    of 1 (the others)
+    dict[str, float]
+        By name, see `SIGNS`: label units (distances), standard deviations (brightness, detail),
+        parts of 1 (the others).
     """
     seen, there = look(images, content, grid), foreground_cells(content, grid)
     worst = []
@@ -192,19 +200,24 @@ def calibrate(reference: Reference, kept: Sequence[dict[str, float]]) -> Familia
 
     Parameters
     ----------
-    reference : what the training images look like
-    kept : signs of the kept-out images
+    reference : Reference
+        What the training images look like.
+    kept : Sequence[dict[str, float]]
+        Signs of the kept-out images.
 
     Returns
     -------
-    Familiarity, to be stored in the model (`expert.schema.Calibration`)
+    Familiarity
+        To be stored in the model (`expert.schema.Calibration`).
 
     Raises
     ------
     InputError
         There are none.
 
-    Source: Papadopoulos et al., "Inductive Confidence Machines", ECML 2002 (the quantile).
+    References
+    ----------
+    .. [1] Papadopoulos et al., "Inductive Confidence Machines", ECML 2002 (the quantile).
     """
     center, spread, limit = calibrate_signs(kept)
 
@@ -231,12 +244,13 @@ def calibrate_signs(
 
     Parameters
     ----------
-    kept : signs of the kept-out images
+    kept : Sequence[dict[str, float]]
+        Signs of the kept-out images.
 
     Returns
     -------
-    center, spread, limit : median of each sign, how far above it the 95th percentile lies, limit of
-        the score
+    center, spread, limit : tuple[dict[str, float], dict[str, float], float]
+        Median of each sign, how far above it the 95th percentile lies, limit of the score.
 
     Raises
     ------
@@ -288,9 +302,12 @@ def fit(
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU
-    recipe : how both cohorts were prepared
-    training, kept : cohorts without a subject in common
+    network : PrototypeRegressor
+        In evaluation mode, on the CPU.
+    recipe : InputRecipe
+        How both cohorts were prepared.
+    training, kept : CohortArrays
+        Cohorts without a subject in common.
     """
     planes = training.planes(recipe.positions_mm) if len(training.positions_mm) > 1 else [0]
     reference = Reference.of(training, planes, network.grid)
@@ -302,12 +319,15 @@ def strangeness(familiarity: Familiarity, found: dict[str, float]) -> tuple[floa
 
     Parameters
     ----------
-    familiarity : from the model
-    found : from `signs`
+    familiarity : Familiarity
+        From the model.
+    found : dict[str, float]
+        From `signs`.
 
     Returns
     -------
-    score, name : above `Familiarity.limit` the image is unlike the training data; a key of `SIGNS`
+    score, name : tuple[float, str]
+        Above `Familiarity.limit` the image is unlike the training data; a key of `SIGNS`.
     """
     return score_signs(familiarity.center, familiarity.spread, found)
 
@@ -329,9 +349,11 @@ def unlike_training(
 
     Parameters
     ----------
-    info : of the model; without a calibration nothing is unlike it, without
-        `Calibration.familiarity` the nearest distance alone decides
-    images, content, quality, result : as in `signs`
+    info : ModelInfo
+        Of the model; without a calibration nothing is unlike it, without `Calibration.familiarity`
+        the nearest distance alone decides.
+    images, content, quality, result : ndarray
+        As in `signs`.
     """
     calibration, unit = info.calibration, info.label.unit
     if calibration is None:

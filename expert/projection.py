@@ -1,8 +1,10 @@
 """Which training image each prototype becomes.
 
-Source of the published rule (nearest image, whatever its label): Hesse et al., WACV 2024. The label
-window, distinctness and relabelling are this project's, against prototypes that show a person of
-another age or the same person many times.
+References
+----------
+.. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+       arXiv:2306.09858. The label window, distinctness and relabelling are this project's, against
+       prototypes that show a person of another age or the same person many times.
 """
 
 from __future__ import annotations
@@ -24,25 +26,34 @@ def nearest_images(
 
     Parameters
     ----------
-    distance : (N, P)  of every training image to every prototype, label units
-    labels : (N,)  of the images
-    subjects : (N,)  integer; images of one subject share it
-    prototype_labels : (P,)
-    window : only images whose label is this near count, label units; where none is, the nearest
-        label; None: all count
-    distinct : every prototype shows another subject (minimal total distance, an assignment problem)
+    distance : (N, P) ndarray
+        Of every training image to every prototype, label units.
+    labels : (N,) ndarray
+        Of the images.
+    subjects : (N,) ndarray
+        Integer; images of one subject share it.
+    prototype_labels : (P,) ndarray
+    window : float, optional
+        Only images whose label is this near count, label units; where none is, the nearest label;
+        None: all count.
+    distinct : bool
+        Every prototype shows another subject (minimal total distance, an assignment problem).
 
     Returns
     -------
-    (P,)  indices into the N images
+    (P,) ndarray
+        Indices into the N images.
 
     Raises
     ------
     ValueError
         `distinct` with fewer subjects than prototypes.
 
-    Source: Hesse et al., WACV 2024 (``window=None, distinct=False``); Kuhn, "The Hungarian method",
-    1955.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858 (``window=None, distinct=False``).
+    .. [2] Kuhn, "The Hungarian method", 1955.
     """
     cost = np.array(distance, dtype=float)
     if window is not None:
@@ -73,12 +84,15 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
 
     Parameters
     ----------
-    labels : (N,)  of the subjects
-    count : how many to choose
+    labels : (N,) ndarray
+        Of the subjects.
+    count : int
+        How many to choose.
 
     Returns
     -------
-    (count,)  indices into the subjects, by ascending target label
+    (count,) ndarray
+        Indices into the subjects, by ascending target label.
 
     Raises
     ------

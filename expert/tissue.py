@@ -31,7 +31,8 @@ class HistogramBackbone(nn.Module):
 
     Parameters
     ----------
-    architecture : dimensions, widths, pool, bins, channels and mirrored are used
+    architecture : Architecture
+        Dimensions, widths, pool, bins, channels and mirrored are used.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -58,13 +59,14 @@ class HistogramBackbone(nn.Module):
 
         Parameters
         ----------
-        images : (B, 1, *shape)  0 to 1, 0 outside of the content; or what this returned, which is
-            returned again
+        images : (B, 1, *shape) Tensor
+            0 to 1, 0 outside of the content; or what this returned, which is returned again.
 
         Returns
         -------
-        (B, bins + 1, *grid)  shares of the grey values in each cell (times the root of `bins`), and
-        its content, 0 to 1
+        (B, bins + 1, *grid) Tensor
+            Shares of the grey values in each cell (times the root of `bins`), and its content, 0 to
+            1.
         """
         if images.shape[1] != 1:
             return images

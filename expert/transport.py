@@ -1,8 +1,11 @@
 """Patch costs, entropic transport plans and image distances.
 
-Source: Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV
-2024; the plans are those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch
-solver.
+References
+----------
+.. [1] Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV
+       2024.
+.. [2] The plans are those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch
+       solver.
 """
 
 from __future__ import annotations
@@ -32,20 +35,25 @@ def patch_cost(features: Tensor, prototypes: Tensor) -> Tensor:
 
     Parameters
     ----------
-    features : (B, C, *grid)  patches of the images
-    prototypes : (P, C, *grid)  patches of the prototypes
+    features : (B, C, *grid) Tensor
+        Patches of the images.
+    prototypes : (P, C, *grid) Tensor
+        Patches of the prototypes.
 
     Returns
     -------
-    (B, P, M, M)  ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, M = cells of
-    the grid
+    (B, P, M, M) Tensor
+        ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, M = cells of the grid.
 
     Raises
     ------
     ValueError
         The two differ in channels.
 
-    Source: Hesse et al., WACV 2024, patch distances.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, patch distances.
     """
     if features.shape[1] != prototypes.shape[1]:
         raise ValueError(
@@ -84,23 +92,33 @@ def transport_plan(
 
     Parameters
     ----------
-    cost : (B, P, M, M)  patch distances, >= 0
-    regularization : entropic regularisation, in the unit of `cost`
-    source : (B, M)  mass of the images' patches, rows sum to 1; uniform if None
-    target : (P, M)  mass of the prototypes' patches; uniform if None
-    tolerance : bound on each plan's L2 row-marginal error
-    max_iterations : bound on the iterations of any plan; what is left is told by ``marginal_error``
-        (unless `rounded`)
-    rounded : plans that reach that bound are put onto their marginals (`onto_marginals`), so that
-        every plan meets them
+    cost : (B, P, M, M) Tensor
+        Patch distances, >= 0.
+    regularization : float
+        Entropic regularisation, in the unit of `cost`.
+    source : (B, M) Tensor, optional
+        Mass of the images' patches, rows sum to 1; uniform if None.
+    target : (P, M) Tensor, optional
+        Mass of the prototypes' patches; uniform if None.
+    tolerance : float
+        Bound on each plan's L2 row-marginal error.
+    max_iterations : int
+        Bound on the iterations of any plan; what is left is told by ``marginal_error`` (unless
+        `rounded`).
+    rounded : bool
+        Plans that reach that bound are put onto their marginals (`onto_marginals`), so that every
+        plan meets them.
 
     Returns
     -------
-    TransportPlan  (flow, marginal_error, iterations)
+    TransportPlan
+        (flow, marginal_error, iterations).
 
-    Source: Cuturi, NeurIPS 2013; the Sinkhorn steps are POT's (``ot.batch``), the potentials
-    absorbed between blocks of steps after Schmitzer, "Stabilized Sparse Scaling Algorithms", SISC
-    2019.
+    References
+    ----------
+    .. [1] Cuturi, NeurIPS 2013.
+    .. [2] The Sinkhorn steps are POT's (``ot.batch``), the potentials absorbed between blocks of
+           steps after Schmitzer, "Stabilized Sparse Scaling Algorithms", SISC 2019.
     """
     images, prototypes, rows, columns = cost.shape
     kernel = (-cost / regularization).flatten(0, 1)
@@ -153,15 +171,19 @@ def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
 
     Parameters
     ----------
-    flow : (N, M, M)  plans that almost meet their marginals
-    source, target : (N, M)  row and column sums to meet
+    flow : (N, M, M) Tensor
+        Plans that almost meet their marginals.
+    source, target : (N, M) Tensor
+        Row and column sums to meet.
 
     Returns
     -------
-    (N, M, M)
+    (N, M, M) Tensor
 
-    Source: Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal
-    transport via Sinkhorn iteration", NeurIPS 2017, algorithm 2.
+    References
+    ----------
+    .. [1] Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal
+           transport via Sinkhorn iteration", NeurIPS 2017, algorithm 2.
     """
     tiny = torch.finfo(flow.dtype).tiny
     flow = flow * (source / flow.sum(2).clamp_min(tiny)).clamp(max=1)[:, :, None]
@@ -221,15 +243,22 @@ def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
 
     Parameters
     ----------
-    flow : (B, P, M, M)  transport plan, rows are the image's patches; each plan sums to 1
-    cost : (B, P, M, M)  Euclidean distance of patch features, >= 0
-    scale : ()  learned factor that turns feature distance into the label's unit
+    flow : (B, P, M, M) Tensor
+        Transport plan, rows are the image's patches; each plan sums to 1.
+    cost : (B, P, M, M) Tensor
+        Euclidean distance of patch features, >= 0.
+    scale : ()
+        Learned factor that turns feature distance into the label's unit.
 
     Returns
     -------
-    (B, P)  distances in the label's unit (years, weeks, ...)
+    (B, P) Tensor
+        Distances in the label's unit (years, weeks, ...).
 
-    Source: Hesse et al., WACV 2024, image-level distance.
+    References
+    ----------
+    .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+           arXiv:2306.09858, image-level distance.
     """
     return scale * (flow * cost).sum(dim=(-2, -1))
 
@@ -240,13 +269,16 @@ def position_plan(source: Tensor, prototypes: int) -> TransportPlan:
 
     Parameters
     ----------
-    source : (B, M)  mass of the images' patches, rows sum to 1
-    prototypes : P
+    source : (B, M) Tensor
+        Mass of the images' patches, rows sum to 1.
+    prototypes : int
+        P.
 
     Returns
     -------
-    TransportPlan  diagonal plans with the images' mass; the prototypes' own mass is not asked for,
-    and no error told of it
+    TransportPlan
+        Diagonal plans with the images' mass; the prototypes' own mass is not asked for, and no
+        error told of it.
     """
     flow = torch.diag_embed(source)[:, None].expand(-1, prototypes, -1, -1)
     none = source.new_zeros((len(source), prototypes))
@@ -261,15 +293,17 @@ def average_match(
 
     Parameters
     ----------
-    features : (B, C, *grid)
-    prototypes : (P, C, *grid)
-    source, target : (B, M) and (P, M)  mass of the patches, rows sum to 1
+    features : (B, C, *grid) Tensor
+    prototypes : (P, C, *grid) Tensor
+    source, target : (B, M) and (P, M) Tensor
+        Mass of the patches, rows sum to 1.
 
     Returns
     -------
-    plan, cost : every patch spread over all others by their mass; (B, P, M, M) costs, signed: the
-        difference of two patches along the line between the averages, so that ``sum(flow * cost) =
-        ||average of the image - average of the prototype||``
+    plan, cost : tuple[TransportPlan, Tensor]
+        Every patch spread over all others by their mass; (B, P, M, M) costs, signed: the difference
+        of two patches along the line between the averages, so that ``sum(flow * cost) = ||average
+        of the image - average of the prototype||``.
     """
     f, p = features.flatten(2), prototypes.flatten(2)
     away = (

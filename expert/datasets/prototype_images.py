@@ -26,8 +26,9 @@ def prototype_image(
 
     Returns
     -------
-    image, message : (*shape) uint8 and "", or None and how to get the image; (V, *shape) where
-        prototypes show every view
+    image, message : tuple[ndarray | None, str]
+        (*shape) uint8 and "", or None and how to get the image; (V, *shape) where prototypes show
+        every view.
     """
 
     images = model.prototype_images
@@ -123,13 +124,16 @@ def find_reference(
 
     Parameters
     ----------
-    reference : from the model
-    folders : looked through first, with their sub-folders; then the folder in the environment
-        variable EXPERT_DATA_DIR and its sub-folders, then the download cache
+    reference : ImageReference
+        From the model.
+    folders : Iterable[Path]
+        Looked through first, with their sub-folders; then the folder in the environment variable
+        EXPERT_DATA_DIR and its sub-folders, then the download cache.
 
     Returns
     -------
-    path, message : the file (its checksum holds) and "", or None and one sentence on how to get it
+    path, message : tuple[Path | None, str]
+        The file (its checksum holds) and "", or None and one sentence on how to get it.
     """
     places = [*folders]
     if os.environ.get("EXPERT_DATA_DIR"):

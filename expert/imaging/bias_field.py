@@ -44,12 +44,14 @@ class Grade:
 
         Parameters
         ----------
-        image : (a, b, c)  grey values of the volume on a grid in template space
-        affine : (4, 4)  index to template RAS mm
+        image : (a, b, c) ndarray
+            Grey values of the volume on a grid in template space.
+        affine : (4, 4) ndarray
+            Index to template RAS mm.
 
         Returns
         -------
-        (a, b, c) float32
+        (a, b, c) float32 ndarray
         """
         index = np.stack(
             np.meshgrid(*[np.arange(n, dtype=float) for n in image.shape], indexing="ij")
@@ -64,8 +66,10 @@ def grade(volume: Volume, registration: Registration) -> Grade:
 
     Parameters
     ----------
-    volume : whole-head T1
-    registration : of this volume
+    volume : Volume
+        Whole-head T1.
+    registration : Registration
+        Of this volume.
 
     Raises
     ------

@@ -18,7 +18,8 @@ def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
 
     Returns
     -------
-    bool of the volume's shape
+    ndarray
+        Bool of the volume's shape.
     """
     template = load_template("mask")
     soft = ndimage.gaussian_filter(template.data.astype(np.float32), 1.0)
@@ -33,7 +34,8 @@ def missing_brain(volume: Volume, registration: Registration) -> float:
 
     Returns
     -------
-    Share of the template's brain, 0 to 1; of 49 whole heads of one scanner at most 0.0001
+    float
+        Share of the template's brain, 0 to 1; of 49 whole heads of one scanner at most 0.0001.
     """
     template = load_template("mask")
     inside = ndimage.binary_erosion(template.data > 0.5)[::2, ::2, ::2]
@@ -56,7 +58,8 @@ def intensity_range(volume: Volume, registration: Registration) -> tuple[float, 
 
     Returns
     -------
-    low, high : low < high
+    low, high : tuple[float, float]
+        Low < high.
 
     Raises
     ------

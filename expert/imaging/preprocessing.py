@@ -69,12 +69,17 @@ def prepare(
 
     Parameters
     ----------
-    volume : a 3D head for recipes in "mni" space, a 2D image for recipes in "image" space
-    recipe : the model's `InputRecipe`
-    positions_mm : planes to take instead of the recipe's, template mm
-    registration : a known registration of this volume; found here if None
-    progress : called with the stage's name ("register") and a fraction; may raise
-        `expert.errors.Cancelled`
+    volume : Volume
+        A 3D head for recipes in "mni" space, a 2D image for recipes in "image" space.
+    recipe : InputRecipe
+        The model's `InputRecipe`.
+    positions_mm : tuple[float, ...], optional
+        Planes to take instead of the recipe's, template mm.
+    registration : Registration, optional
+        A known registration of this volume; found here if None.
+    progress : Progress, optional
+        Called with the stage's name ("register") and a fraction; may raise
+        `expert.errors.Cancelled`.
 
     Returns
     -------

@@ -65,20 +65,26 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
 
     Parameters
     ----------
-    volume : whole-head T1, any axis order, flip, obliqueness and voxel size
-    progress : called with 0 to 1; may raise `expert.errors.Cancelled`, which comes out of this call
+    volume : Volume
+        Whole-head T1, any axis order, flip, obliqueness and voxel size.
+    progress : callable, optional
+        Called with 0 to 1; may raise `expert.errors.Cancelled`, which comes out of this call.
 
     Returns
     -------
-    Registration  (the same for the same voxels; look at `acceptable` before use)
+    Registration
+        (the same for the same voxels; look at `acceptable` before use).
 
     Raises
     ------
     InputError
         Not a 3D volume, or nothing in it that could be a head.
 
-    Source: Mattes et al., "PET-CT image registration in the chest using free-form deformations",
-    IEEE TMI 2003 (metric); SimpleITK's registration framework.
+    References
+    ----------
+    .. [1] Mattes et al., "PET-CT image registration in the chest using free-form deformations",
+           IEEE TMI 2003 (metric).
+    .. [2] SimpleITK's registration framework.
     """
     import SimpleITK as sitk
 

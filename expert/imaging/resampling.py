@@ -20,15 +20,21 @@ def resample_to_template(
 
     Parameters
     ----------
-    volume : the registered volume
-    registration : from `register`
-    affine : (4, 4) output index to template RAS mm
-    shape : (a, b, c) of the output
-    order : of the spline, 0 to 5
+    volume : Volume
+        The registered volume.
+    registration : Registration
+        From `register`.
+    affine : (4, 4) ndarray
+        Output index to template RAS mm.
+    shape : tuple[int, ...]
+        (a, b, c) of the output.
+    order : int
+        Of the spline, 0 to 5.
 
     Returns
     -------
-    (a, b, c) float32; 0 outside the volume
+    ndarray
+        (a, b, c) float32; 0 outside the volume.
     """
     to_index = np.linalg.inv(volume.affine) @ registration.template_to_subject @ affine
     data = np.asarray(volume.data, dtype=np.float32)
@@ -48,15 +54,20 @@ def resample_to_subject(
 
     Parameters
     ----------
-    array : (a, b, c)
-    affine : (4, 4) its index to template RAS mm
-    registration : of `volume`
-    volume : gives the grid
-    order : of the spline, 0 to 5
+    array : (a, b, c) ndarray
+    affine : (4, 4) ndarray
+        Its index to template RAS mm.
+    registration : Registration
+        Of `volume`.
+    volume : Volume
+        Gives the grid.
+    order : int
+        Of the spline, 0 to 5.
 
     Returns
     -------
-    float32 of the volume's shape; 0 outside the array
+    ndarray
+        Float32 of the volume's shape; 0 outside the array.
     """
     to_index = np.linalg.inv(registration.template_to_subject @ affine) @ volume.affine
     data = np.asarray(array, dtype=np.float32)

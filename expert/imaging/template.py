@@ -17,6 +17,7 @@ def load_template(name: Literal["t1", "gm", "wm", "mask"]) -> Volume:
 
     Parameters
     ----------
-    name : "t1" skull-stripped intensities, "gm" and "wm" probability times 255, "mask" brain 0 or 1
+    name : {"t1", "gm", "wm", "mask"}
+        "t1" skull-stripped intensities, "gm" and "wm" probability times 255, "mask" brain 0 or 1.
     """
     return read_volume(DATA / f"icbm152_2mm_{name}.nii.gz")

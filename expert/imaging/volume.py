@@ -70,9 +70,12 @@ class Volume:
 
         Parameters
         ----------
-        data : (i, j, k) or (row, column)
-        affine : (4, 4) to RAS mm; without it the orientation of a 3D array is unknown
-        spacing : mm per axis, where there is no affine
+        data : (i, j, k) ndarray
+            Or (row, column).
+        affine : (4, 4) ndarray, optional
+            To RAS mm; without it the orientation of a 3D array is unknown.
+        spacing : tuple[float, ...], optional
+            Mm per axis, where there is no affine.
         """
         data = np.asarray(data)
         if affine is not None:
@@ -138,8 +141,10 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
 
     Parameters
     ----------
-    path : file or folder
-    pixel_size_mm : of a plain 2D image, which has none of its own
+    path : path-like
+        File or folder.
+    pixel_size_mm : float, optional
+        Of a plain 2D image, which has none of its own.
 
     Returns
     -------
