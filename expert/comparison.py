@@ -202,7 +202,7 @@ def compare_images(
                 progress((n + 1) / len(images))
     stacked = [np.stack(column) for column in zip(*collected, strict=True)]
     together = None
-    if network.architecture.planes > 1:
+    if network.architecture.planes_combined:
         with torch.inference_mode():
             mean = torch.from_numpy(stacked[3].mean(axis=0, keepdims=True))
             whole = weighted_prediction(mean, labels, radius, network.architecture.weights)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from expert.transport import grid_indices, pairwise_distance
+
 
 def metric_loss(
     distance: Tensor,
@@ -113,7 +115,7 @@ def alignment_loss(
     () Tensor
         Mean over cells by mass, then images; nats.
     """
-    cells = _cells(features)
+    cells = grid_indices(tuple(features.shape[2:]), features)
     return _found(features, other, cells.expand(len(features), -1, -1), mass, temperature, width)
 
 
@@ -150,25 +152,15 @@ def equivariance_loss(
     return _found(features, moved, places, (mass * inside).clamp_min(1e-9), temperature, width)
 
 
-def _cells(features: Tensor) -> Tensor:
-    """(M, axes) indices of the cells of (B, C, *grid)."""
-    axes = [
-        torch.arange(n, dtype=features.dtype, device=features.device) for n in features.shape[2:]
-    ]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
-
-
 def _found(
     features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float
 ) -> Tensor:
     """Cross-entropy between the match of each cell in the other grid and a Gaussian around a place
     (B, M, axes) in it."""
-    target = torch.softmax(-0.5 * (torch.cdist(places, _cells(other)[None]) / width) ** 2, dim=-1)
+    cells = grid_indices(tuple(other.shape[2:]), other)[None]
+    target = torch.softmax(-0.5 * (pairwise_distance(places, cells) / width) ** 2, dim=-1)
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
-    squared = (
-        f.square().sum(-1)[:, :, None] + g.square().sum(-1)[:, None] - 2 * f @ g.transpose(1, 2)
-    )
-    logits = -squared.clamp_min(1e-12).sqrt() / temperature
+    logits = -pairwise_distance(f, g) / temperature
     cross = -(target * torch.log_softmax(logits, dim=-1)).sum(-1)
     return ((mass * cross).sum(-1) / mass.sum(-1)).mean()
 

@@ -1,4 +1,4 @@
-"""`PrototypeRegressor`: image → distances to prototypes → weights → prediction."""
+"""The network: image, distances to the prototypes, weights, prediction (`PrototypeRegressor`)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ from expert.backbone import cell_mass, make_backbone
 from expert.schema import Architecture
 from expert.transport import (
     average_match,
+    grid_indices,
     image_distance,
+    pairwise_distance,
     patch_cost,
+    position_distance,
     position_plan,
     transport_plan,
 )
 
-FINE = 64
-"""Cells up to which plans are iterated until they are exact to single precision; of more, until no
-margin is off by 1e-4 (some thousandths of a year in the distances): the last digits of a plan in
-three dimensions take ten times as long."""
+SMALL_GRID = 64
+"""Up to this number of patches, plans are iterated until they are exact to single precision. For
+larger grids the marginal error may be 1e-4 (some thousandths of a year in the distances): the last
+digits of a plan in three dimensions take ten times as long."""
 NEGLIGIBLE = 0.1
-"""Times the average cell's mass: a cell that never holds more is left out of the plans in
-training."""
+"""Fraction of the mean patch mass. In training, plans leave out patches that are below it in every
+image and prototype."""
 
 
 class WeightedPrediction(NamedTuple):
-    """A weighted mean of prototype labels, and where it was none."""
+    """A weighted mean of prototype labels, and where the nearest label replaced it."""
 
     prediction: Tensor
-    """(B,) label units."""
+    """(B,) in label units."""
     fallback: Tensor
-    """(B,) bool: no prototype in radius, the nearest one's label is the prediction."""
+    """(B,) bool: no prototype is within the radius; the nearest one's label is the prediction."""
     weights: Tensor
-    """(B, P) of each prototype; where `fallback`, 1 for the nearest and 0 elsewhere."""
+    """(B, P) weight of each prototype; where `fallback`, 1 for the nearest and 0 elsewhere."""
 
 
 class Comparison(NamedTuple):
-    """Images held against all prototypes."""
+    """Images compared with prototypes, patch by patch."""
 
     distance: Tensor
     """(B, P) label units."""
@@ -63,8 +66,7 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
     Returns
     -------
     (B, P) Tensor
-        ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0; one below 0
-        (`Architecture.floor`) counts as 0.
+        ``exp(-d^2 / (2 (radius/3)^2))`` where ``d <= radius``, else 0.
 
     References
     ----------
@@ -148,33 +150,146 @@ class PrototypeRegressor(nn.Module):
         rows = architecture.planes * count
         self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
-        if architecture.floor:
-            self.floor = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
         self.register_buffer("prototype_mass", torch.full((rows, cells), 1.0 / cells))
 
     def image_mass(self, content: Tensor) -> Tensor:
-        """(B, *shape) brain content 0 to 1, to (B, M) mass of the cells by the architecture's
-        marginals."""
-        mass = cell_mass(content, self.grid)
-        return (
-            mass
-            if self.architecture.marginals == "content"
-            else torch.full_like(mass, 1.0 / mass.shape[1])
-        )
+        """Mass of each patch of an image, by the architecture's marginals.
 
-    def shown(self, plane: int) -> tuple[Tensor, Tensor]:
-        """(P, C, *grid) latents and (P, M) mass of what the prototypes show in one of the explained
-        planes (0-based)."""
+        Parameters
+        ----------
+        content : (B, *shape) Tensor
+            Brain content, 0 to 1.
+
+        Returns
+        -------
+        (B, M) Tensor
+            Rows sum to 1.
+        """
+        mass = cell_mass(content, self.grid)
+        if self.architecture.marginals == "content":
+            return mass
+        return torch.full_like(mass, 1.0 / mass.shape[1])
+
+    def prototypes_for_plane(self, plane: int) -> tuple[Tensor, Tensor]:
+        """What the prototypes show in one of the explained planes.
+
+        Parameters
+        ----------
+        plane : int
+            0-based; without effect where prototypes show a single plane.
+
+        Returns
+        -------
+        latents : (P, C, *grid) Tensor
+        mass : (P, M) Tensor
+        """
         count = self.architecture.prototypes
-        rows = (
-            slice(plane * count, (plane + 1) * count)
-            if self.architecture.planes > 1
-            else slice(None)
-        )
+        rows = slice(None)
+        if self.architecture.planes_combined:
+            rows = slice(plane * count, (plane + 1) * count)
         return self.prototypes[rows], self.prototype_mass[rows]
 
-    def rough_distance(
+    def match_patches(
+        self,
+        features: Tensor,
+        others: Tensor,
+        source: Tensor,
+        target: Tensor,
+        *,
+        prior: bool = True,
+        tolerance: float | None = None,
+        steps: tuple[int, int] | None = None,
+    ) -> Comparison:
+        """Match the patches of images with those of prototypes (or of other images).
+
+        The architecture's `matching` is applied here and nowhere else.
+
+        Parameters
+        ----------
+        features, others : (B, C, *grid) and (P, C, *grid) Tensor
+        source, target : (B, M) and (P, M) Tensor
+            Mass of the patches, rows sum to 1.
+        prior : bool
+            Whether the spatial prior of the architecture takes part in the matching.
+        tolerance : float, optional
+            Bound on the marginal error of each plan; by default 1e-6, or 1e-4 for large grids.
+        steps : (int, int), optional
+            For training: Sinkhorn iterations without and with a gradient, instead of converged
+            plans.
+
+        Returns
+        -------
+        Comparison
+        """
+        matching = self.architecture.matching
+        if matching == "average":
+            plan, cost = average_match(features, others, source, target)
+        elif matching == "position":
+            plan = position_plan(source, len(others))
+            cost, _ = self.costs(features, others)
+        elif steps is not None:
+            return self._match_roughly(features, others, source, target, steps)
+        else:
+            cost, matching_cost = self.costs(features, others)
+            plan = transport_plan(
+                self.with_prior(matching_cost) if prior else matching_cost,
+                self.architecture.regularization,
+                source=source,
+                target=target,
+                tolerance=tolerance or (1e-6 if cost.shape[-1] <= SMALL_GRID else 1e-4),
+                rounded=True,
+            )
+        distance = image_distance(plan.flow, cost, self.scale)
+        return Comparison(distance, plan.flow, cost, plan.marginal_error)
+
+    def _match_roughly(
+        self,
+        features: Tensor,
+        others: Tensor,
+        source: Tensor,
+        target: Tensor,
+        steps: tuple[int, int],
+    ) -> Comparison:
+        """Transport by few iterations, of the patches that hold anything: of a whole head, three
+        quarters."""
+        full = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
+        source, target = source[:, full], target[:, full]
+        cost, matching_cost = self.costs(
+            features.flatten(2)[:, :, full], others.flatten(2)[:, :, full]
+        )
+        plan = transport_plan(
+            self.with_prior(matching_cost, full),
+            self.architecture.regularization,
+            source=source / source.sum(1, keepdim=True),
+            target=target / target.sum(1, keepdim=True),
+            max_iterations=steps[0],
+            gradient_iterations=steps[1],
+        )
+        distance = image_distance(plan.flow, cost, self.scale)
+        return Comparison(distance, plan.flow, cost, plan.marginal_error)
+
+    def compare(self, features: Tensor, mass: Tensor, plane: int = 0) -> Comparison:
+        """Compare images with all prototypes, in the precision of the features.
+
+        Parameters
+        ----------
+        features : (B, C, *grid) Tensor
+        mass : (B, M) Tensor
+            Mass of the patches.
+        plane : int
+            Which of the explained planes (0-based) the images are, for prototypes that show
+            several.
+
+        Returns
+        -------
+        Comparison
+        """
+        latents, target = self.prototypes_for_plane(plane)
+        dtype = features.dtype
+        return self.match_patches(features, latents.to(dtype), mass.to(dtype), target.to(dtype))
+
+    def training_distance(
         self,
         features: Tensor,
         mass: Tensor,
@@ -183,140 +298,107 @@ class PrototypeRegressor(nn.Module):
         by_position: bool = False,
         planes: Tensor | None = None,
     ) -> Tensor:
-        """(B, P) distances for training: plans of so many steps (25 as in the published code)
-        instead of converged ones.
+        """Distances for training: plans of a few iterations instead of converged ones.
 
-        With `by_position` there is no plan: every patch is matched to its own place. `planes` (B,)
-        says which of the explained planes each image is, for prototypes that show several.
+        Parameters
+        ----------
+        features : (B, C, *grid) Tensor
+        mass : (B, M) Tensor
+            Mass of the patches.
+        steps : (int, int)
+            Sinkhorn iterations without and with a gradient (25 together, as published).
+        by_position : bool
+            Match every patch with its own place instead, without a plan.
+        planes : (B,) Tensor, optional
+            Which of the explained planes each image is, for prototypes that show several.
 
-        Cells that hold next to nothing in all of the images and prototypes are left out: of a whole
-        head, a quarter.
+        Returns
+        -------
+        (B, P) Tensor
+            Distances in label units.
         """
-        if self.architecture.planes == 1 or planes is None:
-            return self._rough(features, mass, self.shown(0), steps, by_position)
+        by_position = by_position or self.architecture.matching == "position"
+
+        def distance(rows: Tensor | slice, plane: int) -> Tensor:
+            latents, target = self.prototypes_for_plane(plane)
+            own, source = features[rows], mass[rows]
+            if by_position:
+                compared = self.n_compared_channels
+                return self.scale * position_distance(
+                    own[:, :compared], latents[:, :compared], source
+                )
+            return self.match_patches(own, latents, source, target, steps=steps).distance
+
+        if planes is None or not self.architecture.planes_combined:
+            return distance(slice(None), 0)
         out = features.new_zeros(len(features), self.architecture.prototypes)
         for plane in planes.unique().tolist():
             rows = torch.nonzero(planes == plane)[:, 0]
-            found = self._rough(features[rows], mass[rows], self.shown(plane), steps, by_position)
-            out = out.index_copy(0, rows, found)
+            out = out.index_copy(0, rows, distance(rows, plane))
         return out
 
-    def _rough(
-        self,
-        features: Tensor,
-        mass: Tensor,
-        shown: tuple[Tensor, Tensor],
-        steps: tuple[int, int],
-        by_position: bool,
-    ) -> Tensor:
-        latents, prototype_mass = shown
-        if by_position or self.architecture.matching == "position":
-            # The same as by a plan, without the pairs that it leaves out; products instead of all
-            # the differences, about the
-            # prototypes' mean, so that little of a small distance is lost to rounding.
-            told = self.architecture.latent - self.architecture.guide
-            middle = latents[:, :told].detach().mean(0).flatten(1)
-            f, p = features[:, :told].flatten(2) - middle, latents[:, :told].flatten(2) - middle
-            squares = (
-                f.square().sum(1)[:, None]
-                + p.square().sum(1)[None]
-                - 2 * torch.einsum("bcm,pcm->bpm", f, p)
-            )
-            apart = squares.clamp_min(1e-12).sqrt()
-            return self.scale * self.above_floor((apart * mass[:, None]).sum(-1))
-        if self.architecture.matching == "average":
-            return self._compare(features, mass, shown).distance
-        held = torch.maximum(mass.amax(0), prototype_mass.amax(0)) > NEGLIGIBLE / mass.shape[1]
-        source, target = mass[:, held], prototype_mass[:, held]
-        cost, alike = self.costs(features.flatten(2)[:, :, held], latents.flatten(2)[:, :, held])
-        plan = transport_plan(
-            self.with_prior(alike, held),
-            self.architecture.regularization,
-            source=source / source.sum(1, keepdim=True),
-            target=target / target.sum(1, keepdim=True),
-            max_iterations=steps[0],
-            gradient_iterations=steps[1],
-        )
-        return image_distance(plan.flow, self.above_floor(cost), self.scale)
+    @property
+    def n_compared_channels(self) -> int:
+        """Channels that patches are compared by; those of a matching network follow them."""
+        return self.architecture.latent - self.architecture.guide
 
     def costs(self, features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, P, M, M) what patches of two sets of feature grids are compared by, and what they are
-        matched by.
+        """Costs of all pairs of patches: for the distances, and for the matching.
 
-        The two are one but for an architecture with a guide, whose channels are the last.
+        The two are the same unless the architecture has a matching network (`guide`), whose
+        channels are the last.
+
+        Parameters
+        ----------
+        features, others : (B, C, *grid) and (P, C, *grid) Tensor
+
+        Returns
+        -------
+        cost, matching_cost : (B, P, M, M) Tensor
         """
-        told = self.architecture.latent - self.architecture.guide
-        cost = patch_cost(features[:, :told], others[:, :told])
-        return cost, (
-            patch_cost(features[:, told:], others[:, told:]) if self.architecture.guide else cost
-        )
+        compared = self.n_compared_channels
+        cost = patch_cost(features[:, :compared], others[:, :compared])
+        if not self.architecture.guide:
+            return cost, cost
+        return cost, patch_cost(features[:, compared:], others[:, compared:])
 
-    def compare(self, features: Tensor, mass: Tensor, plane: int = 0) -> Comparison:
-        """Hold feature grids (B, C, *grid) of cell mass (B, M) against all prototypes, in the
-        precision of `features`.
+    def with_prior(self, matching_cost: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Add the spatial prior of the architecture, if it has one, to the cost of the matching.
 
-        `plane` says which of the explained planes (0-based) the images are, for prototypes that
-        show several.
-        """
-        return self._compare(features, mass, self.shown(plane))
+        Distances use the cost without it, so that they are sums over what the patches look like.
+        A plan found with a prior is weaker evidence of a correspondence: this is stated wherever
+        such a plan is shown.
 
-    def _compare(self, features: Tensor, mass: Tensor, shown: tuple[Tensor, Tensor]) -> Comparison:
-        dtype = features.dtype
-        latents = shown[0].to(dtype)
-        source, target = mass.to(dtype), shown[1].to(dtype)
-        if self.architecture.matching == "average":
-            plan, cost = average_match(features, latents, source, target)
-            return Comparison(
-                image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
-            )
-        cost, alike = self.costs(features, latents)
-        if self.architecture.matching == "position":
-            plan = position_plan(source, len(latents))
-            cost = self.above_floor(cost)
-            return Comparison(
-                image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
-            )
-        tolerance = 1e-6 if cost.shape[-1] <= FINE else 1e-4
-        plan = transport_plan(
-            self.with_prior(alike), self.architecture.regularization,
-            source=source, target=target, tolerance=tolerance, rounded=True,
-        )  # fmt: skip
-        cost = self.above_floor(cost)
-        return Comparison(
-            image_distance(plan.flow, cost, self.scale), plan.flow, cost, plan.marginal_error
-        )
+        Parameters
+        ----------
+        matching_cost : (..., M, M) Tensor
+        kept : (M,) bool Tensor, optional
+            The patches of the grid that the cost is of; by default all.
 
-    def above_floor(self, cost: Tensor) -> Tensor:
-        """The cost with what two patches of one place cost anyway taken off, where the architecture
-        has such a floor.
-
-        A plan's mass is 1: the distance becomes smaller by the floor times the scale, and splits
-        over the patches as before.
-        """
-        return cost - self.floor if self.architecture.floor else cost
-
-    def with_prior(self, cost: Tensor, held: Tensor | None = None) -> Tensor:
-        """(…, M, M) what patches are matched by: their cost and, where the architecture has one,
-        the spatial prior.
-
-        `held` (M,) bool says which cells of the grid the cost is of; all if None.
-
-        A plan that a prior helped to find says less: it is told wherever such a plan is shown.
-        Distances are sums of the costs alone, so that they still split exactly over what the
-        patches look like.
+        Returns
+        -------
+        (..., M, M) Tensor
         """
         if not self.architecture.prior:
-            return cost
-        axes = [torch.arange(n, dtype=cost.dtype, device=cost.device) for n in self.grid]
-        cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(self.grid))
-        cells = cells if held is None else cells[held]
-        return cost + self.architecture.prior * torch.cdist(cells, cells)
+            return matching_cost
+        places = grid_indices(self.grid, matching_cost)
+        places = places if kept is None else places[kept]
+        return matching_cost + self.architecture.prior * pairwise_distance(places, places)
 
     def forward(
         self, images: Tensor, content: Tensor, plane: int = 0
     ) -> tuple[WeightedPrediction, Comparison]:
-        """Predict images (B, 1, *shape) in [0, 1] with content (B, *shape) in [0, 1], all of one
-        plane."""
+        """Predict images of one plane.
+
+        Parameters
+        ----------
+        images : (B, 1, *shape) Tensor
+            0 to 1.
+        content : (B, *shape) Tensor
+            0 to 1.
+        plane : int
+            See `compare`.
+        """
         comparison = self.compare(self.backbone(images), self.image_mass(content), plane)
         settings = self.architecture
         return weighted_prediction(

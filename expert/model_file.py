@@ -189,7 +189,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ModelError(f"{path.name} cannot be used: {key} holds values that are not finite.")
     images = tensors.get(IMAGES)
-    every = (info.architecture.planes,) if info.architecture.planes > 1 else ()
+    every = (info.architecture.planes,) if info.architecture.planes_combined else ()
     if images is not None and images.shape != (len(info.prototypes), *every, *info.input.shape):
         raise ModelError(
             f"{path.name} cannot be used: its prototype images have shape {images.shape}."

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from expert.comparison import ViewsResult
     from expert.datasets.prepared_dataset import CohortArrays
     from expert.model import PrototypeRegressor
-    from expert.schema import InputRecipe, ModelInfo
+    from expert.schema import InputSettings, ModelInfo
 
 LEVEL = 0.95
 BINS = 32
@@ -178,7 +178,7 @@ def signs(
 
 def cohort_signs(
     network: PrototypeRegressor,
-    recipe: InputRecipe,
+    recipe: InputSettings,
     reference: Reference | Familiarity,
     cohort: CohortArrays,
 ) -> list[dict[str, float]]:
@@ -296,7 +296,7 @@ def _scales(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(
-    network: PrototypeRegressor, recipe: InputRecipe, training: CohortArrays, kept: CohortArrays
+    network: PrototypeRegressor, recipe: InputSettings, training: CohortArrays, kept: CohortArrays
 ) -> Familiarity:
     """What a network's training images look like, and the limit from images that were kept out.
 
@@ -304,7 +304,7 @@ def fit(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    recipe : InputRecipe
+    recipe : InputSettings
         How both cohorts were prepared.
     training, kept : CohortArrays
         Cohorts without a subject in common.

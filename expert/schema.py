@@ -7,14 +7,12 @@ fields are refused, so a typo in a recipe is an error and not a silent default.
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 
@@ -30,25 +28,13 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Extended(Document):
-    """A document whose `LATER` fields are newer than the first files: where they say nothing, they
-    are not written.
+def later(default: Any, **settings: Any) -> Any:
+    """A field that is newer than the first files: not written where it holds its default.
 
-    So a model, a recipe or prepared images from before keep their checksum, and an older version
-    reads what it can.
+    Models, recipes and prepared images from before keep their checksum, and older versions can read
+    what they know.
     """
-
-    LATER: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_silent(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        written: dict[str, object] = handler(self)
-        silent = [
-            name
-            for name in self.LATER
-            if getattr(self, name) == type(self).model_fields[name].default
-        ]
-        return {name: value for name, value in written.items() if name not in silent}
+    return Field(default, exclude_if=lambda value: value == default, **settings)
 
 
 class Label(Document):
@@ -66,7 +52,7 @@ class Label(Document):
         return self
 
 
-class InputRecipe(Extended):
+class InputSettings(Document):
     """How a file becomes the network's input.
 
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm
@@ -77,8 +63,6 @@ class InputRecipe(Extended):
     file; "white matter" (heads only): white matter has one and the same grey value everywhere in
     every head (`expert.imaging.bias_field`).
     """
-
-    LATER: ClassVar[tuple[str, ...]] = ("intensity", "sized")
 
     space: Literal["mni", "image"] = "mni"
     shape: tuple[int, ...] = Field(
@@ -95,15 +79,15 @@ class InputRecipe(Extended):
         (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0),
         description="planes the network is trained on, mm S",
     )
-    intensity: Literal["robust", "full", "white matter"] = Field(
+    intensity: Literal["robust", "full", "white matter"] = later(
         "robust", description="grey values that become 0 and 1"
     )
-    sized: bool = Field(
+    sized: bool = later(
         False, description="sizes matter: a plain image whose pixel size is unknown is refused"
     )
 
     @model_validator(mode="after")
-    def _sized(self) -> InputRecipe:
+    def _sized(self) -> InputSettings:
         if len(self.shape) not in (2, 3) or min(self.shape) < 8:
             raise ValueError("input shape must have 2 or 3 axes of at least 8 cells")
         if self.space == "mni" and len(self.center_mm) != len(self.shape):
@@ -123,37 +107,26 @@ class InputRecipe(Extended):
         return self
 
 
-class Architecture(Extended):
+InputRecipe = InputSettings  # former name
+
+
+class Architecture(Document):
     """Backbone, prototypes and matching (see docs/method.md for what departs from the published
     setting)."""
 
-    LATER: ClassVar[tuple[str, ...]] = (
-        "mirrored",
-        "matching",
-        "prior",
-        "backbone",
-        "bins",
-        "floor",
-        "weights",
-        "members",
-        "planes",
-        "guide",
-        "shrink",
-    )
-
     dimensions: Literal[2, 3] = 2
-    backbone: Literal["residual", "histogram"] = Field(
+    backbone: Literal["residual", "histogram"] = later(
         "residual",
-        description="a residual network (published), or each cell's grey values (`expert.tissue`)",
+        description="residual network (published), or a histogram of grey values in each patch",
     )
-    bins: int = Field(20, ge=2, description="of a cell's histogram")
+    bins: int = later(20, ge=2, description="of a cell's histogram")
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512),
         description=(
             "channels of each residual stage, two blocks each; hidden units for a histogram"
         ),
     )
-    shrink: int = Field(
+    shrink: int = later(
         1,
         ge=1,
         description=(
@@ -166,7 +139,7 @@ class Architecture(Extended):
         description="average pooling after the last stage, cells per axis; a histogram's box",
     )
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
-    guide: int = Field(
+    guide: int = later(
         0,
         ge=0,
         description=(
@@ -174,7 +147,7 @@ class Architecture(Extended):
             "they are compared by"
         ),
     )
-    planes: int = Field(
+    planes: int = later(
         1,
         ge=1,
         description="of a prototype; if not 1, it shows its subject in every "
@@ -182,7 +155,7 @@ class Architecture(Extended):
         "held against the same "
         "one, and their mean distance decides",
     )
-    members: int = Field(1, ge=1, description="networks trained one by one, their distances joined")
+    members: int = later(1, ge=1, description="networks trained one by one, their distances joined")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(
         5.0,
@@ -191,20 +164,20 @@ class Architecture(Extended):
             "label units; beyond it a prototype has no weight, or next to none: see weights"
         ),
     )
-    weights: Literal["cut", "relative"] = Field(
+    weights: Literal["cut", "relative"] = later(
         "cut",
         description=(
             "0 beyond the radius (published), or never: relative to the nearest prototype's"
         ),
     )
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
-    matching: Literal["transport", "position", "average"] = Field(
+    matching: Literal["transport", "position", "average"] = later(
         "transport",
         description=(
             "patches by optimal transport (published), each with its own place, or their averages"
         ),
     )
-    prior: float = Field(
+    prior: float = later(
         0.0,
         ge=0,
         description=(
@@ -212,20 +185,22 @@ class Architecture(Extended):
             "distances"
         ),
     )
-    floor: bool = Field(
-        False,
-        description=(
-            "a learned cost that any two patches of one place have is taken off: no two people "
-            "are alike"
-        ),
-    )
     marginals: Literal["uniform", "content"] = Field(
         "uniform",
         description="mass of each cell: equal (published), or its share of the brain's area",
     )
-    mirrored: tuple[Literal[0, 1, 2], ...] = Field(
+    mirrored: tuple[Literal[0, 1, 2], ...] = later(
         (), description="image axes the network reads from their far end (models trained elsewhere)"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_floor(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "floor" not in data:
+            return data
+        if data["floor"]:
+            raise ValueError("floor is no longer supported: remove it and train the model again")
+        return {name: value for name, value in data.items() if name != "floor"}
 
     @model_validator(mode="after")
     def _usable(self) -> Architecture:
@@ -235,7 +210,7 @@ class Architecture(Extended):
             )
         return self
 
-    def problem(self, recipe: InputRecipe) -> str:
+    def problem(self, recipe: InputSettings) -> str:
         """Why it cannot see what the recipe prepares; empty where it can."""
         if self.dimensions != len(recipe.shape):
             return "architecture and input differ in their number of axes"
@@ -253,6 +228,11 @@ class Architecture(Extended):
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Cells per axis of the feature grid of an input of that shape."""
         return tuple(n // self.stride for n in shape)
+
+    @property
+    def planes_combined(self) -> bool:
+        """Whether prototypes show every explained plane, and the mean distance decides."""
+        return self.planes > 1
 
     @property
     def latent(self) -> int:
@@ -292,11 +272,9 @@ class Architecture(Extended):
         return self.shrink * 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
-class ImageReference(Extended):
+class ImageReference(Document):
     """Where a prototype's image comes from; never a person's name, and a path only relative to a
     public data set."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("pixel_size_mm",)
 
     dataset: str
     subject: str
@@ -306,7 +284,7 @@ class ImageReference(Extended):
     template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
         None, description="4x4, template RAS mm to the subject's RAS mm"
     )
-    pixel_size_mm: float | None = Field(
+    pixel_size_mm: float | None = later(
         None, gt=0, description="of a plain 2D image, which does not tell it itself"
     )
 
@@ -348,10 +326,8 @@ class Familiarity(Document):
     images: int = Field(gt=0, description="kept-out images these figures come from")
 
 
-class Calibration(Extended):
+class Calibration(Document):
     """What validation images, never the training images, taught about the model's own error."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("familiarity", "bias")
 
     level: float = Field(0.9, gt=0, lt=1)
     half_width: float = Field(
@@ -361,14 +337,14 @@ class Calibration(Extended):
         gt=0, description="above it an image is unlike the training data, label units"
     )
     images: int = Field(gt=0, description="validation subjects these figures come from")
-    bias: tuple[float, float] | None = Field(
+    bias: tuple[float, float] | None = later(
         None,
         description=(
             "start (label units) and slope of the prediction as a line of the label: "
             "regression to the mean"
         ),
     )
-    familiarity: Familiarity | None = Field(
+    familiarity: Familiarity | None = later(
         None, description="None in models that know the nearest distance only"
     )
 
@@ -400,7 +376,7 @@ class ModelInfo(Document):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: str = "1"
     label: Label
-    input: InputRecipe
+    input: InputSettings
     architecture: Architecture
     prototypes: tuple[PrototypeInfo, ...]
     training: TrainingInfo

@@ -177,7 +177,6 @@ VARIANTS = (
             "architecture.marginals": "uniform",
             "architecture.weights": "cut",
             "architecture.regularization": 0.1,
-            "architecture.floor": False,
             "architecture.guide": 0,
             "architecture.members": 1,
             "architecture.planes": 1,

@@ -306,7 +306,7 @@ def _warmup_key(job: Job, seed: int) -> str:
         "table": hashlib.sha256(job.table.read_bytes()).hexdigest(),
         "column": r.label_column,
     }
-    if r.architecture.planes > 1:
+    if r.architecture.planes_combined:
         parts["planes"] = r.architecture.planes
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

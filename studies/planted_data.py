@@ -23,7 +23,7 @@ from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.errors import InputError
 from expert.files import replacing
-from expert.schema import InputRecipe
+from expert.schema import InputSettings
 
 AGE = 50.0
 """Years; of every head but those of `ageing`."""
@@ -136,7 +136,7 @@ def looks(kind: Kind, ages: np.ndarray) -> dict[str, float]:
 def prepare_people(
     people: People,
     kinds: Sequence[Kind],
-    recipes: Sequence[InputRecipe],
+    recipes: Sequence[InputSettings],
     folder: Path,
     *,
     progress: Callable[[float], None] | None = None,
@@ -194,7 +194,7 @@ def prepare_people(
 
 
 def _prepared(
-    seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputRecipe], folder: Path
+    seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputSettings], folder: Path
 ) -> list[dict[str, np.ndarray]]:
     """One head by each recipe: images, content, transform; made once for all recipes that have not
     kept it."""
@@ -241,7 +241,7 @@ def labelled(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
     )
 
 
-def planted_change(seed: int, place: str, recipes: Sequence[InputRecipe]) -> list[np.ndarray]:
+def planted_change(seed: int, place: str, recipes: Sequence[InputSettings]) -> list[np.ndarray]:
     """How much of a head's grey a place changes between its youngest and its oldest look, 20 and 85
     years.
 
@@ -334,7 +334,7 @@ def region_cells(change: np.ndarray, grid: tuple[int, ...], most: float = MOST) 
 
 
 def regions_of(
-    people: People, recipes: Sequence[InputRecipe], grids: Sequence[tuple[int, ...]], folder: Path
+    people: People, recipes: Sequence[InputSettings], grids: Sequence[tuple[int, ...]], folder: Path
 ) -> list[dict[str, np.ndarray]]:
     """Cells whose content a planted age changes, person by person; kept in `folder`.
 
@@ -372,7 +372,7 @@ def _key(*parts: object) -> str:
         [
             FORMAT,
             *(
-                part.model_dump(mode="json") if isinstance(part, InputRecipe) else part
+                part.model_dump(mode="json") if isinstance(part, InputSettings) else part
                 for part in parts
             ),
         ]
@@ -396,7 +396,7 @@ def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
         ) from error
 
 
-def _heights(recipe: InputRecipe) -> tuple[float, ...] | None:
+def _heights(recipe: InputSettings) -> tuple[float, ...] | None:
     if len(recipe.shape) == 3:
         return None
     return tuple(sorted({*recipe.training_positions_mm, *recipe.positions_mm}))

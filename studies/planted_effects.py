@@ -40,7 +40,7 @@ people."""
 
 
 def study_recipe() -> Recipe:
-    """The small model of the study: boxes of 40 mm by the tissue they hold (`expert.tissue`), few
+    """The small model of the study: boxes of 40 mm by the tissue they hold (`expert.backbone`), few
     prototypes."""
     return Recipe.model_validate(
         {

@@ -10,11 +10,11 @@ import numpy as np
 if TYPE_CHECKING:
     from expert.datasets.prepared_dataset import CohortArrays
     from expert.model import PrototypeRegressor
-    from expert.schema import InputRecipe
+    from expert.schema import InputSettings
 
 
 def untrained(
-    network: PrototypeRegressor, recipe: InputRecipe, cohort: CohortArrays, seed: int = 0
+    network: PrototypeRegressor, recipe: InputSettings, cohort: CohortArrays, seed: int = 0
 ) -> tuple[PrototypeRegressor, list[str]]:
     """A network of the same architecture with random weights, whose prototypes are subjects of a
     cohort.
@@ -40,7 +40,7 @@ def untrained(
     from expert.model import PrototypeRegressor
 
     planes = cohort.planes(recipe.positions_mm) if len(cohort.positions_mm) > 1 else [0]
-    several = network.architecture.planes > 1
+    several = network.architecture.planes_combined
     used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes
     rows = np.random.default_rng(seed).permutation(len(cohort.labels))

@@ -11,24 +11,24 @@ from torch import Tensor, nn
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.model import PrototypeRegressor
-from expert.schema import Architecture, InputRecipe
+from expert.schema import Architecture, InputSettings
 
 # Cells of 8 pixels and 32 mm, in two and three dimensions.
-FLAT = InputRecipe(
+FLAT = InputSettings(
     shape=(48, 40),
     spacing_mm=4.0,
     center_mm=(-17.0, 0.0),
     positions_mm=(3.0,),
     training_positions_mm=(3.0,),
 )
-SOLID = InputRecipe(shape=(24, 32, 40), spacing_mm=4.0, center_mm=(6.0, -17.0, 0.0))
+SOLID = InputSettings(shape=(24, 32, 40), spacing_mm=4.0, center_mm=(6.0, -17.0, 0.0))
 
 
 GAIN = 0.2
 """Of the pixels: small enough that plans converge soon."""
 
 
-def grid_of(recipe: InputRecipe) -> tuple[int, ...]:
+def grid_of(recipe: InputSettings) -> tuple[int, ...]:
     return tuple(n // 8 for n in recipe.shape)
 
 
@@ -103,7 +103,7 @@ class Restless(Pixels):
 
 
 def network(
-    recipe: InputRecipe, backbone: nn.Module, images: np.ndarray, labels: np.ndarray, **settings
+    recipe: InputSettings, backbone: nn.Module, images: np.ndarray, labels: np.ndarray, **settings
 ) -> PrototypeRegressor:
     """A network with that backbone, whose prototypes are the given images (P, *shape), 0 to 255."""
     settings = {"marginals": "uniform", "radius": 30.0} | settings
@@ -124,13 +124,13 @@ def network(
     return out.eval().requires_grad_(False)
 
 
-def pictures(recipe: InputRecipe, number: int, seed: int) -> np.ndarray:
+def pictures(recipe: InputSettings, number: int, seed: int) -> np.ndarray:
     """(number, *shape) uint8, noise."""
     return np.random.default_rng(seed).integers(20, 255, (number, *recipe.shape)).astype(np.uint8)
 
 
 def cohort(
-    recipe: InputRecipe, images: np.ndarray, content: np.ndarray | None = None
+    recipe: InputSettings, images: np.ndarray, content: np.ndarray | None = None
 ) -> CohortArrays:
     """Images (N, *shape) as a cohort of one plane or volume each."""
     count = len(images)

@@ -123,7 +123,7 @@ def test_averages_are_trained_as_averages():
         2, average.architecture.latent, *average.grid, generator=torch.Generator().manual_seed(1)
     )
     mass = torch.full((2, int(np.prod(average.grid))), 1 / np.prod(average.grid))
-    trained = network.rough_distance(features, mass, by_position=average.schedule.by_position)
+    trained = network.training_distance(features, mass, by_position=average.schedule.by_position)
     torch.testing.assert_close(trained, network.compare(features, mass).distance)
 
 

@@ -201,9 +201,9 @@ def test_images_only_where_they_are_asked_for(checkpoint, converted, tmp_path):
 
 def test_prototype_images_that_are_upside_down_are_noticed(checkpoint, tmp_path, monkeypatch, head):
     from expert.imaging.preprocessing import prepare
-    from expert.schema import InputRecipe
+    from expert.schema import InputSettings
 
-    recipe = InputRecipe(shape=(192, 160), positions_mm=(7.0,))
+    recipe = InputSettings(shape=(192, 160), positions_mm=(7.0,))
     slices = np.repeat(prepare(head, recipe).images, 12, axis=0)
     assert not conversion._anterior_first(slices, recipe)
     assert conversion._anterior_first(slices[:, ::-1], recipe)

@@ -14,9 +14,9 @@ from expert.imaging.registration import Registration
 from expert.imaging.resampling import resample_to_template
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
-from expert.schema import InputRecipe
+from expert.schema import InputSettings
 
-RECIPE = InputRecipe(intensity="white matter")
+RECIPE = InputSettings(intensity="white matter")
 
 
 @pytest.fixture(scope="module")

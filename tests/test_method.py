@@ -3,6 +3,7 @@ answer."""
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -295,22 +296,12 @@ def test_a_prototype_is_in_radius_or_not_however_weights_are_made(tiny_model_fil
             assert result.fallback is (weights == "cut" and not near)
 
 
-def test_a_floor_is_taken_off_every_distance_which_still_splits():
-    torch.manual_seed(1)
-    settings = Architecture(widths=(8, 16), channels=16, prototypes=3, radius=5.0, floor=True)
-    network = PrototypeRegressor(settings, (4, 4)).eval()
-    features, mass = torch.rand(2, 16, 4, 4).double(), torch.full((2, 16), 1 / 16).double()
-    with torch.inference_mode():
-        before = network.compare(features, mass)
-        network.floor.fill_(0.2)
-        after = network.compare(features, mass)
-    torch.testing.assert_close(
-        after.distance, before.distance - 0.2 * network.scale.double(), atol=1e-5, rtol=0
-    )
-    torch.testing.assert_close(after.flow, before.flow)
-    torch.testing.assert_close(
-        after.distance, network.scale * (after.flow * after.cost).sum((-2, -1))
-    )
+def test_a_learned_floor_of_costs_is_refused_and_an_unused_one_is_ignored():
+    settings = {"widths": [8, 16], "channels": 16, "prototypes": 3}
+    assert Architecture.model_validate(settings | {"floor": False}) == Architecture(**settings)
+    assert Architecture.model_validate(settings | {"floor": None}) == Architecture(**settings)
+    with pytest.raises(ValueError, match="floor is no longer supported: remove it and train"):
+        Architecture.model_validate_json(json.dumps(settings | {"floor": True}))
 
 
 def test_training_by_position_is_the_plan_that_stays_in_place():
@@ -320,9 +311,11 @@ def test_training_by_position_is_the_plan_that_stays_in_place():
     features, mass = torch.rand(2, 16, 4, 4), torch.rand(2, 16).softmax(-1)
     with torch.inference_mode():
         exact = network.compare(features, mass).distance
-        torch.testing.assert_close(network.rough_distance(features, mass), exact)
+        torch.testing.assert_close(network.training_distance(features, mass), exact)
         network.architecture = settings.model_copy(update={"matching": "transport", "prior": 1.0})
-        torch.testing.assert_close(network.rough_distance(features, mass, by_position=True), exact)
+        torch.testing.assert_close(
+            network.training_distance(features, mass, by_position=True), exact
+        )
         network.prototype_mass.copy_(mass[0].expand(3, -1))
         held = network.compare(features[:1].double(), mass[:1].double()).distance
         torch.testing.assert_close(held, exact[:1].double(), atol=0.02, rtol=0.02)

@@ -20,7 +20,7 @@ from expert.imaging.preprocessing import view_affine
 from expert.imaging.volume import Volume
 from expert.native_space import center_of, patch_map, spread_over, view_map
 from expert.patches import COLORS, foreground, whereabouts
-from expert.schema import InputRecipe
+from expert.schema import InputSettings
 from napari_expert.canvas.native_overlay import BEYOND_MM, Overlay
 from napari_expert.layer_geometry import AFFINE, layer_arguments, slice_letters, volume_from_layer
 from napari_expert.readers import read
@@ -278,7 +278,7 @@ def test_beyond_the_planes_patches_go_on(explanation, head):
 
 
 def test_a_view_that_is_a_volume(explanation):
-    recipe = InputRecipe(
+    recipe = InputSettings(
         space="mni", shape=(20, 24, 20), spacing_mm=8.0, center_mm=(10.0, -18.0, 0.0)
     )
     grid = (4, 4, 5)

@@ -113,9 +113,9 @@ def test_a_plane_is_held_against_the_same_plane_of_the_prototypes():
             torch.testing.assert_close(held.distance, wanted.distance)
             torch.testing.assert_close(held.flow, wanted.flow)
         planes = torch.tensor([2, 0, 1, 2, 0])
-        mixed = both.rough_distance(features, mass, by_position=True, planes=planes)
+        mixed = both.training_distance(features, mass, by_position=True, planes=planes)
         for row, plane in enumerate(planes.tolist()):
-            one = both.rough_distance(
+            one = both.training_distance(
                 features[row : row + 1], mass[:1], by_position=True, planes=torch.tensor([plane])
             )
             torch.testing.assert_close(mixed[row], one[0])
@@ -299,7 +299,7 @@ def test_cells_are_aligned_with_those_of_another_subject(recipe, cohort, monkeyp
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"floor": True}, "guide need architecture.floor: false"),
+        ({"floor": True}, "floor is no longer supported"),
         ({"planes": 3}, "prototypes of 3 planes need as many explained ones, not 2"),
         ({"matching": "average"}, "guide is for matching by transport"),
     ],

@@ -19,7 +19,7 @@ from expert.evaluation.bootstrap import over_both, over_subjects
 from expert.imaging.registration import Registration
 from expert.imaging.resampling import resample_to_subject
 from expert.model import PrototypeRegressor
-from expert.schema import InputRecipe
+from expert.schema import InputSettings
 from expert.training.recipe import Recipe
 from studies.planted_data import (
     COHORTS,
@@ -92,7 +92,7 @@ def test_heads_differ_in_the_planted_place_and_nowhere_else(place):
 
 def test_a_region_is_where_the_content_changed():
     volume = study_recipe().input
-    planes = InputRecipe(shape=(96, 96), spacing_mm=2.0, positions_mm=(3.0, 7.0, 11.0))
+    planes = InputSettings(shape=(96, 96), spacing_mm=2.0, positions_mm=(3.0, 7.0, 11.0))
     ventricles, sections = planted_change(7, "ventricles", [volume, planes])
     (cortex,) = planted_change(7, "left cortex", [volume])
     assert sections.shape == (3, *planes.shape)
@@ -213,7 +213,7 @@ def test_what_cannot_be_studied_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="at least one"):
         run_study(tmp_path, [recipe], cohorts=[])
     with pytest.raises(InputError, match="mni"):
-        prepare_people(draw_people(2, 3), ["nothing"], [InputRecipe(space="image")], tmp_path)
+        prepare_people(draw_people(2, 3), ["nothing"], [InputSettings(space="image")], tmp_path)
     shown = CliRunner().invoke(app, ["planted", "--out", str(tmp_path), "--heads", "4"])
     assert shown.exit_code == 1
     assert "Error: " in shown.output

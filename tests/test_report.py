@@ -30,7 +30,7 @@ from expert.schema import (
     RESEARCH_USE,
     Architecture,
     ImageReference,
-    InputRecipe,
+    InputSettings,
     Label,
     ModelInfo,
     PrototypeInfo,
@@ -111,7 +111,7 @@ def solid(head, tmp_path_factory) -> Explanation:
     from expert.imaging.preprocessing import prepare
     from expert.model import PrototypeRegressor
 
-    recipe = InputRecipe(
+    recipe = InputSettings(
         space="mni", shape=(48, 64, 48), spacing_mm=3.0, center_mm=(10.0, -17.0, 0.0)
     )
     architecture = Architecture(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from expert.backbone import HistogramBackbone
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
 from expert.evaluation.deletion import receptive_field
@@ -13,7 +14,6 @@ from expert.evaluation.matching_quality import self_match
 from expert.inference import explain
 from expert.model_file import load_model
 from expert.schema import Architecture
-from expert.tissue import HistogramBackbone
 from expert.training.histogram_cache import CountedCopies
 from expert.training.pipeline import train
 from expert.training.recipe import Guide, Recipe, read_recipe

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "method",
         (
             "expert.transport", "expert.losses", "expert.projection", "expert.conformal",
-            "expert.grey_values", "expert.tissue", "expert.backbone", "expert.model",
+            "expert.grey_values", "expert.backbone", "expert.model",
             "expert.model_file", "expert.explanation", "expert.patches", "expert.attribution",
             "expert.comparison", "expert.novelty", "expert.native_space",
         ),

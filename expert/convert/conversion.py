@@ -31,7 +31,7 @@ from expert.model_file import load_model, save_model
 from expert.schema import (
     Architecture,
     Document,
-    InputRecipe,
+    InputSettings,
     Label,
     ModelInfo,
     PrototypeInfo,
@@ -78,7 +78,7 @@ class Facts(Document):
         description="planes trained on, mm S; slices 75 to 84 of MNI 1 mm",
     )
     intensity: Literal["robust", "full"] | None = Field(
-        None, description="see `InputRecipe`; plain images: full"
+        None, description="see `InputSettings`; plain images: full"
     )
     first_pixel: Literal["PL", "PR", "AL", "AR"] = "PL"
     prototype_images: Literal["none", "value"] = Field(
@@ -327,10 +327,10 @@ def _check_settings(name: str, settings: Mapping[str, object]) -> None:
 
 def _recipe(
     architecture: Architecture, tensors: Mapping[str, np.ndarray], facts: Facts
-) -> InputRecipe:
+) -> InputSettings:
     rows, columns = tensors["prototype_vectors"].shape[2:]
     try:
-        return InputRecipe(
+        return InputSettings(
             space=facts.space,
             shape=(STRIDE * rows, STRIDE * columns),
             spacing_mm=facts.spacing_mm,
@@ -343,7 +343,9 @@ def _recipe(
         raise InputError(f"These facts cannot be used: {error.errors()[0]['msg']}.") from error
 
 
-def _images(name: str, tensors: Mapping[str, np.ndarray], recipe: InputRecipe) -> np.ndarray | None:
+def _images(
+    name: str, tensors: Mapping[str, np.ndarray], recipe: InputSettings
+) -> np.ndarray | None:
     """(P, H, W) uint8 prototype images; None where the checkpoint has none, or only the empty ones
     of before a projection."""
     held = tensors.get("prototype_images")
@@ -358,7 +360,7 @@ def _images(name: str, tensors: Mapping[str, np.ndarray], recipe: InputRecipe) -
     return np.asarray(np.rint(held.mean(axis=3)).astype(np.uint8))
 
 
-def _anterior_first(images: np.ndarray, recipe: InputRecipe) -> bool:
+def _anterior_first(images: np.ndarray, recipe: InputSettings) -> bool:
     """Whether the images' first row is anterior: their mean is like the template's plane, and more
     so when turned over.
 

@@ -1,4 +1,4 @@
-"""A table of images as arrays: prepared once, kept on disk, ready for training and evaluation."""
+"""Images of a table as arrays: prepared once, kept on disk, read by training and evaluation."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from expert.datasets.table import Entry
 from expert.errors import ExpertError, InputError
 from expert.files import replacing
 from expert.imaging.preprocessing import prepare
-from expert.schema import InputRecipe
+from expert.imaging.volume import read_volume
+from expert.schema import InputSettings
 
-FORMAT = 1  # raised whenever `prepare` gives other pixels, so that old arrays are not used
+FORMAT = 1
+"""Increased when `prepare` changes its output, so that arrays of earlier versions are not used."""
 
 
 @dataclass(frozen=True)
 class CohortArrays:
-    """All subjects of a table as the network sees them."""
+    """All images of a table as the network gets them."""
 
     images: np.ndarray
-    """(N, K, *shape) uint8; K planes of `positions_mm`."""
+    """(N, K, *shape) uint8; K planes at `positions_mm`."""
     content: np.ndarray
-    """(N, K, *shape) uint8."""
+    """(N, K, *shape) uint8, 0 to 255: share of the content (the brain) in each pixel."""
     labels: np.ndarray
     """(N,) float64."""
     transforms: np.ndarray
-    """(N, 4, 4) template RAS mm to the subject's RAS mm; NaN where there is no registration."""
+    """(N, 4, 4) template RAS mm to the subject's RAS mm; NaN without a registration."""
     quality: np.ndarray
-    """(N,) registration quality, 0 to 1; NaN where there is none."""
+    """(N,) registration quality, 0 to 1; NaN without a registration."""
     positions_mm: tuple[float | None, ...]
+    """K heights of the planes, mm; None for plain images and whole volumes."""
     entries: tuple[Entry, ...]
+    """N rows of the table."""
     folder: Path | None = None
-    """Where what is made of the images once (`expert.training.histogram_cache`) is kept beside
-    them; None: nowhere."""
+    """Folder of the prepared images, which also caches what is computed from them once
+    (`expert.training.histogram_cache`); None: no cache on disk."""
 
     @property
     def subjects(self) -> np.ndarray:
-        """(N,) integers: rows of one subject share one."""
+        """(N,) int: the same number for all rows of one subject."""
         return np.asarray(
             np.unique([entry.subject for entry in self.entries], return_inverse=True)[1]
         )
@@ -63,21 +67,23 @@ class CohortArrays:
         )
 
     def planes(self, positions_mm: Sequence[float | None]) -> list[int]:
-        """Indices of the planes at these heights."""
+        """Indices of the planes at these heights, mm."""
         return [self.positions_mm.index(position) for position in positions_mm]
 
+    def explained_planes(self, settings: InputSettings) -> list[int]:
+        """Indices of the planes that a model with these input settings explains."""
+        return self.planes(settings.positions_mm) if len(self.positions_mm) > 1 else [0]
 
-def _positions(recipe: InputRecipe) -> tuple[float, ...] | None:
-    if recipe.space != "mni" or len(recipe.shape) != 2:
+
+def _positions(settings: InputSettings) -> tuple[float, ...] | None:
+    if settings.space != "mni" or len(settings.shape) != 2:
         return None
-    return tuple(sorted({*recipe.training_positions_mm, *recipe.positions_mm}))
+    return tuple(sorted({*settings.training_positions_mm, *settings.positions_mm}))
 
 
-def _prepare_one(entry: Entry, recipe: InputRecipe, target: Path) -> None:
-    from expert.imaging.volume import read_volume
-
+def _prepare_one(entry: Entry, settings: InputSettings, target: Path) -> None:
     volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
-    prepared = prepare(volume, recipe, positions_mm=_positions(recipe))
+    prepared = prepare(volume, settings, positions_mm=_positions(settings))
     registration = prepared.registration
     unknown = np.full((4, 4), np.nan)
     with replacing(target) as temporary:
@@ -92,22 +98,31 @@ def _prepare_one(entry: Entry, recipe: InputRecipe, target: Path) -> None:
 
 def load_cohort(
     entries: Sequence[Entry],
-    recipe: InputRecipe,
+    recipe: InputSettings,
     folder: Path,
     *,
     jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> CohortArrays:
-    """Prepare every image of a table, or take what an earlier call left in `folder`.
+    """Prepare the images of a table; images that `folder` already holds are read from there.
 
     Parameters
     ----------
-    entries : rows of a table, see `expert.datasets.table.read_table`
-    recipe : how to prepare them
-    folder : where the arrays are kept; they hold images of the subjects, so they belong beside the
-        data
-    jobs : processes; the number of cores if None
-    progress : called with "prepare" and a fraction
+    entries : sequence of Entry
+        Rows of a table, see `expert.datasets.table.read_table`.
+    recipe : InputSettings
+        How to prepare the images.
+    folder : pathlib.Path
+        Where the arrays are kept. They contain images of the subjects: keep them with the data.
+    jobs : int, optional
+        Number of processes; None: one per core.
+    progress : callable, optional
+        Called with "prepare" and a fraction, 0 to 1.
+
+    Returns
+    -------
+    CohortArrays
+        In the order of `entries`.
 
     Raises
     ------
@@ -118,7 +133,7 @@ def load_cohort(
     text = json.dumps([FORMAT, recipe.model_dump(mode="json")], sort_keys=True)
 
     def place(entry: Entry) -> Path:
-        # The content's own hash: a file that changed is prepared again, one that moved is not.
+        # By the file's content: a changed file is prepared again, a moved one is not.
         digest = (
             hashlib.sha256(entry.file.read_bytes())
             if entry.file.is_file()

@@ -13,7 +13,7 @@ import numpy as np
 from expert.errors import ExpertError, InputError
 from expert.imaging.preprocessing import prepare
 from expert.model_file import Model
-from expert.schema import ImageReference, InputRecipe
+from expert.schema import ImageReference, InputSettings
 
 if TYPE_CHECKING:
     pass
@@ -42,7 +42,8 @@ def prototype_image(
     if path is None:
         return None, message
     try:
-        return _render(path, reference, model.info.input, model.info.architecture.planes > 1), ""
+        every_plane = model.info.architecture.planes_combined
+        return _render(path, reference, model.info.input, every_plane), ""
     except ExpertError:  # its message may name a path of this computer: that stays here
         return (
             None,
@@ -54,7 +55,7 @@ def prototype_image(
 
 
 def _render(
-    path: Path, reference: ImageReference, recipe: InputRecipe, every_plane: bool
+    path: Path, reference: ImageReference, recipe: InputSettings, every_plane: bool
 ) -> np.ndarray:
     from expert.imaging.registration import Registration
     from expert.imaging.volume import read_volume

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from expert.datasets.prepared_dataset import CohortArrays
     from expert.evaluation.fidelity import Exactness
     from expert.model import PrototypeRegressor
-    from expert.schema import InputRecipe
+    from expert.schema import InputSettings
 
 SUBJECTS = 24
 """Default number of subjects to measure."""
@@ -143,7 +143,7 @@ def _percent(estimate: Estimate | None) -> str:
 
 def measure_explanations(
     network: PrototypeRegressor,
-    recipe: InputRecipe,
+    recipe: InputSettings,
     cohort: CohortArrays,
     *,
     subjects: int = SUBJECTS,
@@ -160,7 +160,7 @@ def measure_explanations(
     network : PrototypeRegressor
         On the CPU: `Model.network`, or that of a fold. It is measured in evaluation mode, and its
         mode is restored.
-    recipe : InputRecipe
+    recipe : InputSettings
         How `cohort` was prepared; its explained planes are measured.
     cohort : CohortArrays
         From `expert.datasets.prepared_dataset.load_cohort`. One image of each subject is measured;

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from expert.model import PrototypeRegressor
-    from expert.schema import InputRecipe
+    from expert.schema import InputSettings
 
 LATERAL_MM = 20.0
 """Distance from the midline, in mm, from which a patch's centre is clearly in one hemisphere."""
@@ -114,24 +114,16 @@ def plans(
     """
     import torch
 
-    from expert.transport import average_match, position_plan, transport_plan
-
-    matching = network.architecture.matching
     with torch.inference_mode():
-        if matching == "position":
-            return np.asarray(position_plan(one.mass, len(others.mass)).flow[0].numpy())
-        if matching == "average":
-            plan, _ = average_match(one.features, others.features, one.mass, others.mass)
-            return np.asarray(plan.flow[0].numpy())
-        matching_cost = network.costs(one.features, others.features)[1]
-        plan = transport_plan(
-            network.with_prior(matching_cost) if guided else matching_cost,
-            network.architecture.regularization,
-            source=one.mass,
-            target=others.mass,
-            rounded=True,
+        matched = network.match_patches(
+            one.features,
+            others.features,
+            one.mass,
+            others.mass,
+            prior=guided,
+            tolerance=1e-6,
         )
-    return np.asarray(plan.flow[0].numpy())
+    return np.asarray(matched.flow[0].numpy())
 
 
 def match_accuracy(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:
@@ -266,13 +258,13 @@ mean_of = nan_mean  # former name
 
 
 def patch_centers(
-    recipe: InputRecipe, grid: tuple[int, ...], position_mm: float | None
+    recipe: InputSettings, grid: tuple[int, ...], position_mm: float | None
 ) -> np.ndarray | None:
     """Centres of a view's patches in the template.
 
     Parameters
     ----------
-    recipe : InputRecipe
+    recipe : InputSettings
         Input settings.
     grid : tuple of int
         Patches per axis.

@@ -139,7 +139,7 @@ class SubjectEvaluator:
             # All the weight is on the subject itself: without it, the nearest of the others counts.
             weights[np.where(own, np.inf, distances).argmin()] = 1.0
         used = weights > 0
-        first = view * len(used) if self.network.architecture.planes > 1 else 0
+        first = view * len(used) if self.network.architecture.planes_combined else 0
         return _Plans(
             result.flow[view][used],
             foreground_cells(self.content[row, view][None], self.network.grid)[0],

@@ -1,4 +1,4 @@
-"""From a `Volume` to what the network sees: `prepare` follows the model's `InputRecipe`."""
+"""From a `Volume` to what the network sees: `prepare` follows the model's `InputSettings`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from expert.imaging.brain import brain_mask, intensity_range, missing_brain
 from expert.imaging.registration import Registration, register
 from expert.imaging.resampling import resample_to_template
 from expert.imaging.volume import Volume
-from expert.schema import InputRecipe
+from expert.schema import InputSettings
 
 Progress = Callable[[str, float], None]
 WHITE = 0.7
@@ -59,7 +59,7 @@ class Prepared:
 
 def prepare(
     volume: Volume,
-    recipe: InputRecipe,
+    recipe: InputSettings,
     *,
     positions_mm: tuple[float, ...] | None = None,
     registration: Registration | None = None,
@@ -71,8 +71,8 @@ def prepare(
     ----------
     volume : Volume
         A 3D head for recipes in "mni" space, a 2D image for recipes in "image" space.
-    recipe : InputRecipe
-        The model's `InputRecipe`.
+    recipe : InputSettings
+        The model's `InputSettings`.
     positions_mm : tuple[float, ...], optional
         Planes to take instead of the recipe's, template mm.
     registration : Registration, optional
@@ -138,7 +138,7 @@ def prepare(
     )
 
 
-def misfit(volume: Volume, recipe: InputRecipe) -> str:
+def misfit(volume: Volume, recipe: InputSettings) -> str:
     """One sentence that says why this volume cannot be given to a model with this recipe; empty if
     it can."""
     if recipe.space == "mni" and volume.ndim != 3:
@@ -165,7 +165,7 @@ def misfit(volume: Volume, recipe: InputRecipe) -> str:
     return ""
 
 
-def view_affine(recipe: InputRecipe, position_mm: float | None) -> np.ndarray:
+def view_affine(recipe: InputSettings, position_mm: float | None) -> np.ndarray:
     """(4, 4) indices of a view (A, R; or S, A, R), padded with 0, to template RAS mm; the third
     index of a plane is mm S."""
     affine = np.zeros((4, 4))
@@ -192,7 +192,7 @@ def _full_range(data: np.ndarray) -> tuple[float, float]:
     return 0.0, 255.0 if data.dtype.itemsize == 1 else 65535.0
 
 
-def _prepare_image(volume: Volume, recipe: InputRecipe) -> Prepared:
+def _prepare_image(volume: Volume, recipe: InputSettings) -> Prepared:
     from scipy import ndimage
 
     data = np.asarray(volume.data, dtype=np.float32)

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from expert.backbone import Members
+from expert.backbone import HistogramBackbone, Members
 from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.files import replacing
-from expert.tissue import HistogramBackbone
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from expert.errors import RecipeError, first_problem
-from expert.schema import Architecture, Document, Extended, InputRecipe
+from expert.schema import Architecture, Document, InputSettings, later
 
 
 class Warmup(Document):
@@ -21,15 +21,13 @@ class Warmup(Document):
     flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirrored image")
 
 
-class Losses(Extended):
+class Losses(Document):
     """Weights and settings of the losses (see `expert.losses`); a weight of 0 leaves a loss out."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("equivariance", "copies", "mirrored", "own")
 
     metric: float = Field(1.0, ge=0)
     sigma: float = Field(1.0, gt=0, description="label units")
     leak: float = Field(0.05, ge=0)
-    own: bool = Field(
+    own: bool = later(
         True,
         description=(
             "a training image is also held against the prototype of its own subject "
@@ -45,11 +43,11 @@ class Losses(Extended):
     temperature: float = Field(
         0.1, gt=0, description="of alignment and equivariance, feature distance"
     )
-    equivariance: float = Field(
+    equivariance: float = later(
         0.0, ge=0, description="not in the published method: cells find themselves in a moved copy"
     )
-    copies: int = Field(10, ge=2, description="images of a batch that are copied and moved for it")
-    mirrored: float = Field(0.5, ge=0, le=1, description="share of the copies that are mirrored")
+    copies: int = later(10, ge=2, description="images of a batch that are copied and moved for it")
+    mirrored: float = later(0.5, ge=0, le=1, description="share of the copies that are mirrored")
 
 
 class Projection(Document):
@@ -64,10 +62,8 @@ class Projection(Document):
     )
 
 
-class Schedule(Extended):
+class Schedule(Document):
     """Optimisation of the prototype stage."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("by_position", "steps")
 
     epochs: int = Field(300, ge=1)
     batch: int = Field(30, ge=2)
@@ -84,24 +80,22 @@ class Schedule(Extended):
     patience: int = Field(
         6, ge=1, description="projections without a better validation error before stopping early"
     )
-    by_position: bool = Field(
+    by_position: bool = later(
         False,
         description=(
             "train with each patch matched to its own place: the limit of a strong prior, much "
             "faster"
         ),
     )
-    steps: tuple[int, int] = Field(
+    steps: tuple[int, int] = later(
         (15, 10), description="of a plan in training: without, and with its gradient"
     )
     mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
 
 
-class Augmentation(Extended):
+class Augmentation(Document):
     """Random changes of the training images."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("copies",)
 
     rotation_deg: float = Field(5.0, ge=0)
     scale: float = Field(0.05, ge=0, lt=1)
@@ -109,7 +103,7 @@ class Augmentation(Extended):
     gamma: float = Field(0.0, ge=0, description="intensities to the power of exp(+-gamma)")
     bias: float = Field(0.0, ge=0, description="smooth gain of exp(+-bias) across the image")
     noise: float = Field(0.0, ge=0, description="standard deviation, of full scale")
-    copies: int = Field(
+    copies: int = later(
         8, ge=0, description="changed copies of each image, where they are made once for all epochs"
     )
 
@@ -130,10 +124,8 @@ class Guide(Document):
     )
 
 
-class Recipe(Extended):
+class Recipe(Document):
     """A training, whole."""
-
-    LATER: ClassVar[tuple[str, ...]] = ("guide",)
 
     name: str
     version: str = "1"
@@ -157,14 +149,14 @@ class Recipe(Extended):
     calibrate_scale: bool = Field(
         False, description="start with the scale at which distances match label differences"
     )
-    input: InputRecipe = InputRecipe()
+    input: InputSettings = InputSettings()
     architecture: Architecture = Architecture()
     augmentation: Augmentation = Augmentation()
     warmup: Warmup = Warmup()
     schedule: Schedule = Schedule()
     losses: Losses = Losses()
     projection: Projection = Projection()
-    guide: Guide = Guide()
+    guide: Guide = later(Guide())
     card: str = Field(
         "",
         description=(
@@ -207,10 +199,9 @@ class Recipe(Extended):
                 "losses.alignment needs two subjects in a batch: schedule.batch must be at "
                 "least 2 x planes"
             )
-        if self.architecture.joined and (self.architecture.floor or self.schedule.validation):
+        if self.architecture.joined and self.schedule.validation:
             raise ValueError(
-                "architecture.members and architecture.guide need architecture.floor: "
-                "false and schedule.validation: 0"
+                "architecture.members and architecture.guide need schedule.validation: 0"
             )
         return self
 
