@@ -12,8 +12,8 @@ from pathlib import Path
 # Before napari is imported: tests neither read nor write anybody's settings.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
-import numpy as np
 import pytest
+from helpers.squares import draw_squares
 
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -118,27 +118,6 @@ projection: {epochs: [0], every: 2, window: 30.0, distinct: true, relabel: true}
 """
 
 
-def draw_squares(folder: Path, number: int, seed: int) -> Path:
-    """A table of small images whose brightness is their label."""
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(seed)
-    rows = ["file,label,pixel_size_mm"]
-    for n in range(number):
-        label = 10 + 80 * n / (number - 1)
-        image = np.zeros((32, 32))
-        image[6:26, 6:26] = label * 2.5 + generator.normal(0, 4, (20, 20))
-        image[0, 0] = 255  # the scale is each image's own: one bright corner fixes it
-        image[0, 1] = 255
-        image[1, :6] = 255
-        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"square-{n:02}.png")
-        rows.append(f"square-{n:02}.png,{label:.2f},1.0")
-    table = folder / "table.csv"
-    table.write_text("\n".join(rows) + "\n")
-    return table
-
-
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
@@ -219,4 +198,130 @@ def one_plane(model):
     calibration = model.info.calibration.model_copy(update={"familiarity": None})
     return replace(
         model, info=model.info.model_copy(update={"input": recipe, "calibration": calibration})
+    )
+
+
+REFERENCE_VECTORS = sorted((SHARED.parent / "reference_vectors").glob("case_*.safetensors"))
+
+
+@pytest.fixture(params=REFERENCE_VECTORS, ids=lambda p: p.stem)
+def reference_case(request):
+    from safetensors.torch import load_file
+
+    return load_file(request.param)
+
+
+@pytest.fixture(scope="session")
+def members_recipe(tmp_path_factory):
+    from expert.training.recipe import read_recipe
+
+    path = tmp_path_factory.mktemp("members") / "members.yaml"
+    path.write_text(
+        TISSUE.replace("prototypes: 4", "prototypes: 4, members: 2, matching: position").replace(
+            "prototypes: 4", "prototypes: 3"
+        )
+    )
+    return read_recipe(path)
+
+
+TISSUE = """
+name: tissue
+label_unit: years
+dataset: synthetic ageing brains (expert.phantom)
+licence: none needed
+prototype_images: value
+start: subjects
+calibrate_scale: true
+input: {space: mni, shape: [32, 40, 32], spacing_mm: 5.0, center_mm: [6.0, -18.0, 0.0], intensity: white matter}
+architecture:
+  {dimensions: 3, backbone: histogram, bins: 12, widths: [16], pool: 8, channels: 8, prototypes: 4, radius: 30.0,
+   marginals: content}
+augmentation: {rotation_deg: 3.0, bias: 0.02, copies: 2}
+warmup: {epochs: 60, learning_rate: 0.01}
+schedule: {epochs: 3, batch: 7, views: 3, optimizer: adamw, decay: cosine, seed: 3}
+losses: {metric: 1.0, sigma: 10.0, consistency: 0.0, prediction: 1.0, alignment: 1.0}
+projection: {epochs: [0], every: 2, window: 40.0, distinct: true, relabel: true}
+"""  # noqa: E501
+
+
+@pytest.fixture(scope="session")
+def tissue_recipe(tmp_path_factory):
+    from expert.training.recipe import read_recipe
+
+    path = tmp_path_factory.mktemp("tissue") / "tissue.yaml"
+    path.write_text(TISSUE)
+    return read_recipe(path)
+
+
+@pytest.fixture(scope="session")
+def volume_table(volume_model_file):
+    """The table of the synthetic heads that the other 3D model is trained on."""
+    return next((volume_model_file.parent / "heads").glob("*.csv"))
+
+
+PLANES = """
+name: planes
+dataset: synthetic
+licence: none
+start: subjects
+calibrate_scale: true
+prototype_images: value
+input:
+  intensity: white matter
+  shape: [48, 40]
+  spacing_mm: 4.0
+  positions_mm: [-10.0, 30.0]
+  training_positions_mm: [-10.0, 26.0, 30.0]
+architecture: {backbone: histogram, widths: [8], pool: 8, channels: 6, bins: 12, guide: 5, planes: 2, prototypes: 4,
+               radius: 20.0, weights: relative, regularization: 0.05, marginals: content}
+augmentation: {copies: 2}
+warmup: {epochs: 3, learning_rate: 0.01}
+guide: {epochs: 2, batch: 4, views: 1}
+schedule: {epochs: 3, batch: 6, views: 2, by_position: true, seed: 3}
+losses: {own: false, consistency: 0.0, prediction: 1.0}
+projection: {epochs: [0], every: 2, distinct: true, relabel: true}
+"""  # noqa: E501
+
+
+@pytest.fixture(scope="session")
+def planes_recipe(tmp_path_factory):
+    from expert.training.recipe import read_recipe
+
+    path = tmp_path_factory.mktemp("planes") / "planes.yaml"
+    path.write_text(PLANES)
+    return read_recipe(path)
+
+
+@pytest.fixture(scope="session")
+def planes_table(tmp_path_factory):
+    from expert.datasets.phantom import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("heads"), 8, 41)
+
+
+@pytest.fixture(scope="session")
+def planes_cohort(planes_recipe, planes_table, tmp_path_factory):
+    from expert.datasets.prepared_dataset import load_cohort
+    from expert.datasets.table import read_table
+
+    return load_cohort(
+        read_table(planes_table, label_column=None),
+        planes_recipe.input,
+        tmp_path_factory.mktemp("prepared"),
+        jobs=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def planes_model_file(planes_recipe, planes_table, planes_cohort, tmp_path_factory):
+    from expert.training.pipeline import train
+
+    return train(
+        planes_recipe,
+        planes_table,
+        tmp_path_factory.mktemp("model") / "planes.safetensors",
+        folds=2,
+        plain=True,
+        prepared=planes_cohort.folder,
+        jobs=2,
     )

@@ -1,0 +1,81 @@
+"""Tests of `expert.cli.batch_prediction`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.squares import draw_squares
+from typer.testing import CliRunner
+
+from expert.cli.app import app
+from expert.cli.batch_prediction import COLUMNS
+from expert.errors import InputError
+
+
+def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, squares, tmp_path):
+    from expert.cli.batch_prediction import items, predict
+    from expert.model_file import load_model
+
+    model = load_model(tiny_model_file)
+    assert model.info.calibration.bias is not None
+    target, failed = predict(model, items([], squares)[:3], tmp_path / "p.csv", corrected=True)
+    rows = [line.split(",") for line in target.read_text().splitlines()]
+    assert failed == 0
+    assert rows[0][1:3] == ["prediction", "bias_corrected"]
+    start, slope = model.info.calibration.bias
+    for row in rows[1:]:
+        assert float(row[2]) == pytest.approx((float(row[1]) - start) / slope, abs=1e-3)
+    plain, _ = predict(model, items([], squares)[:1], tmp_path / "q.csv")
+    assert "bias_corrected" not in plain.read_text()
+    info = model.info.model_copy(
+        update={"calibration": model.info.calibration.model_copy(update={"bias": None})}
+    )
+    with pytest.raises(InputError, match="no bias correction"):
+        predict(replace(model, info=info), [], tmp_path / "r.csv", corrected=True)
+
+
+run = CliRunner().invoke
+
+
+def test_predict_goes_on_past_bad_inputs(head_file, tmp_path):
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_text("no image")
+    out = tmp_path / "out.csv"
+    result = run(
+        app,
+        [
+            "predict",
+            str(bad),
+            str(head_file),
+            "missing.nii",
+            "--model",
+            "phantom",
+            "--out",
+            str(out),
+        ],
+    )
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [bool(row["error"]) for row in rows] == [True, False, True]
+    assert abs(float(rows[1]["prediction"]) - 72) < 8
+    assert float(rows[1]["lower"]) < float(rows[1]["upper"])
+    assert float(rows[1]["registration_quality"]) > 0
+    assert result.exit_code == 0
+    assert "2 of 3 inputs could not be used" in result.output
+    assert run(app, ["predict", str(bad), "--out", str(out)]).exit_code == 1
+
+
+def test_predict_a_table_of_plain_images(tiny_model_file, tmp_path):
+    table = draw_squares(tmp_path / "new", 5, 8)
+    out = tmp_path / "out.csv"
+    result = run(
+        app, ["predict", "--table", str(table), "--model", str(tiny_model_file), "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    with out.open() as file:
+        predictions = [float(row["prediction"]) for row in csv.DictReader(file)]
+    assert np.corrcoef(predictions, range(5))[0, 1] > 0.9

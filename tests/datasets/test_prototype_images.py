@@ -1,0 +1,31 @@
+"""Tests of `expert.datasets.prototype_images`."""
+
+from __future__ import annotations
+
+import numpy as np
+from helpers.squares import changed
+
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.prototype_images import prototype_image
+from expert.datasets.table import read_table
+from expert.model_file import load_model
+from expert.training.pipeline import train
+from expert.training.recipe import read_recipe
+
+
+def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, squares, tmp_path):
+    table = tmp_path / "table.csv"
+    rows = squares.read_text().replace(",1.0", ",1.7").splitlines()
+    table.write_text("\n".join(rows))
+    for image in squares.parent.glob("*.png"):
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+    recipe = changed(read_recipe(tiny_recipe), prototype_images="reference")
+    model = load_model(
+        train(recipe, table, tmp_path / "m.safetensors", prepared=tmp_path / "prepared", jobs=1)
+    )
+    cohort = load_cohort(read_table(table), recipe.input, tmp_path / "prepared")
+    own = {entry.name: image[0] for entry, image in zip(cohort.entries, cohort.images, strict=True)}
+    for number, prototype in enumerate(model.info.prototypes):
+        image, message = prototype_image(model, number, tmp_path)
+        assert not message
+        np.testing.assert_array_equal(image, own[prototype.reference.file])

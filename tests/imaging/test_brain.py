@@ -1,0 +1,47 @@
+"""Tests of `expert.imaging.brain`."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from expert.imaging.brain import brain_mask, missing_brain
+from expert.imaging.registration import register
+from expert.imaging.volume import Volume, read_volume
+
+
+def test_a_half_that_is_missing_is_told_from_a_whole_head(registered_head):
+    head, _, found = registered_head
+    assert missing_brain(head, found) < 0.005
+    raised = Volume(
+        np.asarray(head.data, dtype=np.float32) - 1000, head.affine
+    )  # grey values need not begin at 0
+    assert missing_brain(raised, found) < 0.005
+    top = int(
+        np.abs(np.linalg.inv(head.affine)[:3, 2]).argmax()
+    )  # the array's axis that runs upwards
+    middle = np.linalg.inv(head.affine) @ found.template_to_subject @ [0, -18, 10, 1]
+    black = np.array(head.data, dtype=np.float32)
+    black[(*[slice(None)] * top, slice(0, round(middle[top])))] = 0
+    assert 0.3 < missing_brain(Volume(black, head.affine), found) < 0.7
+    cut = head.affine.copy()
+    cut[:3, 3] += head.affine[:3, top] * round(middle[top])
+    kept = np.asarray(head.data)[(*[slice(None)] * top, slice(round(middle[top]), None))]
+    assert missing_brain(Volume(kept, cut), found) == pytest.approx(
+        missing_brain(Volume(black, head.affine), found), abs=0.05
+    )
+
+
+def test_real_heads(ixi):
+    """Three of the 145 (benchmarks/registration.py measures all): brain mask against the DLMUSE
+    one."""
+    files = sorted((ixi / "T1").glob("*.nii.gz"))[::60]
+    for file in files:
+        volume = read_volume(file)
+        found = register(volume)
+        assert found.acceptable
+        masks = list((ixi / "brain_mask").glob(file.name.split("_")[0] + "*"))
+        truth = np.asarray(nib.load(masks[0]).dataobj) > 0
+        mine = brain_mask(volume, found) > 0.5
+        assert 2 * (mine & truth).sum() / (mine.sum() + truth.sum()) > 0.9

@@ -1,0 +1,209 @@
+"""The plugin in a real window: reading, running, looking, cancelling, and leaving nothing
+behind."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from helpers.window import over, run_without_error, square, state, wait_for_run, words_of
+from napari.layers import Image, Shapes, Vectors
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
+
+from expert.errors import ModelError
+from expert.schema import RESEARCH_USE
+from napari_expert.layer_geometry import layer_arguments
+from napari_expert.panel.main_widget import ExpertWidget
+
+
+def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
+    assert panel.run_button.isEnabled()
+    assert "will be registered" in panel.fit.text()
+    wait_for_run(panel, qtbot)
+    result = panel.explanation
+    assert f"{result.prediction:.1f} years" in panel.answer.headline.text()
+    assert abs(result.prediction - 72) < 8
+    assert [type(layer) for layer in viewer.layers[-3:]] == [Image, Vectors, Shapes]
+    assert len(viewer.layers) == 1 + 3 * 4
+    assert viewer.canvas.grid.enabled
+    assert not viewer.layers["head"].visible
+    assert panel.answer.table.rowCount() == 6 * 3
+    boxes = viewer.layers[-1]
+    assert {"1", "2", "6", "R", "L"} <= set(boxes.features["text"])
+    statement = [label.text() for label in panel.findChildren(type(panel.error))]
+    assert RESEARCH_USE in statement
+
+
+def test_closing_the_panel_gives_the_viewer_back(viewer, head, explanation):
+    before = state(viewer)
+    data, arguments = layer_arguments(head)
+    viewer.add_image(data, **arguments, name="head")
+    widget = ExpertWidget(viewer)
+    dock = viewer.window.add_dock_widget(widget, name="ExPeRT")
+    widget.show_explanation(explanation)
+    viewer.window.remove_dock_widget(dock)
+    assert [layer.name for layer in viewer.layers] == ["head"]
+    assert state(viewer)[-5:] == before[-5:]
+    assert widget.job is None
+
+
+def test_a_model_of_plain_images(viewer, tiny_model_file, qtbot):
+    image = np.zeros((32, 32), dtype=np.uint8)
+    image[6:26, 6:26] = 120
+    image[0, :2] = 255
+    viewer.add_image(image, name="square")
+    widget = ExpertWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="ExPeRT")
+    widget.choose_model(str(tiny_model_file))
+    wait_for_run(widget, qtbot)
+    assert widget.explanation.unit == "points"
+    assert len(viewer.layers) == 1 + 3 * 4
+    assert "this image" in "".join(map(str, widget.scene.cells[0].boxes.features["text"]))
+    widget.close_down()
+
+
+@pytest.mark.visible
+def test_every_control_has_a_name_for_screen_readers_and_the_tab_key_goes_down(shown):
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget
+
+    controls = [
+        w
+        for kind in (QComboBox, QTableWidget, QAbstractSpinBox, QAbstractButton)
+        for w in shown.findChildren(kind)
+        if w.isVisibleTo(shown)
+        and w.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and not w.objectName().startswith("qt_")
+    ]
+    assert len(controls) > 8
+    for control in controls:
+        assert control.accessibleName() or getattr(control, "text", str)(), control
+    order, widget = [], shown.model_box
+    while widget not in order:
+        order.append(widget)
+        widget = widget.nextInFocusChain()
+    wanted = [
+        shown.model_box,
+        shown.layer_box,
+        shown.top,
+        shown.run_button,
+        shown.answer.view_box,
+        shown.answer.table,
+    ]
+    places = [order.index(w) for w in wanted]
+    assert places == sorted(places)
+
+
+@pytest.mark.visible
+def test_the_panel_scrolls_at_1280_by_720(viewer, shown):
+    QApplication.processEvents()
+    assert viewer.window._qt_window.height() <= 720
+    assert viewer.canvas.size[1] >= 500
+    assert shown.scroll.verticalScrollBar().maximum() > 0
+    assert shown.scroll.horizontalScrollBar().maximum() == 0
+
+
+@pytest.mark.visible
+@pytest.mark.parametrize(
+    ("scale", "units", "size", "fit"),
+    [
+        ((1, 1), ("pixel", "pixel"), 32, "pixel size unknown"),
+        ((1, 1), ("pixel", "pixel"), 1024, "pixel size unknown"),
+        ((0.5, 0.5), ("mm", "mm"), 64, "64×64, 0.5 mm"),
+    ],
+)
+def test_an_image_is_explained_without_letters_and_millimetres(
+    viewer, image_panel, qtbot, scale, units, size, fit
+):
+    viewer.add_image(square(60, size), name="scan", scale=scale, units=units)
+    assert fit in image_panel.fit.text()
+    run_without_error(image_panel, qtbot)
+    e, scene = image_panel.explanation, image_panel.scene
+    assert f"{e.prediction:.1f} points" in image_panel.answer.headline.text()
+    assert any(notice.code == "spacing_unknown" for notice in e.warnings) == ("unknown" in fit)
+    assert len(viewer.layers) == 1 + 3 * 4
+    words = words_of(image_panel)
+    assert ": 1, 2\n" in words or ": 2, 2\n" in words
+    for wrong in (" mm", "left", "radiological", "brain", "commissure"):
+        assert wrong not in words.replace("top left", "")
+    assert not {"R", "L", "A", "P"} & {str(word) for word in scene.cells[0].boxes.features["text"]}
+    assert not image_panel.answer.form.isRowVisible(image_panel.answer.view_box)
+    # The title stands above the picture, and the picture fills its cell, whatever a pixel's size
+    # is.
+    rows = scene.cells[0].image.data.shape[0]
+    title = next(
+        c
+        for c, w in zip(
+            scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True
+        )
+        if "·" in w
+    )
+    height = viewer.canvas.viewbox_size(viewer.layers)[0]
+    pixels = rows * scene.cells[0].image.scale[0] * viewer.scene.camera.zoom
+    assert -0.1 * rows < title.mean(axis=0)[0] < -0.03 * rows
+    assert pixels > 0.6 * min(height, viewer.canvas.viewbox_size(viewer.layers)[1])
+
+
+@pytest.mark.visible
+def test_the_viewer_is_closed_while_it_runs(viewer, panel, qtbot):
+    panel.run()
+    job = panel.job
+    with qtbot.waitSignal(job.advanced, timeout=60_000):
+        pass
+    viewer.close()
+    assert not job.running
+    over(qtbot)
+
+
+@pytest.mark.visible
+def test_the_dock_is_closed_while_it_runs(viewer, panel, qtbot):
+    panel.run()
+    job = panel.job
+    with qtbot.waitSignal(job.advanced, timeout=60_000):
+        pass
+    viewer.window.remove_dock_widget(panel)
+    assert not job.running
+    assert panel.job is None
+    over(qtbot)
+    assert [layer.name for layer in viewer.layers] == ["head"]
+    assert not viewer.keymap
+
+
+@pytest.mark.visible
+def test_a_model_that_was_chosen_answers_when_its_file_is_gone(
+    viewer, image_panel, qtbot, tiny_model_file, tmp_path
+):
+    viewer.add_image(square(60), name="scan")
+    run_without_error(image_panel, qtbot)
+    before = image_panel.explanation
+    gone = shutil.copy(tiny_model_file, tmp_path / "gone.safetensors")
+    image_panel.choose_model(str(gone))
+    gone.unlink()
+    run_without_error(image_panel, qtbot)
+    assert image_panel.explanation is not before
+    assert image_panel.explanation.prediction == before.prediction
+    with pytest.raises(ModelError, match=r"gone\.safetensors"):
+        image_panel.choose_model(str(gone))
+    assert image_panel.chooser.loaded.sha256 == before.model_sha256
+    run_without_error(image_panel, qtbot)
+
+
+@pytest.mark.visible
+def test_a_run_shows_slices_of_the_head_and_of_its_prototypes(volume_panel, viewer, qtbot):
+    assert "will be registered" in volume_panel.fit.text()
+    with qtbot.waitSignal(volume_panel.ended, timeout=120_000):
+        volume_panel.run()
+    e, scene = volume_panel.explanation, volume_panel.scene
+    assert (len(e.view_shape), len(e.views)) == (3, 1)
+    assert f"{e.prediction:.1f} years" in volume_panel.answer.headline.text()
+    assert len(viewer.layers) == 1 + 3 * 4
+    box_ = volume_panel.answer.view_box
+    assert (
+        box_.count()
+        == len(scene.board.planes)
+        == np.count_nonzero(e.views[0].image.any(axis=(1, 2)))
+    )
+    assert {box_.itemText(n) for n in range(box_.count())} == {
+        plane.name for plane in scene.board.planes
+    }

@@ -1,0 +1,74 @@
+"""Tests of `napari_expert.manifest`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from npe2 import PluginManager, PluginManifest
+
+from napari_expert import commands
+from napari_expert.panel.main_widget import ExpertWidget
+
+MANIFEST = Path(commands.__file__).with_name("napari.yaml")
+
+
+def test_every_command_of_the_manifest_leads_to_something():
+    manifest = PluginManifest.from_file(MANIFEST)
+    for command in manifest.contributions.commands:
+        module, name = command.python_name.split(":")
+        assert callable(getattr(importlib.import_module(module), name)), command.id
+    ids = {command.id for command in manifest.contributions.commands}
+    functions = {
+        name
+        for name, value in vars(commands).items()
+        if getattr(value, "__module__", "") == commands.__name__
+    }
+    assert {f"napari-expert.{name}" for name in functions - {"panel_of", "_panel"}} <= ids
+
+
+def test_only_what_is_ours_is_claimed():
+    def claimants(name):
+        return {
+            reader.plugin_name
+            for reader in PluginManager.instance().iter_compatible_readers([name])
+        }
+
+    PluginManager.instance().discover()
+    assert "napari-expert" in claimants("head.nii.gz") & claimants("m.safetensors") & claimants(
+        "e.json"
+    )
+    # With two claimants napari asks which reader to take: not for an ultrasound image.
+    assert "napari-expert" not in claimants("a.png") | claimants("a.tif") | claimants(
+        "a.dcm"
+    ) | claimants("a.csv")
+
+
+def test_the_menus_have_the_commands(viewer):
+    def entries(menu, *names):
+        menu.aboutToShow.emit()
+        for name in names:
+            menu = next(
+                a.menu() for a in menu.actions() if a.menu() and a.text().replace("&", "") == name
+            )
+            menu.aboutToShow.emit()
+        return [action.text() for action in menu.actions() if action.text()]
+
+    saving = entries(viewer.window.file_menu, "IO Utilities")
+    assert sum("ExPeRT" in text and text.startswith("Save the ") for text in saving) == 4
+    walking = entries(viewer.window.layers_menu, "Visualize", "ExPeRT")
+    assert {
+        "Next plane (ExPeRT)",
+        "Previous prototype (ExPeRT)",
+        "Switch between grid and lines (ExPeRT)",
+    } <= set(walking)
+    samples = entries(viewer.window.file_menu, "Open Sample", "ExPeRT")
+    assert len(samples) == 4
+    assert any("CC BY-SA 3.0" in text for text in samples)
+
+
+def test_the_manifest_offers_the_panel(viewer):
+    _, widget = viewer.window.add_plugin_dock_widget("napari-expert", "ExPeRT")
+    assert isinstance(widget, ExpertWidget)
+    assert widget.model == "phantom"
+    widget.close_down()

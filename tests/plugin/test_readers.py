@@ -1,0 +1,130 @@
+"""Tests of `napari_expert.readers`."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from helpers.window import notifications, panels
+
+import expert
+from expert.errors import InputError
+from napari_expert import readers
+from napari_expert.layer_geometry import layer_arguments
+from napari_expert.readers import get_reader
+
+
+def test_a_dropped_model_is_chosen_in_the_panel(viewer, model_file):
+    assert viewer.open(str(model_file), plugin=None) == []
+    (panel,) = panels(viewer)
+    assert panel.model == str(model_file)
+    assert len(viewer.layers) == 0
+    panel.close_down()
+
+
+def test_a_dropped_explanation_is_shown_without_its_image(viewer, saved, explanation):
+    assert viewer.open(str(saved), plugin=None) == []
+    (panel,) = panels(viewer)
+    assert panel.explanation.prediction == explanation.prediction
+    assert len(panel.scene.cells) == 4
+    panel.close_down()
+
+
+def test_a_dropped_explanation_is_shown_beside_its_image(
+    viewer, empty_panel, saved, explanation, head
+):
+    data, arguments = layer_arguments(head)
+    viewer.add_image(data, **arguments, name="head")
+    viewer.open(str(saved), plugin=None)
+    assert empty_panel.explanation.prediction == explanation.prediction
+    assert "head" in viewer.layers
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-50], lambda content: b"no model"], ids=["cut", "text"]
+)
+def test_a_damaged_model_is_told_and_changes_nothing(
+    viewer, empty_panel, model_file, explanation, damage
+):
+    empty_panel.show_explanation(explanation)
+    model_file.write_bytes(damage(model_file.read_bytes()))
+    assert viewer.open(str(model_file), plugin=None) == []
+    assert notifications()[-1].startswith("theirs.safetensors is not a readable model file")
+    assert empty_panel.model == "phantom"
+    assert empty_panel.explanation is explanation
+
+
+def test_a_damaged_explanation_is_told_and_changes_nothing(viewer, empty_panel, saved, explanation):
+    empty_panel.show_explanation(explanation)
+    saved.write_text(saved.read_text()[:20_000])
+    assert viewer.open(str(saved), plugin=None) == []
+    assert "is not an explanation saved by napari-expert" in notifications()[-1]
+    assert empty_panel.explanation is explanation
+
+
+def test_other_peoples_files_are_left_to_them(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, tmp_path / "other.safetensors")
+    (tmp_path / "other.json").write_text(json.dumps({"schema_version": 1, "data": [1, 2]}))
+    (tmp_path / "text.json").write_bytes(b"\xff\xfe nothing")
+    for name in ("other.safetensors", "other.json", "text.json", "missing.json"):
+        assert readers.get_reader(str(tmp_path / name)) is None
+
+
+def test_kinds_are_not_mixed(model_file, saved, head_file):
+    assert readers.get_reader([str(head_file), str(head_file)]) is readers.read
+    assert readers.get_reader([str(model_file), str(head_file)]) is None
+    assert readers.get_reader([]) is None
+
+
+def test_without_a_window_a_model_names_the_way(model_file, saved):
+    for path, way in ((model_file, "expert.load_model"), (saved, "expert.Explanation.load")):
+        with pytest.raises(InputError, match=way):
+            readers.get_reader(str(path))(str(path))
+
+
+def test_the_reader_leaves_other_files_alone(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"")
+    assert get_reader(str(tmp_path / "a.tif")) is None
+    assert get_reader(str(tmp_path)) is None
+
+
+@pytest.mark.visible
+def test_1_opens_a_volume_by_file_folder_or_sample(viewer, head_file):
+    viewer.open(str(head_file), plugin="napari-expert")
+    assert viewer.layers[0].metadata["expert_affine"]
+    viewer.open_sample("napari-expert", "phantom-30")
+    assert len(viewer.layers) == 2
+
+
+@pytest.mark.visible
+@pytest.mark.parametrize("name", ["broken.safetensors", "broken.json"])
+def test_a_damaged_file_dropped_on_a_result_changes_nothing(
+    viewer, panel, explanation, tmp_path, name
+):
+    panel.show_explanation(explanation)
+    panel.toggle_lines()
+    panel.scene.set_focus(0, panel.scene.patches[2], pin=True)
+    kept = (
+        panel.scene,
+        panel.scene.mode,
+        panel.scene.focus,
+        panel.model,
+        [layer.name for layer in viewer.layers],
+    )
+    path = tmp_path / name
+    if name.endswith(".json"):
+        path = explanation.save(path)
+        path.write_text(path.read_text()[:-2000])
+    else:
+        path.write_bytes(expert.load_model("phantom").path.read_bytes()[:100_000])
+    viewer.open(str(path), plugin="napari-expert")
+    assert (
+        panel.scene,
+        panel.scene.mode,
+        panel.scene.focus,
+        panel.model,
+        [l.name for l in viewer.layers],  # noqa: E741
+    ) == kept

@@ -1,0 +1,60 @@
+"""Tests of `napari_expert.samples`."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.window import notifications
+
+from expert.datasets import table as datasets
+from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
+from expert.errors import InputError
+from expert.model_file import load_model, shipped_models
+from napari_expert.panel.main_widget import ExpertWidget
+
+
+def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
+    monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi.parent))
+    if find_reference(SAMPLE)[0] is None:
+        pytest.skip("the sample head is not among the IXI heads at hand")
+    (layer,) = viewer.open_sample("napari-expert", "ixi")
+    assert layer.data.ndim == 3
+    assert layer.metadata["age_years"] == SAMPLE_AGE
+    assert "CC BY-SA 3.0" in layer.metadata["licence"]
+    assert layer.metadata["source"].startswith("https://")
+    assert "CC BY-SA 3.0" in notifications()[-1]
+    panel = ExpertWidget(viewer)
+    assert "will be registered" in panel.fit.text()
+    panel.close_down()
+
+
+def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_path):
+    monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
+    monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(
+            name, "http://127.0.0.1:9"
+        )  # nobody answers there: as good as no network
+    with pytest.raises(InputError) as caught:
+        viewer.open_sample("napari-expert", "ixi")
+    message = str(caught.value)
+    assert "could not be downloaded" in message
+    assert "network" in message
+    assert "EXPERT_DATA_DIR" in message
+    assert message.count(". ") == 0
+    assert len(viewer.layers) == 0
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_real_head_is_not_its_own_prototype():
+    for name in shipped_models():
+        shown = {
+            prototype.reference.subject
+            for prototype in load_model(name).info.prototypes
+            if prototype.reference
+        }
+        assert SAMPLE.subject not in shown
+
+
+def test_sample_data_open(viewer):
+    viewer.open_sample("napari-expert", "phantom-55")
+    assert "55" in viewer.layers[0].name

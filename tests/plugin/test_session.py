@@ -1,0 +1,156 @@
+"""Tests of `napari_expert.session`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.window import run_without_error, square
+from napari.layers import Image
+from qtpy.QtWidgets import QApplication
+
+import expert
+from expert.patches import display
+
+
+@pytest.mark.visible
+def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation):
+    before = (
+        viewer.scene.camera.zoom,
+        tuple(viewer.scene.camera.center),
+        viewer.canvas.grid.enabled,
+        len(viewer.keymap),
+    )
+    panel.show_explanation(explanation)
+    for act in (panel.toggle_lines, panel.toggle_lines, panel.toggle_convention):
+        act()
+    panel.clear()
+    after = (
+        viewer.scene.camera.zoom,
+        tuple(viewer.scene.camera.center),
+        viewer.canvas.grid.enabled,
+        len(viewer.keymap),
+    )
+    assert after == before
+    assert [layer.name for layer in viewer.layers] == ["head"]
+    panel.close_down()
+    assert not viewer.keymap
+    assert not viewer.mouse_move_callbacks
+
+
+@pytest.mark.visible
+def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
+    from expert.datasets.phantom import phantom
+
+    other = expert.explain(model, phantom(70, 9), top=8)
+    panel.show_explanation(other)
+    first = expert.explain(model, phantom(72, 5), top=8)
+    panel.show_explanation(first)
+    panel._compare_asked("previous")
+    board = panel.scene.board
+    assert board.subjects == 2
+    assert f"{other.prediction - first.prediction:+.1f}" in panel.answer.headline.text()
+    assert len(viewer.layers) == 1 + 3 * board.cells
+    panel.toggle_lines()
+    assert [cell.image.visible for cell in panel.scene.cells][:3] == [True, True, True]
+    rest = tuple(m for m in other.prototypes if m.index not in {n.index for n in first.prototypes})
+    panel.show_explanation(first)
+    path = other.model_copy(
+        update={"model_sha256": "0", "prototypes": rest or other.prototypes}
+    ).save(tmp_path / "o.json")
+    panel.compare(path)
+    assert "different models" in panel.error.text()
+    assert panel.scene.board.subjects == 1
+
+
+@pytest.mark.visible
+def test_more_prototypes_without_another_run(panel, model, head, viewer):
+    panel.show_explanation(expert.explain(model, head, top=8))
+    assert len(viewer.layers) == 1 + 3 * 4
+    panel.top.setValue(5)
+    assert len(viewer.layers) == 1 + 3 * 6
+    assert panel.visit.exported().prototypes[-1].rank == 5
+
+
+@pytest.mark.visible
+def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):
+    import gc
+    import os
+    import threading
+
+    def count():
+        gc.collect()
+        return (
+            len(viewer.layers),
+            len(viewer.mouse_move_callbacks),
+            len(viewer.mouse_drag_callbacks),
+            len(viewer.keymap),
+            len(viewer.layers.events.inserted.callbacks),
+            len(viewer.layers.events.removed.callbacks),
+            len(viewer.dims.events.point.callbacks),
+            len(viewer.canvas.events.size.callbacks),
+            sum(
+                len(layer.events.contrast_limits.callbacks)
+                for layer in viewer.layers
+                if isinstance(layer, Image)
+            ),
+            threading.active_count(),
+        )
+
+    def memory():
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def one():
+        with qtbot.waitSignal(panel.ended, timeout=120_000):
+            panel.run()
+        for act in (panel.toggle_lines, panel.toggle_lines):
+            act()
+        QApplication.processEvents()
+
+    one()
+    one()
+    first, before = count(), memory()
+    for _ in range(8):
+        one()
+    assert count() == first
+    assert memory() - before < 50
+
+
+@pytest.mark.visible
+def test_two_images_are_compared_with_the_prototypes_they_share(viewer, image_panel, qtbot):
+    for brightness in (40, 60):
+        viewer.add_image(square(brightness), name=f"scan {brightness}")
+        run_without_error(image_panel, qtbot)
+    image_panel._compare_asked("previous")
+    assert not image_panel.error.text()
+    board = image_panel.scene.board
+    assert board.subjects == 2
+    np.testing.assert_array_equal(
+        image_panel.scene.cells[0].image.data, image_panel.explanation.views[0].image
+    )
+    np.testing.assert_array_equal(
+        image_panel.scene.cells[1].image.data, image_panel.visit.other.views[0].image
+    )
+    image_panel.toggle_lines()
+    assert [cell.image.visible for cell in image_panel.scene.cells][:3] == [True, True, True]
+
+
+@pytest.mark.visible
+def test_two_heads_are_compared_slice_by_slice(
+    volume_shown, volume_explanation, volume_model_file, viewer
+):
+    import expert
+    from expert.datasets.phantom import phantom
+
+    other = expert.explain(expert.load_model(volume_model_file), phantom(35, 8), top=4)
+    volume_shown.show_explanation(other)
+    volume_shown._compare_asked("previous")
+    board, scene = volume_shown.scene.board, volume_shown.scene
+    assert board.subjects == 2
+    assert board.title(0, scene.plane).startswith("A · ")
+    for number in (0, len(board.planes) - 1):
+        scene.show_plane(number)
+        np.testing.assert_array_equal(
+            scene.cells[1].image.data,
+            display(volume_explanation.views[0].image[scene.plane.slice], True),
+        )

@@ -1,0 +1,56 @@
+"""The documentation is true: its Python runs, its commands and links exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from expert.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
+)
+def test_python_in_the_docs_runs(page, head_file, tmp_path, monkeypatch, request):
+    (tmp_path / "head.nii.gz").write_bytes(head_file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names = {"expert": __import__("expert")}
+    for block in blocks(page, "python"):
+        exec(block, names)
+
+
+def test_commands_in_the_docs_exist():
+    commands = {
+        line.split()[1]: line
+        for page in PAGES
+        for block in blocks(page, "")
+        for line in block.splitlines()
+        if line.startswith("expert ")
+    }
+    assert {"explain", "predict", "train", "evaluate", "phantom", "view", "info"} <= set(commands)
+    for name, line in commands.items():
+        shown = CliRunner().invoke(
+            app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+        )
+        assert shown.exit_code == 0, name
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in shown.output, line
+
+
+def test_links_within_the_docs_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if target and "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

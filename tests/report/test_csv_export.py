@@ -1,0 +1,49 @@
+"""Tests of `expert.report.csv_export`."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from expert.attribution import for_answer
+from expert.report.csv_export import COLUMNS, LEAST, write_csv
+from expert.schema import RESEARCH_USE
+
+
+def test_the_table_of_matches(explanation, tmp_path):
+    e = explanation
+    lines = write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    assert head == lines[: len(head)]
+    assert RESEARCH_USE in head[0]
+    assert e.model_name in head[1]
+    assert e.model_sha256 in head[1]
+    assert not any("#" in line for line in lines[len(head) :]), "pandas' comment sign cuts lines"
+    rows = list(csv.DictReader(lines[len(head) :]))
+    assert tuple(rows[0]) == COLUMNS
+    assert {row["view"] for row in rows} == {view.name for view in e.views}
+    assert min(float(row["share"]) for row in rows) >= LEAST
+    view, match, pull = e.views[2], e.prototypes[1], for_answer(e, 2)
+    for patch in np.flatnonzero(view.mass):
+        mine = [
+            row
+            for row in rows
+            if (row["view"], row["prototype"], int(row["patch"])) == (view.name, "2", patch)
+        ]
+        shares = match.views[2].matches(int(patch))
+        assert {int(row["partner"]) for row in mine} == set(
+            np.flatnonzero(shares >= LEAST).tolist()
+        )
+        for row in mine:
+            assert float(row["share"]) == pytest.approx(shares[int(row["partner"])], rel=1e-4)
+            assert float(row["pull"]) == pytest.approx(pull[patch], rel=1e-4)
+        assert sum(float(row["adds"]) for row in mine) == pytest.approx(
+            match.views[2].contributions[patch], rel=0.15
+        )
+
+
+def test_tables_of_images_and_volumes(plain, solid, tmp_path):
+    for e, place in ((plain, "row 2, column"), (solid, " S ")):
+        assert place in write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8")

@@ -1,0 +1,22 @@
+"""Fixtures of these tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from expert.training.recipe import read_recipe
+from studies.cross_validation import run_benchmark
+
+
+@pytest.fixture(scope="session")
+def squares_recipe(tiny_recipe):
+    return read_recipe(tiny_recipe)
+
+
+@pytest.fixture(scope="session")
+def benched(squares_recipe, squares, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    variants = ["average", "position", "published projection"]
+    return run_benchmark(
+        [squares_recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3
+    ), variants

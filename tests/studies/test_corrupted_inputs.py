@@ -1,0 +1,329 @@
+"""The study of strange images: copies are what their names say, answers are those of
+`expert.explain`, figures add up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.squares import draw_squares
+from typer.testing import CliRunner
+
+from expert.cli.app import app
+from expert.datasets.phantom import phantom_with_truth, write_cohort
+from expert.errors import InputError
+from expert.imaging.preprocessing import prepare
+from expert.imaging.registration import Registration
+from expert.imaging.volume import Volume
+from expert.inference import explain
+from expert.model_file import Model
+from expert.novelty import (
+    INDICATORS,
+    calibrate_indicators,
+    expected_alarms,
+    image_statistics,
+    score_indicators,
+)
+from expert.schema import RESEARCH_USE, Familiarity
+from studies import corrupted_inputs as strange
+from studies.corrupted_inputs import (
+    BRAIN_MASK,
+    CHANGES,
+    MIRRORED,
+    OTHER,
+    SYNTHETIC,
+    UNCHANGED,
+    Answer,
+    FalseAlarms,
+    Study,
+    ask,
+    false_alarms,
+    markdown,
+    study,
+)
+
+AFFINE = np.array([[0.0, 0, 2, -88], [-2, 0, 0, 118], [0, 2, 0, -135], [0, 0, 0, 1]])
+"""Array axes P, S, R, as in many a file."""
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory) -> Path:
+    """A table of three synthetic heads."""
+    return write_cohort(tmp_path_factory.mktemp("somebody") / "heads", 3, 41)
+
+
+@pytest.fixture(scope="module")
+def calibrated(one_plane) -> Model:
+    """It, with a limit of its seven signs, of which only distance, registration and grey values
+    ever speak."""
+    volume, truth = phantom_with_truth(50, 700)
+    usual = prepare(
+        volume, one_plane.info.input, registration=Registration.known(truth.template_to_subject)
+    )
+    cells = ((0.0,) * one_plane.info.patches,)
+    wide = ((1e6,) * one_plane.info.patches,)
+    statistics = image_statistics(usual.images, usual.content, one_plane.info.grid)
+    familiarity = Familiarity(
+        histogram=tuple(statistics.histogram.tolist()),
+        brightness=cells,
+        brightness_spread=wide,
+        detail=cells,
+        detail_spread=wide,
+        center=dict.fromkeys(INDICATORS, 0.0),
+        limit=1.5,
+        images=40,
+        spread=dict.fromkeys(INDICATORS, 1e6)
+        | {"registration": 0.5, "nearest_distance": 20.0, "histogram": 0.1},
+    )
+    calibration = one_plane.info.calibration.model_copy(update={"familiarity": familiarity})
+    return replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
+
+
+def copies(monkeypatch, volumes: list[Volume], seed: int = 0) -> dict[str, list[Volume]]:
+    """What the study would ask about, without asking."""
+    seen: dict[str, list[Volume]] = {}
+
+    def remember(model, kind, volume):
+        seen.setdefault(kind, []).append(volume)
+        return Answer(kind), None
+
+    monkeypatch.setattr(strange, "ask", remember)
+    assert [answer.kind for answer in strange._answers(None, volumes, (), seed)] == [*seen] * len(
+        volumes
+    )
+    return seen
+
+
+@pytest.fixture
+def drawn() -> Volume:
+    """A smooth block with its own value in every corner, in array axes P, S, R."""
+    p, s, r = np.meshgrid(*[np.linspace(0, 1, n) for n in (24, 32, 20)], indexing="ij")
+    wave = 100 + 60 * np.sin(9 * p) * np.cos(7 * s) * np.sin(8 * r + 1)
+    return Volume((wave + 200 * s + 100 * r).astype(np.int16), AFFINE)
+
+
+def test_copies_of_any_axis_order_are_what_their_names_say(monkeypatch, drawn):
+    seen = {kind: one[0] for kind, one in copies(monkeypatch, [drawn]).items()}
+    assert {*CHANGES, UNCHANGED, SYNTHETIC} == set(seen)
+    head = drawn.canonical()
+    data = head.data.astype(np.float32)  # R, A, S
+    assert seen[UNCHANGED] is drawn
+    for kind in CHANGES:
+        np.testing.assert_array_equal(seen[kind].affine, head.affine, kind)
+        assert seen[kind].space == "ras", kind
+    np.testing.assert_array_equal(seen[MIRRORED].data, data[::-1])
+    np.testing.assert_array_equal(seen["back to front"].data, data[:, ::-1])
+    np.testing.assert_array_equal(seen["upside down"].data, data[:, :, ::-1])
+    turned = [seen[kind].data.shape for kind in CHANGES if kind.startswith("turned by 90°")]
+    assert turned == [(20, 32, 24), (32, 24, 20), (24, 20, 32)]
+    assert not seen["upper half black"].data[:, :, 16:].any()
+    np.testing.assert_array_equal(seen["upper half black"].data[:, :, :16], data[:, :, :16])
+    assert not seen["lower half black"].data[:, :, :16].any()
+    np.testing.assert_array_equal(seen["right half black"].data[:10], data[:10])
+    assert not seen["right half black"].data[10:].any()
+    np.testing.assert_array_equal(seen["right half cut away"].data, data[:10])
+    assert set(np.unique(seen["its outline (threshold mask)"].data)) <= {0, 1}
+    assert not seen["all zeros"].data.any()
+    assert np.ptp(seen["constant"].data) == 0
+
+
+def test_a_blurred_copy_lost_its_detail_and_a_noisy_one_has_the_noise_it_should(monkeypatch, drawn):
+    generator = np.random.default_rng(2)
+    fine = replace(drawn, data=(drawn.data + generator.normal(0, 30, drawn.shape)).astype(np.int16))
+    data = fine.canonical().data.astype(np.float32)
+    seen = {kind: one[0].data for kind, one in copies(monkeypatch, [fine]).items()}
+    blurred = seen["blurred 4-fold"]
+    assert blurred.shape == data.shape
+    assert np.abs(np.diff(blurred, axis=0)).mean() < 0.5 * np.abs(np.diff(data, axis=0)).mean()
+    assert np.corrcoef(blurred.ravel(), data.ravel())[0, 1] > 0.8
+    added = seen["noisy"] - data
+    assert added.std() == pytest.approx(0.2 * np.percentile(data, 99), rel=0.03)
+    assert abs(np.corrcoef(seen["noise alone"].ravel(), data.ravel())[0, 1]) < 0.05
+
+
+def test_another_seed_is_other_noise_and_other_synthetic_heads(monkeypatch, drawn):
+    first, again, other = (copies(monkeypatch, [drawn, drawn], seed) for seed in (0, 0, 1))
+    for kind in ("noisy", SYNTHETIC):
+        np.testing.assert_array_equal(first[kind][0].data, again[kind][0].data)
+        assert (first[kind][0].data != other[kind][0].data).any()
+        assert (first[kind][0].data != first[kind][1].data).any()
+
+
+def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monkeypatch, tmp_path):
+    kept = ("upside down", MIRRORED, "all zeros")
+    monkeypatch.setattr(strange, "CHANGES", {kind: CHANGES[kind] for kind in kept})
+    picture = tmp_path / "jane.png"
+    draw_squares(tmp_path, 2, 1).with_name("square-00.png").rename(picture)
+    told = []
+    found = study(
+        calibrated,
+        heads,
+        subjects=1,
+        other=[picture, heads],
+        seed=3,
+        progress=lambda stage, f: told.append((stage, f)),
+    )
+    assert [answer.kind for answer in found.answers] == [
+        UNCHANGED,
+        *kept,
+        BRAIN_MASK,
+        SYNTHETIC,
+        OTHER,
+        OTHER,
+    ]
+    (plain,), (zeros,), (upside,) = (
+        found.of(UNCHANGED),
+        found.of("all zeros"),
+        found.of("upside down"),
+    )
+    assert not plain.caught
+    assert plain.score <= found.limit == 1.5
+    assert "empty" in zeros.refused
+    assert zeros.score is None
+    assert upside.unlike
+    assert upside.sign in ("nearest_distance", "registration")
+    assert found.of(BRAIN_MASK)[0].caught
+    assert "3D head" in found.of(OTHER)[0].refused
+    assert "unknown kind" in found.of(OTHER)[1].refused
+    assert not found.of(SYNTHETIC)[0].caught
+    assert (found.heads, found.synthetic, found.seed, found.nominal[0]) == (1, True, 3, 40)
+    assert {stage for stage, _ in told} == {"strange"}
+    assert [f for _, f in told] == sorted(f for _, f in told)
+    text = markdown(found)
+    assert "| other image (--other) | 2 | 2 (100%) | 2 |  |  |" in text
+    assert (
+        f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.sign} (1 of 1) |" in text
+    )
+    assert not any(word in text for word in ("jane", "somebody", "phantom-41", "square"))
+    assert RESEARCH_USE in text
+
+
+def test_the_answer_is_that_of_explain(one_plane, head):
+    upside = replace(head, data=np.ascontiguousarray(head.data[:, :, ::-1]))
+    for limit in (1e-6, 1e6):
+        calibration = one_plane.info.calibration.model_copy(
+            update={"nearest_distance_limit": limit}
+        )
+        model = replace(
+            one_plane, info=one_plane.info.model_copy(update={"calibration": calibration})
+        )
+        answer, registration = ask(model, "upside", upside)
+        said = explain(model, upside, top=1, images=False)
+        assert (
+            answer.unlike
+            == any(notice.code == "unlike_training" for notice in said.warnings)
+            == (limit < 1)
+        )
+        assert answer.score == pytest.approx(said.nearest_distance, abs=0.01)
+        assert answer.sign == "nearest_distance"
+        assert registration.quality == pytest.approx(said.registration.quality, abs=0.001)
+
+
+def write_folds(folder: Path, folds: list[list[float]]) -> Path:
+    """A run whose held-out images have these distances; the other signs are silent."""
+    for number, distances in enumerate(folds):
+        (folder / f"fold{number}").mkdir(parents=True)
+        kept = [dict.fromkeys(INDICATORS, 0.0) | {"nearest_distance": d} for d in distances]
+        (folder / f"fold{number}" / "result.json").write_text(json.dumps({"signs": kept}))
+    return folder
+
+
+def test_held_out_images_are_judged_by_the_other_folds(tmp_path):
+    usual = [float(n) for n in range(20)]
+    found = false_alarms(write_folds(tmp_path / "run", [usual, [*usual[:-2], 500.0, 600.0], usual]))
+    assert found == FalseAlarms(folds=3, images=60, flagged=2, by_sign={"nearest_distance": 2})
+    # Scored by their own fold's scales and limit, the two would have made themselves usual.
+    distances = [*usual[:-2], 500.0, 600.0]
+    own = [dict.fromkeys(INDICATORS, 0.0) | {"nearest_distance": d} for d in distances]
+    center, spread, limit = calibrate_indicators(own)
+    assert score_indicators(center, spread, own[-2])[0] <= limit
+
+
+def test_a_trained_run_tells_its_false_alarms(tiny_model_file):
+    found = false_alarms(tiny_model_file.with_suffix(".run"))
+    assert (found.folds, found.images) == (3, 24)
+    assert found.flagged == sum(found.by_sign.values())
+    assert set(found.by_sign) <= set(INDICATORS)
+
+
+def test_runs_that_tell_nothing_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="0 finished folds"):
+        false_alarms(tmp_path / "missing")
+    run = write_folds(tmp_path / "run", [[1.0, 2.0]])
+    with pytest.raises(InputError, match="1 finished fold"):
+        false_alarms(run)
+    (run / "fold1").mkdir()
+    for text in (
+        "{",
+        json.dumps({"prediction": [1.0]}),
+        json.dumps({"signs": [{"nearest_distance": 1.0}]}),
+        "[]",
+    ):
+        (run / "fold1" / "result.json").write_text(text)
+        with pytest.raises(InputError, match="no signs of held-out images"):
+            false_alarms(run)
+
+
+def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
+    answers = [
+        Answer(UNCHANGED, score=0.5, sign="detail"),
+        Answer(UNCHANGED, unlike=True, score=2.5, sign="detail"),
+        Answer(MIRRORED, score=0.1, sign="histogram"),
+        Answer(SYNTHETIC, unlike=True, score=4.0, sign="detail"),
+    ]
+    alarms = FalseAlarms(5, 145, 4, {"detail": 1, "brightness": 3})
+    found = Study(
+        "m", tuple(answers), 1.5, "score", 2, 1, False, 0, (145, expected_alarms(145)), alarms
+    )
+    strange_part, hard, alike = markdown(found).split("| image |")[1:]
+    assert f"| {SYNTHETIC} | 1 | 1 (100%)" in strange_part
+    assert f"| {MIRRORED} | 1 | 0 (0%)" in hard
+    assert f"| {UNCHANGED} | 2 | 1 (50%) | 0 | 1.5 | detail (2 of 2) |" in alike
+    assert "1 are among the model's prototypes" in alike
+    assert "4 (2.8%) are flagged (brightness 3, detail 1)" in alike
+    assert "4.8% are expected" in alike
+
+
+def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
+    monkeypatch.setattr(strange, "CHANGES", {MIRRORED: CHANGES["all zeros"]})  # refused at once
+    run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    out, table = tmp_path / "strange.md", ["--data", str(heads)]
+    monkeypatch.setattr("expert.model_file.load_model", lambda _: one_plane)
+    said = CliRunner().invoke(
+        app, ["strange", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)]
+    )
+    assert said.exit_code == 0, said.output
+    text = out.read_text()
+    assert text in said.output
+    assert f"| {UNCHANGED} | 1 | " in text
+    assert "of 6 images kept out of 2 folds" in text
+    assert "nearest prototype, years" in text  # this model is of before the seven signs
+
+
+def test_what_cannot_be_studied_is_refused_in_a_sentence(
+    tiny_model_file, one_plane, heads, squares, tmp_path
+):
+    def said(*arguments: object) -> str:
+        result = CliRunner().invoke(
+            app, ["strange", *map(str, arguments), "--out", str(tmp_path / "s.md")]
+        )
+        assert result.exit_code == 1
+        assert result.output.startswith("Error: ")
+        assert result.output.count("\n") == 1
+        return result.output
+
+    assert "plain 2D images" in said(tiny_model_file, "--data", squares)
+    assert "There is no file" in said(
+        "phantom", "--data", heads, "--other", tmp_path / "missing.png"
+    )
+    assert "could not be read" in said("phantom", "--data", tmp_path / "missing.csv")
+    assert "finished folds" in said("phantom", "--data", heads, "--run", tmp_path / "missing")
+    assert "3D head" in said("phantom", "--data", squares)
+    assert not (tmp_path / "s.md").exists()
+    with pytest.raises(InputError, match="never calibrated"):
+        study(
+            replace(one_plane, info=one_plane.info.model_copy(update={"calibration": None})), heads
+        )

@@ -1,0 +1,60 @@
+"""Prototypes that show their subject in every explained plane, matched by a guide that knows no
+labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import expert
+from expert.errors import Cancelled, InputError
+from expert.explanation import Explanation
+from expert.imaging.volume import Volume
+from expert.inference import explain
+from expert.model import weighted_prediction
+from expert.model_file import load_model
+
+
+def test_the_answer_is_near_the_truth(explanation):
+    assert abs(explanation.prediction - 72) < 8
+    assert explanation.interval.lower < explanation.prediction < explanation.interval.upper
+
+
+def test_explaining_stops_when_asked(model, head):
+    def stop(stage: str, fraction: float) -> None:
+        if stage == "features":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        expert.explain(model, head, progress=stop)
+
+
+def test_a_plain_image_is_refused_by_a_head_model(model):
+    image = Volume.from_array(np.random.default_rng(0).random((50, 60)), spacing=(1, 1))
+    with pytest.raises(InputError, match="3D head"):
+        expert.explain(model, image)
+
+
+def test_the_mean_distance_over_the_planes_decides(planes_model_file, head, tmp_path):
+    model = load_model(planes_model_file)
+    assert model.prototype_images.shape == (4, 2, 48, 40)
+    result = explain(model, head, top=3)
+    assert result.together
+    distances = np.mean([view.distances for view in result.views], axis=0)
+    np.testing.assert_allclose(result.distances, distances)
+    weighted = weighted_prediction(
+        torch.from_numpy(distances)[None], torch.tensor(result.labels), 20.0, "relative"
+    )
+    assert result.prediction == pytest.approx(float(weighted.prediction))
+    assert result.shares @ result.labels == pytest.approx(result.prediction)
+    for match in result.prototypes:
+        assert match.distance == pytest.approx(np.mean([view.distance for view in match.views]))
+        for number, view in enumerate(match.views):
+            assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-6)
+            np.testing.assert_allclose(
+                result.views[number].contributions[match.index].sum(), view.distance, rtol=1e-6
+            )
+    again = Explanation.load(result.save(tmp_path / "it.json"))
+    assert again.together
+    assert again.prediction == result.prediction

@@ -1,0 +1,45 @@
+"""Tests of `expert.notices`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import expert
+from expert.imaging.volume import Volume
+
+
+def test_orientation_unknown_is_said(model, head):
+    bare = Volume(head.data, head.affine, "unknown")
+    codes = {notice.code for notice in expert.explain(model, bare, top=1).warnings}
+    assert "orientation_unknown" in codes
+
+
+def test_half_a_head_is_said_to_be_half(model, head, explanation):
+    assert "brain_incomplete" not in {notice.code for notice in explanation.warnings}
+    below = np.array(head.data, dtype=np.float32)
+    heights = (
+        head.affine[2, :3] @ np.indices(head.shape).reshape(3, -1) + head.affine[2, 3]
+    ).reshape(head.shape)
+    below[heights < np.median(heights)] = 0
+    told = {
+        notice.code: notice.message
+        for notice in expert.explain(model, Volume(below, head.affine), top=1).warnings
+    }
+    assert "of the brain is black or outside of the image" in told["brain_incomplete"]
+
+
+def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squares):
+    model = expert.load_model(tiny_model_file)
+    told = {
+        path.name: [
+            notice
+            for notice in expert.explain(model, expert.read_volume(path)).warnings
+            if notice.code == "training_image"
+        ]
+        for path in sorted(squares.parent.glob("*.png"))
+    }
+    # Six prototypes show six of the twenty-four images.
+    assert sum(bool(notices) for notices in told.values()) == 6
+    assert all(
+        "is itself prototype #1" in notices[0].message for notices in told.values() if notices
+    )

@@ -1,0 +1,42 @@
+"""Tests of `expert.training.guide_module`."""
+
+from __future__ import annotations
+
+import torch
+
+from expert.datasets.prepared_dataset import load_cohort
+from expert.datasets.table import read_table
+from expert.evaluation.matching_quality import self_match
+from expert.model_file import load_model
+from expert.training.pipeline import train
+from expert.training.recipe import Guide, Recipe
+
+
+def test_in_three_dimensions_a_guide_finds_what_was_moved(tissue_recipe, volume_table, tmp_path):
+    settings = tissue_recipe.architecture.model_copy(update={"guide": 8, "regularization": 0.03})
+    losses = tissue_recipe.losses.model_copy(update={"alignment": 0.0})
+    guided = Recipe.model_validate(
+        tissue_recipe.model_copy(
+            update={
+                "architecture": settings,
+                "guide": Guide(epochs=10, batch=7, views=1),
+                "losses": losses,
+            }
+        ).model_dump()
+    )
+    model = load_model(train(guided, volume_table, tmp_path / "guided.safetensors", jobs=2))
+    network = model.network
+    assert settings.guiding.shrink == 2  # half the resolution
+    assert network.backbone.guide(torch.rand(1, 1, *guided.input.shape)).shape == (
+        1,
+        8,
+        *guided.grid,
+    )
+    cohort = load_cohort(
+        read_table(volume_table), guided.input, tmp_path / "guided.run" / "prepared"
+    )
+    found, chance = self_match(network, cohort.images[0, 0], cohort.content[0, 0])
+    assert found["shift"] > 0.25 > 5 * chance["shift"]
+    # What grey values tell apart is compared, not matched by.
+    network.backbone.members[0].features.conv0.weight.data.mul_(-1)
+    assert self_match(network, cohort.images[0, 0], cohort.content[0, 0])[0] == found

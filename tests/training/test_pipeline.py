@@ -1,0 +1,116 @@
+"""Training, for real on drawn squares: it learns, goes on after a kill, and a collapsed model does
+not pass."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from helpers.squares import changed, draw_squares
+
+from expert.errors import ExpertError, InputError
+from expert.evaluation.accuracy import evaluate
+from expert.inference import explain
+from expert.model_file import load_model
+from expert.training.pipeline import CollapseWarning, train
+from expert.training.prototype_module import PrototypeTask
+from expert.training.recipe import Recipe, read_recipe
+
+
+def test_it_learns_and_says_how_well(tiny_model_file, tmp_path):
+    model = load_model(tiny_model_file)
+    assert model.info.validation["mae"] < 0.5 * model.info.validation["mean_predictor_mae"]
+    assert {"plain_mae", "minus_plain_low"} <= set(model.info.validation)
+    assert model.info.calibration.images == 24
+    assert not model.info.collapsed
+    assert model.prototype_images.shape == (6, 32, 32)
+    fresh = draw_squares(tmp_path / "fresh", 9, 77)
+    result = evaluate(model, fresh, jobs=1)
+    assert not result.failed
+    assert result.errors.mae < 0.5 * result.errors.mean_predictor_mae
+
+
+def test_distinct_relabelled_prototypes(tiny_model_file):
+    model = load_model(tiny_model_file)
+    assert len({p.source_label for p in model.info.prototypes}) == 6
+    assert all(abs(p.label - p.source_label) < 1e-3 for p in model.info.prototypes)
+
+
+def test_the_same_seed_gives_the_same_model(tiny_recipe, squares, tmp_path):
+    recipe = read_recipe(tiny_recipe)
+    first, second = (
+        load_model(train(recipe, squares, tmp_path / f"{n}.safetensors", jobs=1)) for n in "ab"
+    )
+    assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+
+
+def test_a_killed_run_goes_on(tiny_recipe, squares, tmp_path, monkeypatch):
+    recipe = read_recipe(tiny_recipe)
+    real, epochs = PrototypeTask.training_step, []
+
+    def killed(self, batch, index):
+        if self.current_epoch == 2:
+            raise SystemExit
+        return real(self, batch, index)
+
+    def watched(self, batch, index):
+        epochs.append(self.current_epoch)
+        return real(self, batch, index)
+
+    monkeypatch.setattr(PrototypeTask, "training_step", killed)
+    with pytest.raises(SystemExit):
+        train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    assert not (tmp_path / "m.safetensors").exists()
+    monkeypatch.setattr(PrototypeTask, "training_step", watched)
+    path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    assert min(epochs) == 2
+    assert max(epochs) == 3
+    assert load_model(path).info.name == "tiny"
+    with pytest.raises(ExpertError, match="another recipe"):
+        train(changed(recipe, schedule={"seed": 9}), squares, tmp_path / "m.safetensors", jobs=1)
+
+
+def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, squares, tmp_path):
+    table = tmp_path / "shuffled.csv"
+    with squares.open() as file:
+        rows = list(csv.DictReader(file))
+    labels = np.random.default_rng(4).permutation([row["label"] for row in rows])
+    lines = [
+        f"{squares.parent / row['file']},{label},1.0"
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    table.write_text("file,label,pixel_size_mm\n" + "\n".join(lines) + "\n")
+    with pytest.warns(CollapseWarning, match="collapsed"):
+        path = train(read_recipe(tiny_recipe), table, tmp_path / "m.safetensors", folds=3, jobs=1)
+    model = load_model(path)
+    assert model.info.collapsed
+    assert evaluate(model, squares, jobs=1).failed
+
+
+def test_no_subject_enters_a_model_unless_asked(tiny_recipe, squares, tmp_path):
+    recipe = changed(read_recipe(tiny_recipe), prototype_images="none")
+    path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    model = load_model(path)
+    assert model.prototype_images is None
+    assert all(p.reference is None for p in model.info.prototypes)
+    assert b"square-" not in path.read_bytes()
+    assert Recipe.model_fields["prototype_images"].default == "none"
+
+
+def test_too_few_subjects(tiny_recipe, tmp_path):
+    table = draw_squares(tmp_path / "few", 5, 0)
+    with pytest.raises(InputError, match="5 subjects"):
+        train(read_recipe(tiny_recipe), table, tmp_path / "m.safetensors", jobs=1)
+
+
+def test_a_model_of_tissue_explains_a_head(tissue_recipe, volume_table, head, tmp_path):
+    path = train(tissue_recipe, volume_table, tmp_path / "tissue.safetensors", jobs=2)
+    model = load_model(path)
+    result = explain(model, head, top=2)
+    assert result.grid == (4, 5, 4)
+    assert result.shares.sum() == pytest.approx(1)
+    for match in result.prototypes:
+        view = match.views[0]
+        assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-6)
+        assert view.marginal_error <= 1e-4
