@@ -1,1 +1,2 @@
-"""Experiments on models and the method; not part of the installed packages."""
+"""Experiments on models and the method, run as ``python -m studies``; not part of the installed
+packages."""

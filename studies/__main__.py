@@ -1,4 +1,4 @@
-"""``python -m studies``: ablations, planted effects, corrupted inputs, the results page."""
+"""Entry point of ``python -m studies``."""
 
 import typer
 
@@ -11,9 +11,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("ablation")(commands.benchmark)
-app.command("planted")(commands.planted)
-app.command("corrupted")(commands.strange)
+for command in (commands.ablation, commands.planted, commands.corrupted, commands.results):
+    app.command()(command)
 
 if __name__ == "__main__":
     app(prog_name="python -m studies")

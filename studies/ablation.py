@@ -1,5 +1,4 @@
-"""One change at a time: variants of a recipe that answer what each part of the method is good
-for."""
+"""Variants of a recipe for an ablation: each changes one part of the method."""
 
 from __future__ import annotations
 
@@ -13,8 +12,8 @@ from expert.schema import Document
 from expert.training.recipe import Recipe
 
 PLAIN = "plain"
-"""Not a variant of the recipe: a regression head on the same backbone, folds and number of
-epochs."""
+"""Name of the regression baseline, which is no variant of the recipe: a linear head on the same
+backbone, with the same folds and number of epochs."""
 BASE = "as given"
 """The recipe itself."""
 
@@ -25,20 +24,28 @@ class Variant:
 
     name: str
     question: str
-    """What the comparison with the recipe itself answers."""
+    """Question that the comparison with the recipe itself answers."""
     changes: dict[str, Any]
-    """"field" or "part.field" to value; a string that begins with "×" multiplies the recipe's own
-    number. "architecture.stride" can be halved, "÷2", or doubled, "×2": by the pooling, or where
-    there is none by leaving out the last residual stage. "projection.epochs": "published" are the
-    published ones, in proportion to the recipe's epochs."""
+    """From "field" or "part.field" to its value. A string that begins with "×" multiplies the
+    recipe's value. "architecture.stride" can be halved, "÷2", or doubled, "×2", through the pooling
+    or, without pooling, by removing the last residual stage. "published" for "projection.epochs"
+    stands for the published epochs, in proportion to the recipe's number of epochs."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
 
+        Parameters
+        ----------
+        recipe : Recipe
+
+        Returns
+        -------
+        Recipe
+
         Raises
         ------
         RecipeError
-            A field does not exist, or the recipe does not hold together with the change.
+            A field does not exist, or the changed recipe is not valid.
         """
         document = recipe.model_dump()
         for field, value in self.changes.items():
@@ -67,13 +74,13 @@ class Variant:
 
 
 def _published(epochs: int) -> dict[str, Any]:
-    """The published projections (before epochs 0, 75, 100 and every 25 of 300) of a training of so
-    many epochs."""
+    """The published projections (before epochs 0, 75, 100 and every 25 of 300), scaled to another
+    number of epochs."""
     return {"epochs": (0, epochs // 4, epochs // 3), "every": max(1, epochs // 12)}
 
 
 def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
-    """Pooling and widths of half or twice the stride."""
+    """Pooling and widths for half (`finer`) or twice the stride."""
     settings = recipe.architecture
     if not finer:
         return {"pool": 2 * settings.pool}
@@ -100,20 +107,22 @@ VARIANTS = (
     ),
     Variant(
         "one plane",
-        "What if a prototype shows one plane and is held against all?",
+        "What if a prototype is one plane, and every plane is compared with it?",
         {"architecture.planes": 1},
     ),
     Variant(
         "no guide",
-        "What if patches are matched by what they are compared by?",
+        "What if patches are matched by the features they are compared by?",
         {"architecture.guide": 0, "architecture.prior": 0.0, "schedule.by_position": False},
     ),
     Variant(
-        "no alignment", "What does the alignment of registered cells do?", {"losses.alignment": 0.0}
+        "no alignment",
+        "What does the alignment loss of registered patches do?",
+        {"losses.alignment": 0.0},
     ),
     Variant(
         "alignment",
-        "What does the alignment of registered cells do?",
+        "What does the alignment loss of registered patches do?",
         {"losses.alignment": 1.5, "losses.temperature": 0.03},
     ),
     Variant(
@@ -126,33 +135,33 @@ VARIANTS = (
     ),
     Variant(
         "no prediction loss",
-        "What does the direct loss on the answer do?",
+        "What does the direct loss on the prediction do?",
         {"losses.prediction": 0.0},
     ),
     Variant(
         "own prototypes",
-        "May a training image lean on the prototype that it is?",
+        "What if a training image is also compared with its own prototype?",
         {"losses.own": True},
     ),
     Variant(
         "uniform marginals",
-        "What does it do that empty cells carry no mass?",
+        "What if empty patches have the same mass as others?",
         {"architecture.marginals": "uniform"},
     ),
     Variant(
         "published projection",
-        "What do distinct, label-aware, relabelled prototypes cost?",
+        "What is the effect of distinct, label-aware, relabelled prototypes?",
         {"projection.window": None, "projection.distinct": False, "projection.relabel": False},
     ),
     Variant(
         "published, relabelled",
-        "Is it the label or the choice of the image?",
+        "Does the label matter, or the choice of the image?",
         {"projection.window": None, "projection.distinct": False, "projection.relabel": True},
     ),
     Variant(
         "as published",
-        "What does the published training do, whole, in the recipe's number of epochs? "
-        "What stays: backbone, warm-up, "
+        "What does the complete published training achieve in the recipe's number of epochs? "
+        "Unchanged: backbone, warm-up, "
         "augmentation, batches, radius and number of prototypes.",
         {
             "start": "uniform",
@@ -187,48 +196,70 @@ VARIANTS = (
         },
     ),
     Variant(
-        "spatial prior", "What does it do to match by place as well?", {"architecture.prior": 0.1}
+        "spatial prior",
+        "What is the effect of a spatial prior in matching?",
+        {"architecture.prior": 0.1},
     ),
     Variant(
         "no spatial prior",
-        "What does it do to match by place as well?",
+        "What is the effect of a spatial prior in matching?",
         {"architecture.prior": 0.0},
     ),
     Variant(
-        "equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 1.0}
+        "equivariance",
+        "What is the effect of training on moved copies of an image?",
+        {"losses.equivariance": 1.0},
     ),
     Variant(
-        "no equivariance", "What do moved copies of an image teach?", {"losses.equivariance": 0.0}
+        "no equivariance",
+        "What is the effect of training on moved copies of an image?",
+        {"losses.equivariance": 0.0},
     ),
     Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
     Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
     Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
-    Variant("one network", "What do several trainings, joined, do?", {"architecture.members": 1}),
-    Variant(
-        "three networks", "What do several trainings, joined, do?", {"architecture.members": 3}
-    ),
+    Variant("one network", "What is the effect of an ensemble?", {"architecture.members": 1}),
+    Variant("three networks", "What is the effect of an ensemble?", {"architecture.members": 3}),
     Variant("finer grid", "Are patches of half the size better?", {"architecture.stride": "÷2"}),
     Variant("coarser grid", "Are patches of twice the size better?", {"architecture.stride": "×2"}),
-    Variant("smaller radius", "How far may a prototype be?", {"architecture.radius": "×0.75"}),
-    Variant("larger radius", "How far may a prototype be?", {"architecture.radius": "×1.33"}),
+    Variant("smaller radius", "How does the radius matter?", {"architecture.radius": "×0.75"}),
+    Variant("larger radius", "How does the radius matter?", {"architecture.radius": "×1.33"}),
     Variant(
         "weights cut at the radius",
-        "What if far prototypes have no weight, and the nearest answers alone where all are far?",
+        "What if distant prototypes have no weight, and the nearest one alone gives the "
+        "prediction if all are distant?",
         {"architecture.weights": "cut"},
     ),
     Variant(
         "relative weights",
-        "What if the nearest prototypes always have weight?",
+        "What if the nearest prototypes always have a weight above 0?",
         {"architecture.weights": "relative"},
     ),
-    Variant("sharper transport", "How much entropy?", {"architecture.regularization": "×0.25"}),
-    Variant("softer transport", "How much entropy?", {"architecture.regularization": "×4"}),
+    Variant(
+        "sharper transport",
+        "How much entropic regularization is needed?",
+        {"architecture.regularization": "×0.25"},
+    ),
+    Variant(
+        "softer transport",
+        "How much entropic regularization is needed?",
+        {"architecture.regularization": "×4"},
+    ),
 )
-"""What `expert benchmark` can run; one that does not change a recipe is left out there."""
+"""Variants of `python -m studies ablation`; those that do not change a recipe are left out."""
 
 
-def chosen(names: list[str] | None) -> list[Variant]:
-    """Variants by name, the recipe itself first; all if None.
+def select_variants(names: list[str] | None) -> list[Variant]:
+    """Variants by name, the recipe itself first.
+
+    Parameters
+    ----------
+    names : list of str or None
+        All variants if None.
+
+    Returns
+    -------
+    list of Variant
 
     Raises
     ------
@@ -248,8 +279,19 @@ def chosen(names: list[str] | None) -> list[Variant]:
     ]
 
 
-def shortened(recipe: Recipe, budget: float) -> Recipe:
-    """The recipe with so many times its epochs, the epochs of its projections moved with them."""
+def scale_epochs(recipe: Recipe, budget: float) -> Recipe:
+    """The recipe with its numbers of epochs multiplied, including the epochs of its projections.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    budget : float
+        Factor.
+
+    Returns
+    -------
+    Recipe
+    """
     if budget == 1:
         return recipe
 

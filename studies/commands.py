@@ -1,5 +1,4 @@
-"""The commands of experiments: a benchmark of recipes, effects that are planted, images that are
-strange."""
+"""Commands of ``python -m studies``: ablation, planted effects, corrupted inputs, results page."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from expert.schema import RESEARCH_USE
 
 
 @one_sentence
-def benchmark(
+def ablation(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="YAML, see recipes/.")],
     data: Annotated[Path, typer.Option(help="CSV with 'file' and the label.")],
     out: Annotated[
@@ -23,29 +22,32 @@ def benchmark(
     variant: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this variant, beside the recipe itself and the plain head; may be repeated."
+            help="Only this variant, besides the recipe itself and the regression baseline; may be "
+            "repeated."
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Folds, by subject.")] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="Folds that run side by side.")] = 1,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds, split by subject.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of folds to run in parallel.")] = 1,
     budget: Annotated[
-        float, typer.Option(min=0.01, help="Times the recipe's epochs: 0.2 is a quick look.")
+        float, typer.Option(min=0.01, help="Multiply epochs by this factor (0.2: quick run).")
     ] = 1.0,
     subjects: Annotated[
-        int, typer.Option(min=0, help="Subjects of each fold whose explanations are measured.")
+        int, typer.Option(min=0, help="Subjects per fold whose explanations are measured.")
     ] = 8,
     run: Annotated[
-        bool, typer.Option("--run/--no-run", help="Train, or only tell what is finished so far.")
+        bool, typer.Option("--run/--no-run", help="Train, or only report finished folds.")
     ] = True,
 ) -> None:
-    """Compare recipes, their variants and a plain head on the same folds; a run that was killed
-    goes on."""
+    """Cross-validate recipes, their variants and a regression baseline on the same folds.
+
+    An interrupted run is resumed.
+    """
     from expert.training.recipe import read_recipe
-    from studies.cross_validation import run_benchmark
+    from studies.cross_validation import cross_validate
 
     settings = [read_recipe(recipe) for recipe in recipes]
-    with progress() as tell:
-        target = run_benchmark(
+    with progress() as report:
+        target = cross_validate(
             settings,
             data,
             out,
@@ -55,7 +57,7 @@ def benchmark(
             budget=budget,
             subjects=subjects,
             run=run,
-            progress=tell,
+            progress=report,
         )
     typer.echo(f"{target}. {RESEARCH_USE}")
 
@@ -70,18 +72,20 @@ def planted(
         list[Path] | None,
         typer.Option(help="YAML of a model for heads, instead of a small one; may be repeated."),
     ] = None,
-    heads: Annotated[int, typer.Option(min=2, help="Heads that train.")] = 40,
-    held_out: Annotated[int, typer.Option(min=2, help="Heads that are measured.")] = 15,
-    repeats: Annotated[int, typer.Option(min=1, help="Trainings of each cohort.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is other people.")] = 77,
+    heads: Annotated[int, typer.Option(min=2, help="Number of training heads.")] = 40,
+    held_out: Annotated[int, typer.Option(min=2, help="Number of held-out heads.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of trainings per cohort.")] = 5,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed; each seed gives different subjects.")
+    ] = 77,
 ) -> None:
-    """Train on effects planted in known places of synthetic heads: are they found, and nothing
-    where there is none?"""
+    """Train on synthetic heads with a known effect: is it learned, and do the explanations point to
+    it?"""
     from expert.training.recipe import read_recipe
     from studies.planted_effects import run_study
 
     recipes = [read_recipe(path) for path in recipe] if recipe else None
-    with progress() as tell:
+    with progress() as report:
         run_study(
             out,
             recipes,
@@ -89,38 +93,45 @@ def planted(
             held_out=held_out,
             repeats=repeats,
             seed=seed,
-            progress=tell,
+            progress=report,
         )
     typer.echo(f"{out / 'planted.md'}. {RESEARCH_USE}")
 
 
 @one_sentence
-def strange(
-    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file, of heads.")],
-    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label: heads to change.")],
+def corrupted(
+    model: Annotated[
+        str, typer.Argument(help="Name of a shipped model, or a model file; for heads.")
+    ],
+    data: Annotated[Path, typer.Option(help="CSV with 'file' and the label; heads to corrupt.")],
     subjects: Annotated[
-        int, typer.Option(min=1, help="How many heads (one to four minutes each).")
+        int, typer.Option(min=1, help="Number of heads (one to four minutes each).")
     ] = 6,
     other: Annotated[
         list[Path] | None,
-        typer.Option(help="An image that is nothing the model was made for; may be repeated."),
+        typer.Option(help="An out-of-domain image; may be repeated."),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a finished 'train --folds': false alarms of held-out images."),
+        typer.Option(
+            help="Folder of a finished 'train --folds': report false alarms for held-out images."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other heads and noise.")] = 0,
-    label_column: Annotated[str | None, typer.Option(help="The label's column.")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the choice of heads and of the noise.")
+    ] = 0,
+    label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
         "strange.md"
     ),
 ) -> None:
-    """Change heads in known ways: does the model tell that they are unlike its training data?"""
+    """Corrupt heads in known ways: does the model refuse or flag them?"""
     from expert.model_file import load_model
-    from studies.corrupted_inputs import markdown, study
+    from studies.corrupted_inputs import run_study
+    from studies.corrupted_report import markdown
 
-    with progress() as tell:
-        found = study(
+    with progress() as report:
+        found = run_study(
             load_model(model),
             data,
             subjects=subjects,
@@ -128,11 +139,47 @@ def strange(
             run=run,
             seed=seed,
             label_column=label_column,
-            progress=tell,
+            progress=report,
         )
-    typer.echo(markdown(found))  # minutes of work: not lost where the file cannot be written
+    # Printed first, so that the result is not lost if the file cannot be written.
+    typer.echo(markdown(found))
     try:
         out.write_text(markdown(found), encoding="utf-8")
     except OSError as error:
         raise ExpertError(f"The report could not be written to {out}: {error.strerror}.") from error
     typer.echo(f"{out}. {RESEARCH_USE}")
+
+
+@one_sentence
+def results(
+    ixi: Annotated[
+        Path | None, typer.Option(help="labels.csv of IXI: subject, file, age_years.")
+    ] = None,
+    hc18: Annotated[Path | None, typer.Option(help="labels.csv of HC18.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs.")] = Path(
+        "runs/results"
+    ),
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this part of the page; may be repeated.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Number of folds to run in parallel.")] = 1,
+    page: Annotated[
+        bool, typer.Option("--page", help="Train nothing; write the page from finished folds.")
+    ] = False,
+) -> None:
+    """Run every experiment of docs/results.md and write that page; hours on two cores.
+
+    An interrupted run is resumed.
+    """
+    from studies.results_page import run_parts
+
+    target = run_parts(
+        ixi=ixi,
+        hc18=hc18,
+        out=out,
+        only=only,
+        jobs=jobs,
+        train=not page,
+        progress=lambda stage, done: typer.echo(f"{stage} {done:.0%}", err=True),
+    )
+    typer.echo(f"{target}. {RESEARCH_USE}")

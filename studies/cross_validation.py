@@ -1,9 +1,8 @@
-"""The experiment runner: the same folds, seeds and budget for a recipe, its variants, and a plain
-regression head.
+"""Cross-validation of recipes and their variants with the same folds, seeds and numbers of epochs.
 
-Every fold of every variant is a job that leaves its result in a folder of its own: a run that was
-killed goes on where it stopped, and jobs run side by side where there are cores or graphics cards
-for them. What `studies.results` writes is made of those folders alone.
+Every fold of every variant is a job with a folder of its own for its result: an interrupted run is
+resumed, and jobs can run in parallel on several cores or GPUs. `studies.ablation_report` reads
+these folders alone.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from expert.errors import InputError, RecipeError
 from expert.training.recipe import Recipe
-from studies.ablation import BASE, chosen, shortened
+from studies.ablation import BASE, scale_epochs, select_variants
 
 if TYPE_CHECKING:
     from expert.evaluation.explanation_metrics import ExplanationMeasures
 
 SUBJECTS = 8
-"""Held-out subjects of each fold whose explanations are measured."""
+"""Default number of held-out subjects per fold whose explanations are measured."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +36,19 @@ class Job:
     variant: str
     table: Path
     folder: Path
-    """Of the variant: `fold0`, `fold1` … lie in it."""
+    """Folder of the variant, with the subfolders `fold0`, `fold1` …"""
     shared: Path
-    """Prepared images and warm-ups that variants have in common."""
+    """Folder of prepared images and warm-ups that variants share."""
     fold: int
     folds: int
     plain: bool
     subjects: int
     threads: int
     device: int | None
-    """Index of the graphics card; None for the processor."""
+    """Index of the GPU; None for the CPU."""
 
 
-def run_benchmark(
+def cross_validate(
     recipes: Sequence[Recipe],
     table: str | Path,
     out: str | Path,
@@ -66,34 +65,45 @@ def run_benchmark(
 
     Parameters
     ----------
-    recipes : from `expert.training.recipe.read_recipe`, with different names
-    table : CSV with `file` and the label; split by subject, the same way for all variants of a
-        recipe
-    out : folder for everything; `results.md`, `results.json` and the plots lie at its top
-    variants : names from `studies.ablation.VARIANTS`; all that the recipe can be changed to if
-        None. The recipe itself and the plain head always run
-    folds : at least 2
-    jobs : folds that run side by side; with graphics cards, they are dealt out to them
-    budget : times the recipes' epochs: 0.2 is a quick look, and is told in the results
-    subjects : held-out subjects of each fold whose explanations are measured; 0 for none
-    run : False writes the results of the folds that are finished, and trains nothing
-    progress : called with the stage and a fraction
+    recipes : sequence of Recipe
+        From `expert.training.recipe.read_recipe`, with different names.
+    table : path-like
+        CSV with `file` and the label. It is split by subject, in the same way for all variants of a
+        recipe.
+    out : path-like
+        Folder for everything, with `results.md`, `results.json` and the plots at its top.
+    variants : list of str, optional
+        Names from `studies.ablation.VARIANTS`; all that apply to the recipe if None. The recipe
+        itself and the regression baseline always run.
+    folds : int
+        At least 2.
+    jobs : int
+        Folds that run in parallel, distributed over the GPUs if there are any.
+    budget : float
+        Factor for the recipes' numbers of epochs, such as 0.2 for a quick run.
+    subjects : int
+        Held-out subjects per fold whose explanations are measured; 0 for none.
+    run : bool
+        If False, nothing is trained: the results of the finished folds are written.
+    progress : callable, optional
+        Called with the stage and a fraction.
 
     Returns
     -------
-    Path of `results.md`
+    Path
+        Of `results.md`.
 
     Raises
     ------
     RecipeError, InputError
         Recipes, variants or table cannot be used.
     """
-    from studies.results import write_results
+    from studies.ablation_report import write_results
 
     if len({recipe.name for recipe in recipes}) < len(recipes):
         raise InputError(
-            "Two recipes have the same name: their results would lie in one folder. Rename "
-            "one of them."
+            "Two recipes have the same name: their results would be in the same folder. Rename one "
+            "of them."
         )
     if folds < 2:
         raise InputError(f"At least 2 folds are needed, not {folds}.")
@@ -103,7 +113,7 @@ def run_benchmark(
         for recipe in recipes
         for job in _jobs(recipe, source, folder, variants, folds, budget, subjects, jobs)
     ]
-    _refuse_others(planned)
+    _check_folders(planned)
     todo = [job for job in planned if run and not _finished(job)]
     if not run:
         for recipe in recipes:
@@ -112,9 +122,9 @@ def run_benchmark(
                 for job in planned
             ):
                 raise InputError(
-                    f"No fold of {recipe.name} is finished in {folder}: there is nothing to tell."
+                    f"No fold of {recipe.name} is finished in {folder}: there are no results yet."
                 )
-    # The first job alone: it prepares the images and the warm-up that the others take.
+    # The first job runs alone: it prepares the images and the warm-up that the others use.
     for number, job in enumerate(todo[:1]):
         _run(job)
         if progress is not None:
@@ -147,18 +157,18 @@ def _jobs(
     subjects: int,
     jobs: int,
 ) -> list[Job]:
-    """All folds of all variants that change the recipe."""
+    """Jobs of all folds of all variants that change the recipe."""
     import torch
 
     cards = torch.cuda.device_count()
     threads = max(1, torch.get_num_threads() // jobs)
-    base = shortened(recipe, budget)
+    base = scale_epochs(recipe, budget)
     out, seen = [], []
-    for variant in chosen(variants):
+    for variant in select_variants(variants):
         try:
             changed = variant.of(base)
         except RecipeError:
-            if variants is not None:  # it was asked for
+            if variants is not None:  # the variant was requested
                 raise
             continue
         if changed in seen:
@@ -181,25 +191,24 @@ def _jobs(
                     device=fold % cards if cards else None,
                 )
             )
-    # Fold by fold: what is stopped early compares all variants, on fewer subjects.
+    # Fold by fold: a run that is stopped early compares all variants, on fewer subjects.
     return sorted(out, key=lambda job: job.fold)
 
 
-def _refuse_others(jobs: Sequence[Job]) -> None:
-    """Folds of another recipe, budget or table are never told as those of this one."""
+def _check_folders(jobs: Sequence[Job]) -> None:
+    """Raise an error if a folder holds folds of another recipe, budget or table."""
     from expert.datasets.table import read_table
-    from expert.training.run_folder import belongs, identity
+    from expert.training.run_folder import matches_run, run_fingerprint
 
     tables: dict[str | None, Any] = {}
     for job in jobs:
         column = job.recipe.label_column
         if column not in tables:
             tables[column] = read_table(job.table, label_column=column)
-        if not belongs(job.folder, identity(job.recipe, tables[column], job.folds)):
+        if not matches_run(job.folder, run_fingerprint(job.recipe, tables[column], job.folds)):
             raise InputError(
                 f"The folder {job.folder} holds folds of another recipe, budget, table or "
-                "number of folds: choose another "
-                "folder with --out."
+                "number of folds. Choose another folder with --out."
             )
 
 
@@ -218,34 +227,27 @@ def _finished(job: Job) -> bool:
 
 
 def _run(job: Job) -> None:
-    """Train and measure; in a process of its own where several run."""
+    """Train and measure one fold; in a separate process if several run in parallel."""
     import torch
 
+    from expert.training.ensemble import member_folders
     from expert.training.pipeline import train
-    from expert.training.stages import members
 
     torch.set_num_threads(job.threads)
     if job.device is not None:
         torch.cuda.set_device(job.device)
     place = job.folder / f"fold{job.fold}"
-    warm = {}
-    for folder, seed in members(job.recipe, place, job.recipe.schedule.seed + job.fold):
-        folder.mkdir(parents=True, exist_ok=True)
-        own, common = (
-            folder / "warmup.safetensors",
-            job.shared / f"warmup-{_warmup_key(job, seed)}.safetensors",
-        )
-        if common.exists() and not own.exists():
-            shutil.copy(common, own)
-        warm[own] = common
+    shared = {
+        folder / "warmup.safetensors": job.shared / f"warmup-{_warmup_key(job, seed)}.safetensors"
+        for folder, seed in member_folders(job.recipe, place, job.recipe.schedule.seed + job.fold)
+    }
     if job.recipe.architecture.guide:
-        own, common = (
-            place / "guide.safetensors",
-            job.shared / f"guide-{_guide_key(job)}.safetensors",
-        )
+        common = job.shared / f"guide-{_guide_key(job)}.safetensors"
+        shared[place / "guide.safetensors"] = common
+    for own, common in shared.items():
+        own.parent.mkdir(parents=True, exist_ok=True)
         if common.exists() and not own.exists():
             shutil.copy(common, own)
-        warm[own] = common
     train(
         job.recipe,
         job.table,
@@ -256,7 +258,7 @@ def _run(job: Job) -> None:
         run=job.folder,
         prepared=job.shared / "prepared",
     )
-    for own, common in warm.items():
+    for own, common in shared.items():
         if own.exists() and not common.exists():
             shutil.copy(own, common)
     if job.subjects and not (place / "measures.json").exists():
@@ -264,7 +266,7 @@ def _run(job: Job) -> None:
 
 
 def _guide_key(job: Job) -> str:
-    """Variants that do not differ in what the guide depends on share it."""
+    """Key of the matching network, shared by variants with the same relevant settings."""
     r = job.recipe
     parts = [
         r.input.model_dump(mode="json"),
@@ -283,7 +285,7 @@ def _guide_key(job: Job) -> str:
 
 
 def _warmup_key(job: Job, seed: int) -> str:
-    """Variants that do not differ in what the warm-up depends on share it."""
+    """Key of the warm-up, shared by variants with the same relevant settings."""
     r = job.recipe
     parts: dict[str, Any] = {
         "input": r.input.model_dump(mode="json"),
@@ -312,20 +314,20 @@ def _warmup_key(job: Job, seed: int) -> str:
 
 
 def _measured(job: Job) -> ExplanationMeasures:
-    """The fold's explanations of subjects it was not trained on."""
+    """Measures of the fold's explanations of held-out subjects."""
     from expert.evaluation.explanation_metrics import measure_explanations
     from expert.training.folds import trained_fold
 
     task, training, held_out = trained_fold(
         job.recipe, job.table, job.folder, job.fold, job.folds, prepared=job.shared / "prepared"
     )
-    shown = task.sources[:, 0].numpy()
+    sources = task.sources[:, 0].numpy()
     return measure_explanations(
         task.network,
         job.recipe.input,
         held_out,
         subjects=job.subjects,
-        source_subjects=[training.entries[row].subject for row in shown],
-        source_labels=training.labels[shown],
+        source_subjects=[training.entries[row].subject for row in sources],
+        source_labels=training.labels[sources],
         unit=job.recipe.label_unit,
     )

@@ -1,11 +1,9 @@
-"""Synthetic heads of one age in which a label changes one known place, and the cells of a feature
-grid that this changes.
+"""Synthetic heads in which the label changes one known region.
 
-What an explanation ought to point at is known here because it was put in: heads of 50 years whose
-ventricles, or the cortex of whose left hemisphere, look as old as the label says
-(`expert.datasets.phantom.phantom_with_truth`). The heads lie in the template by the transform that
-they were made with: nothing is registered, so that no error of a registration is measured with the
-rest.
+The region that an explanation should highlight is known because the effect was planted: heads of 50
+years whose ventricles, or left cortex, have the appearance of another age
+(`expert.datasets.phantom.phantom_with_truth`). The transform to the template is the one with which
+the heads were made, so that registration errors do not enter.
 """
 
 from __future__ import annotations
@@ -26,27 +24,25 @@ from expert.files import replacing
 from expert.schema import InputSettings
 
 AGE = 50.0
-"""Years; of every head but those of `ageing`."""
+"""Age of all heads except those of `ageing`, years."""
 PLACES = ("ventricles", "left cortex")
-"""Where a label can be planted."""
-MOST = 0.9
-"""The cells that hold so much of a planted change are its region."""
+"""Regions in which a label can be planted."""
 FORMAT = 1
-"""Raised whenever the same people give other pixels, so that old arrays are not used."""
+"""Increased whenever the same subjects give other pixels, so that old arrays are not used."""
 
 Kind = Literal["ventricles", "left cortex", "nothing", "mixed", "ageing"]
-"""What varies: one place alone; nothing but the person; both places and the right cortex, each by
-an age of its own; age."""
+"""What varies besides the subject: one region; nothing; both regions and the right cortex, each
+with its own age; age."""
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Heads and what their label is."""
+    """A kind of heads and the meaning of their label."""
 
     name: str
     heads: Kind
     label: Literal["ventricles", "left cortex", "age"] | None
-    """How old that looks; None: ages dealt out at random."""
+    """The region whose age is the label; None for randomly assigned ages."""
 
 
 COHORTS = (
@@ -58,22 +54,35 @@ COHORTS = (
     Cohort("ageing", "ageing", "age"),
     Cohort("ageing, labels shuffled", "ageing", None),
 )
-"""Those of the study; in the third and fourth, two other places vary just as much and have nothing
-to do with the label."""
+"""Cohorts of the study. In the third and fourth, two other regions vary as much but are unrelated
+to the label."""
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """Who is in a study, and how old each place is to look where it is planted."""
+class Subjects:
+    """Subjects of a study, and the age of each of their regions."""
 
     seeds: tuple[int, ...]
-    """(N,) of `expert.datasets.phantom`."""
+    """(N,) seeds of `expert.datasets.phantom`."""
     ages: np.ndarray
     """(N, 3) years: ventricles (and age), left cortex, right cortex; each spread evenly over 20 to
-    85, one tells nothing of another."""
+    85, independent of the others."""
 
     def labels(self, label: str | None, deal: int = 0) -> np.ndarray:
-        """(N,) labels of a cohort, years; `deal` counts the ways to deal them out at random."""
+        """Labels of a cohort.
+
+        Parameters
+        ----------
+        label : str or None
+            `Cohort.label`.
+        deal : int
+            Number of the random assignment, if `label` is None.
+
+        Returns
+        -------
+        (N,) array
+            Years.
+        """
         if label is None:
             return np.asarray(
                 np.random.default_rng([19, self.seeds[0], deal]).permutation(self.ages[:, 0])
@@ -81,14 +90,22 @@ class People:
         return np.asarray(self.ages[:, {"age": 0, "ventricles": 0, "left cortex": 1}[label]])
 
 
-def draw_people(number: int, seed: int, first: int = 0) -> People:
-    """Draw people.
+def draw_subjects(number: int, seed: int, first: int = 0) -> Subjects:
+    """Draw subjects.
 
     Parameters
     ----------
-    number : at least 2
-    seed : of the study, 0 or larger; no person of one is in another
-    first : people that were drawn before, such as those who train: the new ones are others
+    number : int
+        At least 2.
+    seed : int
+        Of the study, at least 0; no subject of one is in another.
+    first : int
+        Number of subjects that were drawn before, such as those for training; the new ones are
+        different.
+
+    Returns
+    -------
+    Subjects
 
     Raises
     ------
@@ -98,9 +115,11 @@ def draw_people(number: int, seed: int, first: int = 0) -> People:
     from expert.datasets.phantom import AGES
 
     if number < 2:
-        raise InputError(f"A study needs at least 2 heads of each sort, not {number}.")
+        raise InputError(
+            f"A study needs at least 2 heads for training and for testing, not {number}."
+        )
     if seed < 0:
-        raise InputError(f"The seed of a study must be 0 or larger, not {seed}.")
+        raise InputError(f"The seed must be 0 or larger, not {seed}.")
     generator = np.random.default_rng([17, seed, first])
     strata = np.stack(
         [
@@ -110,16 +129,22 @@ def draw_people(number: int, seed: int, first: int = 0) -> People:
         1,
     )
     ages = np.round(AGES[0] + (AGES[1] - AGES[0]) * strata, 2)
-    return People(tuple(seed * 100_000 + first + n for n in range(number)), ages)
+    return Subjects(tuple(seed * 100_000 + first + n for n in range(number)), ages)
 
 
-def looks(kind: Kind, ages: np.ndarray) -> dict[str, float]:
+def phantom_arguments(kind: Kind, ages: np.ndarray) -> dict[str, float]:
     """Arguments of `expert.datasets.phantom.phantom_with_truth` for a head of a kind.
 
     Parameters
     ----------
-    kind : what varies
-    ages : (3,) years, a row of `People.ages`
+    kind : Kind
+        What varies.
+    ages : (3,) array
+        Years, a row of `Subjects.ages`.
+
+    Returns
+    -------
+    dict of str to float
     """
     ventricles, left, right = (float(age) for age in ages)
     if kind == "ageing":
@@ -133,43 +158,47 @@ def looks(kind: Kind, ages: np.ndarray) -> dict[str, float]:
     return {"age": AGE, **planted[kind]}
 
 
-def prepare_people(
-    people: People,
+def prepare_subjects(
+    subjects: Subjects,
     kinds: Sequence[Kind],
     recipes: Sequence[InputSettings],
     folder: Path,
     *,
     progress: Callable[[float], None] | None = None,
 ) -> dict[Kind, list[CohortArrays]]:
-    """Make the heads of some kinds and prepare them, or take what an earlier call left in `folder`.
+    """Make and prepare heads of some kinds, or load what an earlier call left in `folder`.
 
     Parameters
     ----------
-    people : who
-    kinds : what varies among them
-    recipes : how to prepare them, each for "mni" space; a head is made once for all of them
-    folder : where the arrays are kept, a file per head and recipe
-    progress : called with 0 to 1
+    subjects : Subjects
+    kinds : sequence of Kind
+    recipes : sequence of InputSettings
+        How to prepare the heads, each for "mni" space. A head is made once for all of them.
+    folder : Path
+        Where the arrays are kept, one file per head and element of `recipes`.
+    progress : callable, optional
+        Called with 0 to 1.
 
     Returns
     -------
-    By kind, one CohortArrays per recipe; labels are NaN, see `labelled`
+    dict of Kind to list of CohortArrays
+        One per element of `recipes`. Labels are NaN, see `with_labels`.
 
     Raises
     ------
     InputError
-        A recipe is not for heads, or the folder cannot be written.
+        The input is not for heads, or the folder cannot be written.
     """
     for recipe in recipes:
         if recipe.space != "mni":
-            raise InputError("Planted effects lie in heads: the recipe's input.space must be mni.")
+            raise InputError("Planted effects are in heads: the recipe's input.space must be mni.")
     rows = []
-    for number, (seed, ages) in enumerate(zip(people.seeds, people.ages, strict=True)):
-        # All heads of a person one after the other: what they have in common is made once
+    for number, (seed, ages) in enumerate(zip(subjects.seeds, subjects.ages, strict=True)):
+        # All heads of a subject in succession: their common parts are made once
         # (`expert.datasets.phantom`).
         rows.append({kind: _prepared(seed, ages, kind, recipes, folder) for kind in kinds})
         if progress is not None:
-            progress((number + 1) / len(people.seeds))
+            progress((number + 1) / len(subjects.seeds))
     out: dict[Kind, list[CohortArrays]] = {}
     for kind in kinds:
         out[kind] = []
@@ -177,7 +206,7 @@ def prepare_people(
             made = [row[kind][n] for row in rows]
             entries = [
                 _entry(kind, seed, one["images"])
-                for seed, one in zip(people.seeds, made, strict=True)
+                for seed, one in zip(subjects.seeds, made, strict=True)
             ]
             out[kind].append(
                 CohortArrays(
@@ -196,24 +225,23 @@ def prepare_people(
 def _prepared(
     seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputSettings], folder: Path
 ) -> list[dict[str, np.ndarray]]:
-    """One head by each recipe: images, content, transform; made once for all recipes that have not
-    kept it."""
+    """One head, prepared in each way: images, content and transform; made at most once."""
     from expert.datasets.phantom import phantom_with_truth
     from expert.imaging.preprocessing import prepare
     from expert.imaging.registration import Registration
 
     places = [
-        folder / f"{seed}-{_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes
+        folder / f"{seed}-{cache_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes
     ]
     missing = [n for n, place in enumerate(places) if not place.exists()]
     if missing:
-        volume, truth = phantom_with_truth(seed=seed, **looks(kind, ages))  # type: ignore[arg-type]
+        volume, truth = phantom_with_truth(seed=seed, **phantom_arguments(kind, ages))  # type: ignore[arg-type]
         known = Registration.known(truth.template_to_subject)
         for n in missing:
             made = prepare(
                 volume, recipes[n], positions_mm=_heights(recipes[n]), registration=known
             )
-            _keep(
+            save_arrays(
                 places[n],
                 {
                     "images": made.images,
@@ -221,11 +249,22 @@ def _prepared(
                     "transform": truth.template_to_subject,
                 },
             )
-    return [_kept(place) for place in places]
+    return [load_arrays(place) for place in places]
 
 
-def labelled(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
-    """The cohort with other labels (N,), years."""
+def with_labels(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
+    """The cohort with other labels.
+
+    Parameters
+    ----------
+    cohort : CohortArrays
+    labels : (N,) array
+        Years.
+
+    Returns
+    -------
+    CohortArrays
+    """
     entries = tuple(
         Entry(e.subject, e.name, e.file, float(label), None, e.sha256)
         for e, label in zip(cohort.entries, labels, strict=True)
@@ -241,133 +280,8 @@ def labelled(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
     )
 
 
-def planted_change(seed: int, place: str, recipes: Sequence[InputSettings]) -> list[np.ndarray]:
-    """How much of a head's grey a place changes between its youngest and its oldest look, 20 and 85
-    years.
-
-    The two heads are made without noise and coil shading: they differ where the place acts, and are
-    equal to the last bit elsewhere. The difference is taken before grey values are scaled, for a
-    scale is one for the whole head.
-
-    Parameters
-    ----------
-    seed : the person
-    place : one of `PLACES`
-    recipes : in whose explained views the change is seen
-
-    Returns
-    -------
-    One array per recipe, (V, *shape) float32: absolute difference in thousandths of full scale, 0
-    where nothing was planted
-
-    Raises
-    ------
-    InputError
-        There is no such place.
-    """
-    from dataclasses import replace
-
-    from expert.datasets.phantom import AGES, phantom_with_truth
-    from expert.imaging.preprocessing import view_affine
-    from expert.imaging.registration import Registration
-    from expert.imaging.resampling import resample_to_template
-
-    if place not in PLACES:
-        raise InputError(
-            f"No effect can be planted in '{place}': choose one of {', '.join(PLACES)}."
-        )
-    argument = {"ventricles": "ventricle_age", "left cortex": "left_cortex_age"}[place]
-    (young, truth), (old, _) = (
-        phantom_with_truth(AGE, seed, clean=True, **{argument: age}) for age in AGES
-    )
-    difference = replace(
-        young, data=np.abs(young.data.astype(np.float32) - old.data.astype(np.float32))
-    )
-    known = Registration.known(truth.template_to_subject)
-    out = []
-    for recipe in recipes:
-        flat = len(recipe.shape) == 2
-        views = []
-        for position in recipe.positions_mm if flat else (None,):
-            affine = view_affine(recipe, position)
-            if flat:  # the resampler wants three axes: a plane is a volume of one slice
-                affine = affine[:, [2, 0, 1, 3]]
-            shape = (1, *recipe.shape) if flat else recipe.shape
-            views.append(
-                resample_to_template(difference, known, affine, shape).reshape(recipe.shape)
-            )
-        out.append(np.stack(views))
-    return out
-
-
-def region_cells(change: np.ndarray, grid: tuple[int, ...], most: float = MOST) -> np.ndarray:
-    """The fewest cells that together hold most of a change.
-
-    Parameters
-    ----------
-    change : (V, *shape) 0 or larger
-    grid : cells per axis
-    most : part of each view's whole change, 0 to 1
-
-    Returns
-    -------
-    (V, M) bool; all False in a view without any change
-    """
-    views = len(change)
-    split = [
-        part
-        for size, cells in zip(change.shape[1:], grid, strict=True)
-        for part in (cells, size // cells)
-    ]
-    boxes = (
-        change.reshape(views, *split)
-        .sum(axis=tuple(range(2, 2 * len(grid) + 1, 2)), dtype=float)
-        .reshape(views, -1)
-    )
-    order = np.argsort(-boxes, axis=1, kind="stable")
-    held = np.take_along_axis(boxes, order, axis=1)
-    before = np.cumsum(held, axis=1) - held  # what the larger cells hold already
-    needed = np.asarray((before < most * held.sum(axis=1, keepdims=True) * (1 - 1e-9)) & (held > 0))
-    out = np.zeros_like(needed)
-    np.put_along_axis(out, order, needed, axis=1)
-    return out
-
-
-def regions_of(
-    people: People, recipes: Sequence[InputSettings], grids: Sequence[tuple[int, ...]], folder: Path
-) -> list[dict[str, np.ndarray]]:
-    """Cells whose content a planted age changes, person by person; kept in `folder`.
-
-    Parameters
-    ----------
-    people : N, who
-    recipes, grids : the explained views, and cells per axis of each one's feature grid
-    folder : as in `prepare_people`
-
-    Returns
-    -------
-    By recipe, then by place of `PLACES`: (N, V, M) bool
-    """
-    places = [
-        folder / f"regions-{_key(people.seeds, grid, MOST, recipe)}.npz"
-        for recipe, grid in zip(recipes, grids, strict=True)
-    ]
-    missing = [n for n, place in enumerate(places) if not place.exists()]
-    found: dict[int, dict[str, list[np.ndarray]]] = {
-        n: {place: [] for place in PLACES} for n in missing
-    }
-    for seed in people.seeds if missing else ():
-        for place in PLACES:
-            for n, change in zip(
-                missing, planted_change(seed, place, [recipes[n] for n in missing]), strict=True
-            ):
-                found[n][place].append(region_cells(change, grids[n]))
-    for n, cells in found.items():
-        _keep(places[n], {place: np.stack(each) for place, each in cells.items()})
-    return [_kept(place) for place in places]
-
-
-def _key(*parts: object) -> str:
+def cache_key(*parts: object) -> str:
+    """Part of a file's name that depends on everything the file's content depends on."""
     text = json.dumps(
         [
             FORMAT,
@@ -380,19 +294,27 @@ def _key(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _kept(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a file from `save_arrays`, by name."""
     with np.load(path) as loaded:
         return {name: np.asarray(loaded[name]) for name in loaded.files}
 
 
-def _keep(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays to a file.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise InputError(
-            f"The heads could not be kept in {path.parent}: {error.strerror}."
+            f"The heads could not be saved in {path.parent}: {error.strerror}."
         ) from error
 
 
@@ -403,7 +325,7 @@ def _heights(recipe: InputSettings) -> tuple[float, ...] | None:
 
 
 def _entry(kind: str, seed: int, images: np.ndarray) -> Entry:
-    """A row of a table that was never written; its checksum is that of what the network sees."""
+    """A row of a table that is not written; its checksum is that of the prepared images."""
     name = f"planted-{kind.replace(' ', '-')}-{seed}"
     return Entry(
         name, name, Path(name), float("nan"), None, hashlib.sha256(images.tobytes()).hexdigest()

@@ -1,5 +1,4 @@
-"""An untrained network to hold measures of explanations against: what architecture and registration
-give without learning."""
+"""An untrained network as a baseline: what architecture and registration give without training."""
 
 from __future__ import annotations
 
@@ -19,20 +18,26 @@ def untrained(
     """A network of the same architecture with random weights, whose prototypes are subjects of a
     cohort.
 
-    Its scale makes the median distance of the cohort's subjects a quarter of the radius, so that
-    prototypes are in radius; its answers mean nothing, its matches are those of random
-    convolutions.
+    The scale is such that the median distance between the cohort's subjects is a quarter of the
+    radius, so that prototypes are within the radius. The predictions have no meaning; the matches
+    are those of random convolutions.
 
     Parameters
     ----------
-    network : whose architecture and grid are taken
-    recipe, cohort : as in `expert.evaluation.explanation_metrics.measure_explanations`; the middle
-        plane of each subject is used, or all of them where prototypes show every plane
-    seed : of the weights and of the draw of the prototypes
+    network : PrototypeRegressor
+        Its architecture and grid are used.
+    recipe, cohort
+        As in `expert.evaluation.explanation_metrics.measure_explanations`; the middle plane of each
+        subject is used, or all of them if prototypes show every plane.
+    seed : int
+        Of the weights and of the draw of the prototypes.
 
     Returns
     -------
-    network, sources : in evaluation mode; the subject of each prototype, for `measure_explanations`
+    PrototypeRegressor
+        In evaluation mode.
+    list of str
+        Subject of each prototype, for `measure_explanations`.
     """
     import torch
 
@@ -43,10 +48,8 @@ def untrained(
     several = network.architecture.planes_combined
     used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes
-    rows = np.random.default_rng(seed).permutation(len(cohort.labels))
-    rows = np.resize(
-        rows, count
-    )  # again from the start where there are fewer subjects than prototypes
+    # Repeated if there are fewer subjects than prototypes.
+    rows = np.resize(np.random.default_rng(seed).permutation(len(cohort.labels)), count)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         out = PrototypeRegressor(network.architecture, network.grid).eval().requires_grad_(False)
@@ -54,14 +57,14 @@ def untrained(
         np.concatenate([of[rows, plane] for plane in used])
         for of in (cohort.images, cohort.content)
     )
-    shown = encode(out, pixels, inside)
+    encoded = encode(out, pixels, inside)
     with torch.no_grad():
-        out.prototypes.data = shown.features.float()
-        out.prototype_mass.copy_(shown.mass)
+        out.prototypes.data = encoded.features.float()
+        out.prototype_mass.copy_(encoded.mass)
         out.prototype_labels.copy_(torch.from_numpy(cohort.labels[rows]).float())
         out.scale.data.fill_(1.0)
         distance = out.compare(
-            shown.features[: min(8, count)], shown.mass[: min(8, count)]
+            encoded.features[: min(8, count)], encoded.mass[: min(8, count)]
         ).distance
         between = distance[distance > distance.max() * 1e-3]
         if len(between):

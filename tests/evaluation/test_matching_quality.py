@@ -23,11 +23,11 @@ from helpers.hand_made import (
 
 from expert.evaluation.explanation_metrics import measure_explanations
 from expert.evaluation.matching_quality import (
-    cell_centers,
-    chance_of,
-    follows,
+    chance_level,
     measure_plans,
+    patch_centers,
     self_match,
+    shifted_match,
 )
 from expert.model import PrototypeRegressor
 from expert.schema import Architecture
@@ -87,7 +87,7 @@ def test_places_are_followed_in_others_only_by_what_they_have_in_common(recipe):
     content = np.full(recipe.shape, 255)
     found = {}
     for backbone in (Pixels, Position, Restless):
-        found[backbone], chance = follows(
+        found[backbone], chance = shifted_match(
             network(recipe, backbone(grid_of(recipe)), *prototypes(recipe)),
             one,
             content,
@@ -131,7 +131,7 @@ def test_an_untrained_network_is_not_above_chance(seed):
 
 
 def test_mass_on_background_and_on_the_other_side():
-    centers = cell_centers(FLAT, (6, 5), 3.0)
+    centers = patch_centers(FLAT, (6, 5), 3.0)
     assert centers[:5, 0].tolist() == [-64, -32, 0, 32, 64]
     own, partners = np.ones(30, dtype=bool), np.ones((1, 30), dtype=bool)
     partners[0, :10] = False
@@ -157,6 +157,6 @@ def test_mass_on_background_and_on_the_other_side():
         measure_plans(two, own, partners.repeat(2, 0), np.array([1.0, 3.0]), centers).side_confusion
         == 0.25
     )
-    assert chance_of(own, partners, np.ones(1), centers).background_mass == pytest.approx(1 / 3)
+    assert chance_level(own, partners, np.ones(1), centers).background_mass == pytest.approx(1 / 3)
     assert np.isnan(measure_plans(mirror, ~own, partners, np.ones(1), centers).best_share)
     assert np.isnan(measure_plans(mirror, own, partners, np.ones(1), None).displacement_mm)

@@ -7,7 +7,7 @@ import pytest
 from helpers.hand_made import FLAT, Pixels, both, grid_of, network, picture, prototypes
 
 from expert.evaluation.matching_quality import self_match
-from expert.evaluation.perturbations import known_changes, rotated_cells
+from expert.evaluation.perturbations import known_changes, rotated_patches
 
 
 @both
@@ -34,7 +34,7 @@ def test_cells_that_left_or_became_background_are_left_out(recipe):
 
 def test_the_true_cell_of_a_rotation_is_where_the_centre_went():
     image = np.zeros(FLAT.shape)
-    for cell, true in enumerate(rotated_cells(FLAT.shape, (6, 5), 10.0)):
+    for cell, true in enumerate(rotated_patches(FLAT.shape, (6, 5), 10.0)):
         row, column = divmod(cell, 5)
         image[:] = 0
         image[row * 8 + 3 : row * 8 + 5, column * 8 + 3 : column * 8 + 5] = 255
@@ -42,5 +42,5 @@ def test_the_true_cell_of_a_rotation_is_where_the_centre_went():
         if true >= 0:
             place = np.array(np.nonzero(moved > 100)).mean(axis=1)
             assert abs(place - (np.array(divmod(true, 5)) * 8 + 3.5)).max() < 5
-    assert rotated_cells(FLAT.shape, (6, 5), 0.0).tolist() == list(range(30))
-    assert rotated_cells((10, 20, 20), (1, 2, 2), 90.0).tolist() in ([1, 3, 0, 2], [2, 0, 3, 1])
+    assert rotated_patches(FLAT.shape, (6, 5), 0.0).tolist() == list(range(30))
+    assert rotated_patches((10, 20, 20), (1, 2, 2), 90.0).tolist() in ([1, 3, 0, 2], [2, 0, 3, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from expert.training.recipe import read_recipe
-from studies.cross_validation import run_benchmark
+from studies.cross_validation import cross_validate
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,6 @@ def squares_recipe(tiny_recipe):
 def benched(squares_recipe, squares, tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmark")
     variants = ["average", "position", "published projection"]
-    return run_benchmark(
+    return cross_validate(
         [squares_recipe], squares, folder, variants=variants, folds=2, budget=0.5, subjects=3
     ), variants

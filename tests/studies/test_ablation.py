@@ -11,7 +11,7 @@ import torch
 from expert.errors import RecipeError
 from expert.model import PrototypeRegressor
 from expert.training.recipe import read_recipe
-from studies.ablation import BASE, VARIANTS, Variant, chosen, shortened
+from studies.ablation import BASE, VARIANTS, Variant, scale_epochs, select_variants
 
 
 def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
@@ -49,8 +49,8 @@ def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
     with pytest.raises(RecipeError, match="stride"):
         Variant("odd", "", {"architecture.pool": 3}).of(squares_recipe)
     with pytest.raises(RecipeError, match="There is no variant 'none'"):
-        chosen(["none"])
-    assert [variant.name for variant in chosen(["position"])] == [BASE, "position"]
+        select_variants(["none"])
+    assert [variant.name for variant in select_variants(["position"])] == [BASE, "position"]
 
 
 def test_the_stride_is_halved_by_the_pooling_or_else_by_the_last_stage(squares_recipe):
@@ -90,6 +90,6 @@ def test_averages_are_trained_as_averages():
 
 
 def test_a_smaller_budget_moves_the_projections_with_the_epochs(squares_recipe):
-    short = shortened(squares_recipe, 0.5)
+    short = scale_epochs(squares_recipe, 0.5)
     assert (short.warmup.epochs, short.schedule.epochs, short.projection.every) == (2, 2, 1)
-    assert shortened(squares_recipe, 1.0) is squares_recipe
+    assert scale_epochs(squares_recipe, 1.0) is squares_recipe

@@ -12,7 +12,6 @@ import pytest
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
-from expert.cli.app import app
 from expert.datasets.phantom import phantom_with_truth, write_cohort
 from expert.errors import InputError
 from expert.imaging.preprocessing import prepare
@@ -29,21 +28,11 @@ from expert.novelty import (
 )
 from expert.schema import RESEARCH_USE, Familiarity
 from studies import corrupted_inputs as strange
-from studies.corrupted_inputs import (
-    BRAIN_MASK,
-    CHANGES,
-    MIRRORED,
-    OTHER,
-    SYNTHETIC,
-    UNCHANGED,
-    Answer,
-    FalseAlarms,
-    Study,
-    ask,
-    false_alarms,
-    markdown,
-    study,
-)
+from studies.__main__ import app
+from studies.corrupted_inputs import assess, run_study
+from studies.corrupted_report import Assessment, CorruptionResults, markdown
+from studies.corruptions import BRAIN_MASK, CORRUPTIONS, MIRRORED, OTHER, SYNTHETIC, UNCHANGED
+from studies.false_alarms import FalseAlarms, false_alarms
 
 AFFINE = np.array([[0.0, 0, 2, -88], [-2, 0, 0, 118], [0, 2, 0, -135], [0, 0, 0, 1]])
 """Array axes P, S, R, as in many a file."""
@@ -88,12 +77,12 @@ def copies(monkeypatch, volumes: list[Volume], seed: int = 0) -> dict[str, list[
 
     def remember(model, kind, volume):
         seen.setdefault(kind, []).append(volume)
-        return Answer(kind), None
+        return Assessment(kind), None
 
-    monkeypatch.setattr(strange, "ask", remember)
-    assert [answer.kind for answer in strange._answers(None, volumes, (), seed)] == [*seen] * len(
-        volumes
-    )
+    monkeypatch.setattr(strange, "assess", remember)
+    assert [answer.kind for answer in strange._assessments(None, volumes, (), seed)] == [
+        *seen
+    ] * len(volumes)
     return seen
 
 
@@ -107,17 +96,17 @@ def drawn() -> Volume:
 
 def test_copies_of_any_axis_order_are_what_their_names_say(monkeypatch, drawn):
     seen = {kind: one[0] for kind, one in copies(monkeypatch, [drawn]).items()}
-    assert {*CHANGES, UNCHANGED, SYNTHETIC} == set(seen)
+    assert {*CORRUPTIONS, UNCHANGED, SYNTHETIC} == set(seen)
     head = drawn.canonical()
     data = head.data.astype(np.float32)  # R, A, S
     assert seen[UNCHANGED] is drawn
-    for kind in CHANGES:
+    for kind in CORRUPTIONS:
         np.testing.assert_array_equal(seen[kind].affine, head.affine, kind)
         assert seen[kind].space == "ras", kind
     np.testing.assert_array_equal(seen[MIRRORED].data, data[::-1])
     np.testing.assert_array_equal(seen["back to front"].data, data[:, ::-1])
     np.testing.assert_array_equal(seen["upside down"].data, data[:, :, ::-1])
-    turned = [seen[kind].data.shape for kind in CHANGES if kind.startswith("turned by 90°")]
+    turned = [seen[kind].data.shape for kind in CORRUPTIONS if kind.startswith("turned by 90°")]
     assert turned == [(20, 32, 24), (32, 24, 20), (24, 20, 32)]
     assert not seen["upper half black"].data[:, :, 16:].any()
     np.testing.assert_array_equal(seen["upper half black"].data[:, :, :16], data[:, :, :16])
@@ -154,11 +143,11 @@ def test_another_seed_is_other_noise_and_other_synthetic_heads(monkeypatch, draw
 
 def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monkeypatch, tmp_path):
     kept = ("upside down", MIRRORED, "all zeros")
-    monkeypatch.setattr(strange, "CHANGES", {kind: CHANGES[kind] for kind in kept})
+    monkeypatch.setattr(strange, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
     picture = tmp_path / "jane.png"
     draw_squares(tmp_path, 2, 1).with_name("square-00.png").rename(picture)
     told = []
-    found = study(
+    found = run_study(
         calibrated,
         heads,
         subjects=1,
@@ -166,7 +155,7 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
         seed=3,
         progress=lambda stage, f: told.append((stage, f)),
     )
-    assert [answer.kind for answer in found.answers] == [
+    assert [answer.kind for answer in found.assessments] == [
         UNCHANGED,
         *kept,
         BRAIN_MASK,
@@ -175,27 +164,28 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
         OTHER,
     ]
     (plain,), (zeros,), (upside,) = (
-        found.of(UNCHANGED),
-        found.of("all zeros"),
-        found.of("upside down"),
+        found.of_kind(UNCHANGED),
+        found.of_kind("all zeros"),
+        found.of_kind("upside down"),
     )
-    assert not plain.caught
+    assert not plain.detected
     assert plain.score <= found.limit == 1.5
     assert "empty" in zeros.refused
     assert zeros.score is None
     assert upside.unlike
-    assert upside.sign in ("nearest_distance", "registration")
-    assert found.of(BRAIN_MASK)[0].caught
-    assert "3D head" in found.of(OTHER)[0].refused
-    assert "unknown kind" in found.of(OTHER)[1].refused
-    assert not found.of(SYNTHETIC)[0].caught
+    assert upside.indicator in ("nearest_distance", "registration")
+    assert found.of_kind(BRAIN_MASK)[0].detected
+    assert "3D head" in found.of_kind(OTHER)[0].refused
+    assert "unknown kind" in found.of_kind(OTHER)[1].refused
+    assert not found.of_kind(SYNTHETIC)[0].detected
     assert (found.heads, found.synthetic, found.seed, found.nominal[0]) == (1, True, 3, 40)
     assert {stage for stage, _ in told} == {"strange"}
     assert [f for _, f in told] == sorted(f for _, f in told)
     text = markdown(found)
     assert "| other image (--other) | 2 | 2 (100%) | 2 |  |  |" in text
     assert (
-        f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.sign} (1 of 1) |" in text
+        f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.indicator} (1 of 1) |"
+        in text
     )
     assert not any(word in text for word in ("jane", "somebody", "phantom-41", "square"))
     assert RESEARCH_USE in text
@@ -210,7 +200,7 @@ def test_the_answer_is_that_of_explain(one_plane, head):
         model = replace(
             one_plane, info=one_plane.info.model_copy(update={"calibration": calibration})
         )
-        answer, registration = ask(model, "upside", upside)
+        answer, registration = assess(model, "upside", upside)
         said = explain(model, upside, top=1, images=False)
         assert (
             answer.unlike
@@ -218,7 +208,7 @@ def test_the_answer_is_that_of_explain(one_plane, head):
             == (limit < 1)
         )
         assert answer.score == pytest.approx(said.nearest_distance, abs=0.01)
-        assert answer.sign == "nearest_distance"
+        assert answer.indicator == "nearest_distance"
         assert registration.quality == pytest.approx(said.registration.quality, abs=0.001)
 
 
@@ -234,7 +224,7 @@ def write_folds(folder: Path, folds: list[list[float]]) -> Path:
 def test_held_out_images_are_judged_by_the_other_folds(tmp_path):
     usual = [float(n) for n in range(20)]
     found = false_alarms(write_folds(tmp_path / "run", [usual, [*usual[:-2], 500.0, 600.0], usual]))
-    assert found == FalseAlarms(folds=3, images=60, flagged=2, by_sign={"nearest_distance": 2})
+    assert found == FalseAlarms(folds=3, images=60, flagged=2, by_indicator={"nearest_distance": 2})
     # Scored by their own fold's scales and limit, the two would have made themselves usual.
     distances = [*usual[:-2], 500.0, 600.0]
     own = [dict.fromkeys(INDICATORS, 0.0) | {"nearest_distance": d} for d in distances]
@@ -245,8 +235,8 @@ def test_held_out_images_are_judged_by_the_other_folds(tmp_path):
 def test_a_trained_run_tells_its_false_alarms(tiny_model_file):
     found = false_alarms(tiny_model_file.with_suffix(".run"))
     assert (found.folds, found.images) == (3, 24)
-    assert found.flagged == sum(found.by_sign.values())
-    assert set(found.by_sign) <= set(INDICATORS)
+    assert found.flagged == sum(found.by_indicator.values())
+    assert set(found.by_indicator) <= set(INDICATORS)
 
 
 def test_runs_that_tell_nothing_are_refused_in_a_sentence(tmp_path):
@@ -263,19 +253,19 @@ def test_runs_that_tell_nothing_are_refused_in_a_sentence(tmp_path):
         "[]",
     ):
         (run / "fold1" / "result.json").write_text(text)
-        with pytest.raises(InputError, match="no signs of held-out images"):
+        with pytest.raises(InputError, match="no OOD indicators of held-out images"):
             false_alarms(run)
 
 
 def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
     answers = [
-        Answer(UNCHANGED, score=0.5, sign="detail"),
-        Answer(UNCHANGED, unlike=True, score=2.5, sign="detail"),
-        Answer(MIRRORED, score=0.1, sign="histogram"),
-        Answer(SYNTHETIC, unlike=True, score=4.0, sign="detail"),
+        Assessment(UNCHANGED, score=0.5, indicator="detail"),
+        Assessment(UNCHANGED, unlike=True, score=2.5, indicator="detail"),
+        Assessment(MIRRORED, score=0.1, indicator="histogram"),
+        Assessment(SYNTHETIC, unlike=True, score=4.0, indicator="detail"),
     ]
     alarms = FalseAlarms(5, 145, 4, {"detail": 1, "brightness": 3})
-    found = Study(
+    found = CorruptionResults(
         "m", tuple(answers), 1.5, "score", 2, 1, False, 0, (145, expected_alarms(145)), alarms
     )
     strange_part, hard, alike = markdown(found).split("| image |")[1:]
@@ -288,18 +278,21 @@ def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
 
 
 def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
-    monkeypatch.setattr(strange, "CHANGES", {MIRRORED: CHANGES["all zeros"]})  # refused at once
+    monkeypatch.setattr(
+        strange, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
+    )  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     out, table = tmp_path / "strange.md", ["--data", str(heads)]
     monkeypatch.setattr("expert.model_file.load_model", lambda _: one_plane)
     said = CliRunner().invoke(
-        app, ["strange", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)]
+        app,
+        ["corrupted", "phantom", *table, "--subjects", "1", "--run", str(run), "--out", str(out)],
     )
     assert said.exit_code == 0, said.output
     text = out.read_text()
     assert text in said.output
     assert f"| {UNCHANGED} | 1 | " in text
-    assert "of 6 images kept out of 2 folds" in text
+    assert "of 6 held-out images of 2 folds" in text
     assert "nearest prototype, years" in text  # this model is of before the seven signs
 
 
@@ -308,7 +301,7 @@ def test_what_cannot_be_studied_is_refused_in_a_sentence(
 ):
     def said(*arguments: object) -> str:
         result = CliRunner().invoke(
-            app, ["strange", *map(str, arguments), "--out", str(tmp_path / "s.md")]
+            app, ["corrupted", *map(str, arguments), "--out", str(tmp_path / "s.md")]
         )
         assert result.exit_code == 1
         assert result.output.startswith("Error: ")
@@ -324,6 +317,6 @@ def test_what_cannot_be_studied_is_refused_in_a_sentence(
     assert "3D head" in said("phantom", "--data", squares)
     assert not (tmp_path / "s.md").exists()
     with pytest.raises(InputError, match="never calibrated"):
-        study(
+        run_study(
             replace(one_plane, info=one_plane.info.model_copy(update={"calibration": None})), heads
         )

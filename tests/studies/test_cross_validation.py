@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from expert.errors import InputError, RecipeError
 from expert.training.splits import fold_rows
 from studies.ablation import BASE
-from studies.cross_validation import run_benchmark
+from studies.cross_validation import cross_validate
 
 
 def test_of_all_variants_those_are_left_out_that_a_recipe_cannot_have(
@@ -65,15 +65,15 @@ def test_variants_share_a_warm_up_where_it_is_the_same(benched):
 
 def test_what_cannot_be_run_is_one_sentence(squares_recipe, squares, tmp_path):
     with pytest.raises(InputError, match="same name"):
-        run_benchmark([squares_recipe, squares_recipe], squares, tmp_path)
+        cross_validate([squares_recipe, squares_recipe], squares, tmp_path)
     with pytest.raises(InputError, match="2 folds"):
-        run_benchmark([squares_recipe], squares, tmp_path, folds=1)
-    from expert.cli.app import app
+        cross_validate([squares_recipe], squares, tmp_path, folds=1)
+    from studies.__main__ import app
 
     (tmp_path / "r.yaml").write_text("name: [")
     said = CliRunner().invoke(
         app,
-        ["benchmark", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")],
+        ["ablation", str(tmp_path / "r.yaml"), "--data", str(squares), "-o", str(tmp_path / "b")],
     )
     assert said.exit_code == 1
     assert "not valid YAML" in said.output

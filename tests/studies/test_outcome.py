@@ -9,8 +9,8 @@ import pytest
 
 from expert.datasets.table import read_table
 from expert.errors import InputError
-from expert.training.run_folder import identity
-from studies.cross_validation import run_benchmark
+from expert.training.run_folder import run_fingerprint
+from studies.cross_validation import cross_validate
 from studies.outcome import pooled_measures
 
 
@@ -29,17 +29,18 @@ def test_folds_of_another_budget_table_or_recipe_are_not_told_as_these(
         (wider, {}),
     ):
         with pytest.raises(InputError, match="another recipe, budget, table or number of folds"):
-            run_benchmark([other], squares, path.parent, **same | changes)
+            cross_validate([other], squares, path.parent, **same | changes)
     # Another image, another pixel size.
     entries = read_table(squares)
     known, swapped = (
-        identity(squares_recipe, of, 2) for of in (entries, (entries[1], entries[0], *entries[2:]))
+        run_fingerprint(squares_recipe, of, 2)
+        for of in (entries, (entries[1], entries[0], *entries[2:]))
     )
     assert known != swapped
-    assert known != identity(
+    assert known != run_fingerprint(
         squares_recipe, (replace(entries[0], pixel_size_mm=2.0), *entries[1:]), 2
     )
-    assert run_benchmark([renamed], squares, path.parent, **same).read_text() == path.read_text()
+    assert cross_validate([renamed], squares, path.parent, **same).read_text() == path.read_text()
 
 
 def test_folds_are_models_and_intervals_are_over_them():

@@ -12,7 +12,6 @@ import torch
 from typer.testing import CliRunner
 
 from expert.attribution import pull
-from expert.cli.app import app
 from expert.comparison import compare_images
 from expert.errors import InputError
 from expert.model import PrototypeRegressor
@@ -20,8 +19,11 @@ from expert.model_file import load_model
 from expert.patches import foreground_patches
 from expert.schema import InputSettings
 from expert.training.recipe import Recipe
-from studies.planted_data import COHORTS, draw_people, labelled, prepare_people, regions_of
-from studies.planted_effects import measure_pointing, run_study, study_recipe
+from studies.__main__ import app
+from studies.planted_data import COHORTS, draw_subjects, prepare_subjects, with_labels
+from studies.planted_effects import run_study, study_recipe
+from studies.planted_regions import planted_regions
+from studies.pointing import measure_pointing
 
 
 def test_planted_effects_are_sought_in_the_common_answer(
@@ -112,12 +114,12 @@ def test_a_pull_is_measured_where_it_lies(study):
     """A network that knows nothing but the cells' content, and two prototypes that differ in one
     cell."""
     folder, _ = study
-    recipe, people = tiny(), draw_people(HELD_OUT, 3, TRAINING)
-    cohort = labelled(
-        prepare_people(people, ["ventricles"], [recipe.input], folder / "heads")["ventricles"][0],
+    recipe, people = tiny(), draw_subjects(HELD_OUT, 3, TRAINING)
+    cohort = with_labels(
+        prepare_subjects(people, ["ventricles"], [recipe.input], folder / "heads")["ventricles"][0],
         people.ages[:, 0],
     )
-    (regions,) = regions_of(people, [recipe.input], [(4, 5, 4)], folder / "heads")
+    (regions,) = planted_regions(people, [recipe.input], [(4, 5, 4)], folder / "heads")
     settings = recipe.architecture.model_copy(
         update={"prototypes": 2, "matching": "position", "radius": 1e6}
     )
@@ -143,7 +145,7 @@ def test_what_cannot_be_studied_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="at least one"):
         run_study(tmp_path, [recipe], cohorts=[])
     with pytest.raises(InputError, match="mni"):
-        prepare_people(draw_people(2, 3), ["nothing"], [InputSettings(space="image")], tmp_path)
+        prepare_subjects(draw_subjects(2, 3), ["nothing"], [InputSettings(space="image")], tmp_path)
     shown = CliRunner().invoke(app, ["planted", "--out", str(tmp_path), "--heads", "4"])
     assert shown.exit_code == 1
     assert "Error: " in shown.output

@@ -9,7 +9,7 @@ import pytest
 
 from expert.errors import InputError
 from expert.schema import RESEARCH_USE
-from studies.cross_validation import run_benchmark
+from studies.cross_validation import cross_validate
 
 
 def test_the_results_tell_errors_matches_and_trust(benched):
@@ -34,13 +34,14 @@ def test_the_results_tell_errors_matches_and_trust(benched):
 def test_a_finished_run_is_told_again_and_trains_nothing(
     benched, squares_recipe, squares, monkeypatch
 ):
-    import expert.training
 
     target, variants = benched
     before = target.read_text()
-    monkeypatch.setattr(expert.training, "_fit", lambda *arguments: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "expert.training.stages._run_stage", lambda *arguments: pytest.fail("trained again")
+    )
     target.unlink()
-    again = run_benchmark(
+    again = cross_validate(
         [squares_recipe], squares, target.parent, variants=variants, folds=2, budget=0.5, subjects=3
     )
     assert again.read_text() == before
@@ -56,7 +57,7 @@ def test_what_is_finished_is_told_before_the_rest_is(
     monkeypatch.setattr(
         "expert.training.pipeline.train", lambda *args, **kwargs: pytest.fail("nothing is trained")
     )
-    told = run_benchmark(
+    told = cross_validate(
         [squares_recipe],
         squares,
         folder,
@@ -66,8 +67,8 @@ def test_what_is_finished_is_told_before_the_rest_is(
         subjects=3,
         run=False,
     ).read_text()
-    assert "Not all folds are done" in told
+    assert "Not all folds are finished" in told
     assert "| average (1 of 2 folds) |" in told
     assert "| as given |" in told
     with pytest.raises(InputError, match="No fold of tiny is finished"):
-        run_benchmark([squares_recipe], squares, tmp_path / "none", folds=2, run=False)
+        cross_validate([squares_recipe], squares, tmp_path / "none", folds=2, run=False)
