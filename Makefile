@@ -1,6 +1,7 @@
 # make demo: set up, explain a phantom, show it (or write demo/demo.png where there is no display)
 # make screenshots: make the pictures of docs/images
-# make test: set up, lint, check the manifest, run the tests
+# make test: set up, lint, check the manifest, run the tests except the slow ones
+# make test-all: the same with all tests
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ QT_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libx
 	libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xfixes0 libdbus-1-3 libglib2.0-0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test lint setup system screenshots clean
+.PHONY: demo test test-all lint setup system screenshots clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt | system
@@ -43,9 +44,16 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two processes; each gets its own virtual display from pytest-xvfb, so that no window is in another's way.
+PYTEST := env -u DISPLAY -u WAYLAND_DISPLAY NAPARI_STRICT_QT=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: lint
 	$(BIN)/npe2 validate napari_expert/napari.yaml
-	NAPARI_STRICT_QT=1 $(XVFB) $(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: lint
+	$(BIN)/npe2 validate napari_expert/napari.yaml
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -9,6 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Before torch and ITK are imported: several test processes share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 # Before napari is imported: tests neither read nor write anybody's settings.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
@@ -16,6 +19,16 @@ import pytest
 from helpers.squares import draw_squares
 
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
+
+
+SLOW_FIXTURES = {"volume_model_file", "planes_cohort", "study", "calibrated_model"}
+"""Fixtures that take a quarter of a minute or more: the tests that need one are marked `slow`."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +104,7 @@ def dock():
         panels.append(panel := ExpertWidget(viewer))
         viewer.window.add_dock_widget(panel, name="ExPeRT")
         if model is not None:
-            panel.choose_model(str(model))
+            panel.input.choose_model(str(model))
         return panel
 
     yield open_panel

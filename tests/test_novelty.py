@@ -80,8 +80,8 @@ def fitted(net, training: CohortArrays, heldout: CohortArrays):
 
 
 @pytest.fixture(scope="module")
-def knowing(one_plane) -> Model:
-    """It, told what 8 heads look like and calibrated on 20 others."""
+def calibrated_model(one_plane) -> Model:
+    """It, with the image statistics of 8 heads, calibrated on 20 others."""
     looked_at, kept = (
         cohort(one_plane, np.linspace(22, 83, 8), 500),
         cohort(one_plane, np.linspace(21, 84, 20), 600),
@@ -96,9 +96,9 @@ def told(model: Model, head) -> str:
     return unlike_training(model.info, head.images, head.content, 1.0, result)
 
 
-def test_heads_like_those_known_are_left_alone(knowing):
+def test_heads_like_those_known_are_left_alone(calibrated_model):
     flagged = [
-        bool(told(knowing, prepared(knowing, age, 700 + n)))
+        bool(told(calibrated_model, prepared(calibrated_model, age, 700 + n)))
         for n, age in enumerate(np.linspace(23, 82, 10))
     ]
     assert sum(flagged) <= 2
@@ -123,8 +123,8 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_strange_heads_are_told_of(knowing, name):
-    message = told(knowing, prepared(knowing, 50, 800, STRANGE[name]))
+def test_strange_heads_are_told_of(calibrated_model, name):
+    message = told(calibrated_model, prepared(calibrated_model, 50, 800, STRANGE[name]))
     assert message.startswith("Unlike the training data: ")
     assert any(words in message for words in INDICATORS.values())
 
@@ -172,13 +172,15 @@ def test_an_empty_volume_is_refused_before(model):
         prepared(model, 50, 800, np.zeros_like)
 
 
-def test_a_failed_registration_is_a_sign_of_its_own(knowing):
-    head = prepared(knowing, 50, 800)
-    result = compare_views(knowing, head.images, head.content)
-    assert not unlike_training(knowing.info, head.images, head.content, 1.0, result)
-    assert not unlike_training(knowing.info, head.images, head.content, float("nan"), result)
+def test_a_failed_registration_is_a_sign_of_its_own(calibrated_model):
+    head = prepared(calibrated_model, 50, 800)
+    result = compare_views(calibrated_model, head.images, head.content)
+    assert not unlike_training(calibrated_model.info, head.images, head.content, 1.0, result)
+    assert not unlike_training(
+        calibrated_model.info, head.images, head.content, float("nan"), result
+    )
     assert INDICATORS["registration"] in unlike_training(
-        knowing.info, head.images, head.content, 0.0, result
+        calibrated_model.info, head.images, head.content, 0.0, result
     )
 
 
@@ -217,12 +219,12 @@ def test_every_shipped_model_carries_its_signs_and_bias():
         assert calibration.bias is not None, name
 
 
-def test_without_a_registration_its_sign_is_silent(knowing):
-    head = prepared(knowing, 50, 800)
-    result = compare_views(knowing, head.images, head.content)
+def test_without_a_registration_its_sign_is_silent(calibrated_model):
+    head = prepared(calibrated_model, 50, 800)
+    result = compare_views(calibrated_model, head.images, head.content)
     found = ood_indicators(
-        knowing.info.calibration.familiarity,
-        knowing.info.grid,
+        calibrated_model.info.calibration.familiarity,
+        calibrated_model.info.grid,
         head.images,
         head.content,
         float("nan"),
@@ -232,14 +234,14 @@ def test_without_a_registration_its_sign_is_silent(knowing):
     assert set(found) == set(INDICATORS)
 
 
-def test_a_patch_s_distance_has_the_label_s_unit(knowing):
+def test_a_patch_s_distance_has_the_label_s_unit(calibrated_model):
     """Features ten times as large at a tenth of the scale are the same distances."""
-    head = prepared(knowing, 50, 800)
-    result = compare_views(knowing, head.images, head.content)
+    head = prepared(calibrated_model, 50, 800)
+    result = compare_views(calibrated_model, head.images, head.content)
     other = replace(result, cost=10 * result.cost, scale=result.scale / 10)
-    familiarity = knowing.info.calibration.familiarity
+    familiarity = calibrated_model.info.calibration.familiarity
     one, two = (
-        ood_indicators(familiarity, knowing.info.grid, head.images, head.content, 1.0, r)
+        ood_indicators(familiarity, calibrated_model.info.grid, head.images, head.content, 1.0, r)
         for r in (result, other)
     )
     assert two["patch_distance"] == pytest.approx(one["patch_distance"])
