@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from expert.errors import InputError, RecipeError
 from expert.training.recipe import Recipe
 from studies.ablation import BASE, scale_epochs, select_variants
+from studies.ablation_report import write_results
 
 if TYPE_CHECKING:
     from expert.evaluation.explanation_metrics import ExplanationMeasures
@@ -98,8 +99,6 @@ def cross_validate(
     RecipeError, InputError
         Recipes, variants or table cannot be used.
     """
-    from studies.ablation_report import write_results
-
     if len({recipe.name for recipe in recipes}) < len(recipes):
         raise InputError(
             "Two recipes have the same name: their results would be in the same folder. Rename one "

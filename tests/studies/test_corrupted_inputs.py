@@ -1,14 +1,14 @@
-"""The study of strange images: copies are what their names say, answers are those of
-`expert.explain`, figures add up."""
+"""Tests of `studies.corrupted_inputs`: copies are what their names say, assessments are those of
+`expert.explain`."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.runs import write_folds
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
@@ -21,18 +21,14 @@ from expert.inference import explain
 from expert.model_file import Model
 from expert.novelty import (
     INDICATORS,
-    calibrate_indicators,
-    expected_alarms,
     image_statistics,
-    score_indicators,
 )
 from expert.schema import RESEARCH_USE, Familiarity
 from studies import corrupted_inputs as strange
 from studies.__main__ import app
 from studies.corrupted_inputs import assess, run_study
-from studies.corrupted_report import Assessment, CorruptionResults, markdown
+from studies.corrupted_report import Assessment, markdown
 from studies.corruptions import BRAIN_MASK, CORRUPTIONS, MIRRORED, OTHER, SYNTHETIC, UNCHANGED
-from studies.false_alarms import FalseAlarms, false_alarms
 
 AFFINE = np.array([[0.0, 0, 2, -88], [-2, 0, 0, 118], [0, 2, 0, -135], [0, 0, 0, 1]])
 """Array axes P, S, R, as in many a file."""
@@ -210,71 +206,6 @@ def test_the_answer_is_that_of_explain(one_plane, head):
         assert answer.score == pytest.approx(said.nearest_distance, abs=0.01)
         assert answer.indicator == "nearest_distance"
         assert registration.quality == pytest.approx(said.registration.quality, abs=0.001)
-
-
-def write_folds(folder: Path, folds: list[list[float]]) -> Path:
-    """A run whose held-out images have these distances; the other signs are silent."""
-    for number, distances in enumerate(folds):
-        (folder / f"fold{number}").mkdir(parents=True)
-        kept = [dict.fromkeys(INDICATORS, 0.0) | {"nearest_distance": d} for d in distances]
-        (folder / f"fold{number}" / "result.json").write_text(json.dumps({"signs": kept}))
-    return folder
-
-
-def test_held_out_images_are_judged_by_the_other_folds(tmp_path):
-    usual = [float(n) for n in range(20)]
-    found = false_alarms(write_folds(tmp_path / "run", [usual, [*usual[:-2], 500.0, 600.0], usual]))
-    assert found == FalseAlarms(folds=3, images=60, flagged=2, by_indicator={"nearest_distance": 2})
-    # Scored by their own fold's scales and limit, the two would have made themselves usual.
-    distances = [*usual[:-2], 500.0, 600.0]
-    own = [dict.fromkeys(INDICATORS, 0.0) | {"nearest_distance": d} for d in distances]
-    center, spread, limit = calibrate_indicators(own)
-    assert score_indicators(center, spread, own[-2])[0] <= limit
-
-
-def test_a_trained_run_tells_its_false_alarms(tiny_model_file):
-    found = false_alarms(tiny_model_file.with_suffix(".run"))
-    assert (found.folds, found.images) == (3, 24)
-    assert found.flagged == sum(found.by_indicator.values())
-    assert set(found.by_indicator) <= set(INDICATORS)
-
-
-def test_runs_that_tell_nothing_are_refused_in_a_sentence(tmp_path):
-    with pytest.raises(InputError, match="0 finished folds"):
-        false_alarms(tmp_path / "missing")
-    run = write_folds(tmp_path / "run", [[1.0, 2.0]])
-    with pytest.raises(InputError, match="1 finished fold"):
-        false_alarms(run)
-    (run / "fold1").mkdir()
-    for text in (
-        "{",
-        json.dumps({"prediction": [1.0]}),
-        json.dumps({"signs": [{"nearest_distance": 1.0}]}),
-        "[]",
-    ):
-        (run / "fold1" / "result.json").write_text(text)
-        with pytest.raises(InputError, match="no OOD indicators of held-out images"):
-            false_alarms(run)
-
-
-def test_a_report_tells_false_alarms_and_which_sign_they_come_from():
-    answers = [
-        Assessment(UNCHANGED, score=0.5, indicator="detail"),
-        Assessment(UNCHANGED, unlike=True, score=2.5, indicator="detail"),
-        Assessment(MIRRORED, score=0.1, indicator="histogram"),
-        Assessment(SYNTHETIC, unlike=True, score=4.0, indicator="detail"),
-    ]
-    alarms = FalseAlarms(5, 145, 4, {"detail": 1, "brightness": 3})
-    found = CorruptionResults(
-        "m", tuple(answers), 1.5, "score", 2, 1, False, 0, (145, expected_alarms(145)), alarms
-    )
-    strange_part, hard, alike = markdown(found).split("| image |")[1:]
-    assert f"| {SYNTHETIC} | 1 | 1 (100%)" in strange_part
-    assert f"| {MIRRORED} | 1 | 0 (0%)" in hard
-    assert f"| {UNCHANGED} | 2 | 1 (50%) | 0 | 1.5 | detail (2 of 2) |" in alike
-    assert "1 are among the model's prototypes" in alike
-    assert "4 (2.8%) are flagged (brightness 3, detail 1)" in alike
-    assert "4.8% are expected" in alike
 
 
 def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):

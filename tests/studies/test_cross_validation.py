@@ -1,5 +1,4 @@
-"""The experiment runner: every variant on the same folds, resumed where it stopped, and told as it
-was measured."""
+"""Tests of `studies.cross_validation`."""
 
 from __future__ import annotations
 

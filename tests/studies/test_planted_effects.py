@@ -1,5 +1,4 @@
-"""Effects in known places: heads differ there and nowhere else, a model finds them, and nothing
-where there is nothing."""
+"""Tests of `studies.planted_effects`."""
 
 from __future__ import annotations
 
@@ -11,12 +10,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from expert.attribution import pull
-from expert.comparison import compare_images
 from expert.errors import InputError
 from expert.model import PrototypeRegressor
-from expert.model_file import load_model
-from expert.patches import foreground_patches
 from expert.schema import InputSettings
 from expert.training.recipe import Recipe
 from studies.__main__ import app
@@ -24,28 +19,6 @@ from studies.planted_data import COHORTS, draw_subjects, prepare_subjects, with_
 from studies.planted_effects import run_study, study_recipe
 from studies.planted_regions import planted_regions
 from studies.pointing import measure_pointing
-
-
-def test_planted_effects_are_sought_in_the_common_answer(
-    planes_model_file, planes_recipe, planes_cohort
-):
-    network, views = (
-        load_model(planes_model_file).network,
-        planes_cohort.planes(planes_recipe.input.positions_mm),
-    )
-    cells = int(np.prod(network.grid))
-    regions = {"ventricles": np.zeros((1, 2, cells), dtype=bool)}
-    regions["ventricles"][:, :, : cells // 2] = True
-    seen = measure_pointing(network, planes_cohort.select(np.array([0])), views, regions)
-    found = compare_images(network, planes_cohort.images[0, views], planes_cohort.content[0, views])
-    assert seen["error"][0] == pytest.approx(abs(found.prediction - planes_cohort.labels[0]))
-    shares, labels = [], network.prototype_labels.double().numpy()
-    for v, inside in enumerate(foreground_patches(planes_cohort.content[0, views], network.grid)):
-        parts = found.scale * (found.flow[v] * found.cost[v]).sum(-1) / 2
-        pulls = np.abs(pull(found.mean_distances, found.shares, parts, labels, found.radius))
-        shares.append(pulls[inside & regions["ventricles"][0, v]].sum() / pulls[inside].sum())
-    assert seen["answer ventricles share"][0] == pytest.approx(np.mean(shares))
-
 
 TRAINING, HELD_OUT = 14, 5
 

@@ -1,4 +1,4 @@
-"""Tests of `studies.results`."""
+"""Tests of `studies.ablation_report`."""
 
 from __future__ import annotations
 
