@@ -272,7 +272,7 @@ class Members(nn.Module):
         return torch.cat(parts if self.guide is None else [*parts, self.guide(images)], 1)
 
 
-def cell_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:
+def patch_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:
     """Share of an image's content that lies in each cell of the feature grid.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from expert.backbone import cell_mass, make_backbone
+from expert.backbone import make_backbone, patch_mass
 from expert.schema import Architecture
 from expert.transport import (
     average_match,
@@ -166,7 +166,7 @@ class PrototypeRegressor(nn.Module):
         (B, M) Tensor
             Rows sum to 1.
         """
-        mass = cell_mass(content, self.grid)
+        mass = patch_mass(content, self.grid)
         if self.architecture.marginals == "content":
             return mass
         return torch.full_like(mass, 1.0 / mass.shape[1])

@@ -251,14 +251,14 @@ def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
     return f"{side} · {'A' if front >= 0 else 'P'} {abs(front):.0f}{height}"
 
 
-def foreground_cells(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+def foreground_patches(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     """(B, *shape) content, 0 to 255, to (B, M) bool: cells with at least half of the average cell's
     content."""
     import torch
 
-    from expert.backbone import cell_mass
+    from expert.backbone import patch_mass
 
-    share = cell_mass(
+    share = patch_mass(
         torch.from_numpy(np.ascontiguousarray(content)).float() / 255, grid, floor=0.0
     )
     return np.asarray((share >= EMPTY / share.shape[1]).numpy())

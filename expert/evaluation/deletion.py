@@ -16,7 +16,7 @@ import numpy as np
 from expert.attribution import pull
 from expert.comparison import ViewsResult
 from expert.evaluation.matching_quality import PIXELS
-from expert.patches import foreground_cells
+from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -216,7 +216,7 @@ def deletion(
     Petsiuk et al., "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
     (deletion metric; here the absolute change of a continuous prediction).
     """
-    patches = np.flatnonzero(foreground_cells(content[None], network.grid)[0])
+    patches = np.flatnonzero(foreground_patches(content[None], network.grid)[0])
     together = result.together is not None
     if (result.fallback if together else result.fallbacks[view]) or not len(patches):
         return None
@@ -279,7 +279,7 @@ def outside_response(
     import torch
 
     original, grid = np.asarray(image, dtype=np.float32), network.grid
-    patches = np.flatnonzero(foreground_cells(content[None], grid)[0])
+    patches = np.flatnonzero(foreground_patches(content[None], grid)[0])
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
     # Channels of the matching network do not enter the distances.
     n_compared_channels = network.architecture.latent - network.architecture.guide

@@ -13,7 +13,7 @@ import numpy as np
 from expert.errors import InputError
 from expert.evaluation.bootstrap import Estimate, mean_over_subjects
 from expert.evaluation.matching_quality import PlanMetrics, patch_centers
-from expert.patches import EMPTY, foreground_cells
+from expert.patches import EMPTY, foreground_patches
 
 if TYPE_CHECKING:
     from expert.datasets.prepared_dataset import CohortArrays
@@ -277,4 +277,4 @@ def _prototype_foreground(network: PrototypeRegressor, content: np.ndarray) -> n
     if network.architecture.marginals == "content":
         return np.asarray(mass >= EMPTY / mass.shape[1])
     average = content.reshape(-1, *content.shape[2:]).mean(axis=0, dtype=np.float32)
-    return np.repeat(foreground_cells(average[None], network.grid), len(mass), axis=0)
+    return np.repeat(foreground_patches(average[None], network.grid), len(mass), axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_images
 from expert.evaluation.matching_quality import nan_mean
 from expert.evaluation.perturbations import slight_changes
-from expert.patches import foreground_cells
+from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
@@ -160,13 +160,13 @@ def stability(
         list(slight_changes(image, inside, network.grid, seed + n))
         for n, (image, inside) in enumerate(zip(images, content, strict=True))
     ]
-    own, before = foreground_cells(content, network.grid), top_prototypes(result)
+    own, before = foreground_patches(content, network.grid), top_prototypes(result)
     out = {}
     for views in zip(*copies, strict=True):  # one change, all views
         changed = compare_images(
             network, np.stack([c.image for c in views]), np.stack([c.content for c in views])
         )
-        there = foreground_cells(np.stack([c.content for c in views]), network.grid)
+        there = foreground_patches(np.stack([c.content for c in views]), network.grid)
         mirrored = views[0].name == "flip"
         same = []
         for n, change in enumerate(views):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.evaluation.perturbations import Change, known_changes
-from expert.patches import foreground_cells
+from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
             features.append(network.backbone(pixels[:, None]).double())
             inside = torch.from_numpy(np.ascontiguousarray(content[n : n + size])).float() / 255
             mass.append(network.image_mass(inside).double())
-    return Encoded(torch.cat(features), torch.cat(mass), foreground_cells(content, network.grid))
+    return Encoded(torch.cat(features), torch.cat(mass), foreground_patches(content, network.grid))
 
 
 def plans(

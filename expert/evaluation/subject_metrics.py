@@ -22,7 +22,7 @@ from expert.evaluation.matching_quality import (
     shifted_match,
 )
 from expert.explanation import effective_prototypes
-from expert.patches import foreground_cells
+from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
@@ -142,7 +142,7 @@ class SubjectEvaluator:
         first = view * len(used) if self.network.architecture.planes_combined else 0
         return _Plans(
             result.flow[view][used],
-            foreground_cells(self.content[row, view][None], self.network.grid)[0],
+            foreground_patches(self.content[row, view][None], self.network.grid)[0],
             self.prototype_foreground[first : first + len(used)][used],
             weights[used],
         )

@@ -1,0 +1,23 @@
+"""Stored grey values (0 to 255) as the network's input (0 to 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_unit(values: np.ndarray) -> Tensor:
+    """Grey values, or brain content, as a tensor between 0 and 1.
+
+    Parameters
+    ----------
+    values : ndarray
+        0 to 255, of any shape.
+
+    Returns
+    -------
+    Tensor
+        float32, of the same shape.
+    """
+    return torch.from_numpy(np.ascontiguousarray(values)).float() / 255
