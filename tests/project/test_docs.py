@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.app import app as product
+from studies.__main__ import app as studies
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,22 +32,29 @@ def test_python_in_the_docs_runs(page, head_file, tmp_path, monkeypatch, request
         exec(block, names)
 
 
-def test_commands_in_the_docs_exist():
-    commands = {
-        line.split()[1]: line
-        for page in PAGES
-        for block in blocks(page, "")
-        for line in block.splitlines()
-        if line.startswith("expert ")
-    }
-    assert {"explain", "predict", "train", "evaluate", "phantom", "view", "info"} <= set(commands)
-    for name, line in commands.items():
+def commands(start):
+    """Options and arguments that the pages give for each command after `start`, line by line."""
+    lines = [line for page in PAGES for block in blocks(page, "") for line in block.splitlines()]
+    return [line.removeprefix(start).split(maxsplit=1) for line in lines if line.startswith(start)]
+
+
+@pytest.mark.parametrize(
+    ("start", "app", "expected"),
+    [
+        ("expert ", product, "explain predict train evaluate phantom view info"),
+        ("python -m studies ", studies, "ablation planted corrupted results"),
+    ],
+    ids=["expert", "studies"],
+)
+def test_commands_in_the_docs_exist(start, app, expected):
+    assert {*expected.split()} <= {name for name, _ in commands(start)}
+    for name, arguments in commands(start):
         shown = CliRunner().invoke(
             app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
         )
         assert shown.exit_code == 0, name
-        for option in re.findall(r"--[a-z-]+", line):
-            assert option in shown.output, line
+        for option in re.findall(r"--[a-z-]+", arguments):
+            assert option in shown.output, (name, arguments)
 
 
 def test_links_within_the_docs_lead_somewhere():
