@@ -1,10 +1,9 @@
-"""Registration measured on real heads: brain mask against a reference (Dice), failures, seconds per
-head.
+"""Benchmark of the registration on real heads: Dice of the brain mask, failures, seconds per head.
 
     python benchmarks/registration.py --heads ixi/T1 --masks ixi/brain_mask --out registration.csv
 
-Heads and masks are NIfTI files of two folders, paired by their names up to the first underscore.
-`--jobs` processes, one thread each; seconds are the wall time of `register` alone.
+Heads and masks are NIfTI files in two folders, paired by their names up to the first underscore.
+`--jobs` processes run in parallel with one thread each; seconds are the wall time of `register`.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from pathlib import Path
 import numpy as np
 
 POOR = 0.85
-"""Dice under which a mask is of no use."""
+"""A Dice coefficient below this counts as a failed mask."""
 
 
 def pairs(heads: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Each head with its mask."""
+    """Pairs of heads and reference masks."""
     found = []
     for head in sorted(heads.glob("*.nii*")):
         mask = sorted(masks.glob(f"{head.name.split('_')[0]}_*.nii*"))
         if not mask:
-            raise SystemExit(f"{masks} holds no mask for {head.name}.")
+            raise SystemExit(f"{masks} contains no mask for {head.name}.")
         found.append((head, mask[0]))
     if not found:
-        raise SystemExit(f"{heads} holds no NIfTI files.")
+        raise SystemExit(f"{heads} contains no NIfTI files.")
     return found
 
 
 def measure(pair: tuple[Path, Path]) -> dict[str, float | str]:
-    """One head."""
+    """Register one head and compare its brain mask with the reference."""
     import SimpleITK as sitk
 
     from expert.imaging.brain import brain_mask
@@ -48,10 +47,10 @@ def measure(pair: tuple[Path, Path]) -> dict[str, float | str]:
     start = time.perf_counter()
     registration = register(volume)
     seconds = time.perf_counter() - start
-    mine, theirs = brain_mask(volume, registration).astype(bool), read_volume(reference).data > 0
+    mask, expected = brain_mask(volume, registration).astype(bool), read_volume(reference).data > 0
     return {
         "head": head.name,
-        "dice": 2 * float((mine & theirs).sum()) / float(mine.sum() + theirs.sum()),
+        "dice": 2 * float((mask & expected).sum()) / float(mask.sum() + expected.sum()),
         "quality": registration.quality,
         "acceptable": int(registration.acceptable),
         "determinant": registration.determinant,
@@ -61,7 +60,7 @@ def measure(pair: tuple[Path, Path]) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all heads, write the table and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--masks", type=Path, required=True)

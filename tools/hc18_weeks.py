@@ -1,16 +1,15 @@
 """Tables for `recipes/fetal-head.yaml` from the labels of the HC18 data set: weeks derived from the
-head's circumference.
+head circumference.
 
     python tools/hc18_weeks.py ../shared/data/hc18/labels.csv
 
-HC18 does not tell gestational age. The weeks are those of Hadlock et al. (AJR 1984) for the
-circumference that was measured in the very image: a model that predicts them has learnt to measure
-heads, and nothing that a ruler could not tell. Two tables are written beside the labels, or into
---out:
+HC18 does not contain the gestational age. The weeks follow from the circumference measured in the
+same image (Hadlock et al., AJR 1984): a model that predicts them has learned to measure heads, no
+more. Two tables are written beside the labels, or into --out:
 
-- `weeks.csv`: as the images are, in millimetres;
-- `weeks-scaled.csv`: pixel sizes changed so that every head is 250 mm around: size alone cannot
-  answer.
+- `weeks.csv`: with the true pixel sizes;
+- `weeks-scaled.csv`: with pixel sizes that make every circumference 250 mm, so that the size does
+  not determine the label.
 """
 
 from __future__ import annotations
@@ -24,7 +23,20 @@ COMMON_MM = 250.0
 
 
 def hadlock(circumference_cm: float) -> float:
-    """Weeks of gestation for a head circumference in cm (Hadlock et al., AJR 143, 1984)."""
+    """Gestational age in weeks for a head circumference in cm.
+
+    Parameters
+    ----------
+    circumference_cm : float
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    .. [1] Hadlock et al., AJR 143, 1984.
+    """
     return 8.96 + 0.540 * circumference_cm + 0.0003 * circumference_cm**3
 
 
@@ -37,7 +49,7 @@ def main() -> None:
         help="labels.csv of HC18: exam, file, pixel_size_mm, head_circumference_mm",
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for the tables; beside the labels if not given"
+        "--out", type=Path, help="folder for the tables (default: beside the labels)"
     )
     chosen = parser.parse_args()
     out = chosen.out or chosen.labels.parent

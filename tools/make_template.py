@@ -1,5 +1,5 @@
-"""Make `expert/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files that come with nilearn (run once;
-needs nilearn)."""
+"""Make `expert/imaging/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files of nilearn. Run once; needs
+nilearn."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from nilearn.image import resample_img
 from scipy import ndimage
 
 SOURCE = Path(nilearn_datasets.__file__).parent / "data"
-TARGET = Path(__file__).parents[1] / "expert" / "data"
+TARGET = Path(__file__).parents[1] / "expert" / "imaging" / "data"
 SHAPE, SPACING, ORIGIN = (97, 115, 97), 2.0, (-96.0, -132.0, -78.0)
 
 
 def main() -> None:
+    """Resample, threshold and write the maps."""
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     affine[:3, 3] = ORIGIN
     maps = {}
     for name in ("t1", "gm", "wm"):
         image = nib.load(SOURCE / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz")
-        # Box-average 1 mm to 2 mm by a small Gaussian first, so that thin sulci do not alias.
+        # Smooth with a small Gaussian before resampling from 1 mm to 2 mm, to avoid aliasing.
         smooth = nib.Nifti1Image(ndimage.gaussian_filter(image.get_fdata(), 0.6), image.affine)
         maps[name] = resample_img(
             smooth, affine, SHAPE, force_resample=True, copy_header=True
         ).get_fdata()
         maps[name] = maps[name] / maps[name].max()
-    # The T1 is skull-stripped: the brain with its outer CSF is where it is bright, closed and
-    # filled.
+    # The T1 is skull-stripped: its bright part, closed and filled, is the brain with outer CSF.
     mask = maps["t1"] > 0.05
     mask = ndimage.binary_fill_holes(
         ndimage.binary_closing(ndimage.binary_opening(mask), iterations=2)
