@@ -1,5 +1,7 @@
-"""Make `expert/imaging/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files of nilearn. Run once; needs
-nilearn."""
+"""Make `expert/imaging/data/icbm152_2mm_*.nii.gz` from the ICBM 152 files of nilearn.
+
+Run once; needs nilearn.
+"""
 
 from __future__ import annotations
 
