@@ -1,2 +1,1 @@
-"""Experiments on models and the method, run as ``python -m studies``; not part of the installed
-packages."""
+"""Experiments on models and the method, run as ``python -m studies``; they are not installed."""

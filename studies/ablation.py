@@ -74,8 +74,7 @@ class Variant:
 
 
 def _published(epochs: int) -> dict[str, Any]:
-    """The published projections (before epochs 0, 75, 100 and every 25 of 300), scaled to another
-    number of epochs."""
+    """The published projections (before epochs 0, 75, 100 and every 25 of 300), rescaled."""
     return {"epochs": (0, epochs // 4, epochs // 3), "every": max(1, epochs // 12)}
 
 

@@ -1,5 +1,4 @@
-"""Results of an ablation, read from the folders of its folds: tables in Markdown, plots as SVG, all
-values as JSON."""
+"""Results of an ablation, from its folders: tables in Markdown, plots as SVG, values as JSON."""
 
 from __future__ import annotations
 

@@ -79,8 +79,7 @@ def planted(
         int, typer.Option(min=0, help="Random seed; each seed gives different subjects.")
     ] = 77,
 ) -> None:
-    """Train on synthetic heads with a known effect: is it learned, and do the explanations point to
-    it?"""
+    """Test whether effects planted in synthetic heads are learned and highlighted."""
     from expert.training.recipe import read_recipe
     from studies.planted_effects import run_study
 
@@ -125,7 +124,7 @@ def corrupted(
         "strange.md"
     ),
 ) -> None:
-    """Corrupt heads in known ways: does the model refuse or flag them?"""
+    """Test whether a model refuses or flags corrupted heads."""
     from expert.model_file import load_model
     from studies.corrupted_inputs import run_study
     from studies.corrupted_report import markdown

@@ -1,5 +1,4 @@
-"""The study of corrupted inputs: does a model refuse or flag images unlike its training data, and
-accept others?
+"""Test whether a model refuses or flags corrupted images, and accepts others.
 
 Heads are corrupted in known ways (rotated with an unchanged header, cropped, blurred, replaced by
 noise …), and each copy is given to the model as `expert predict` does. It counts as *detected* if
@@ -161,8 +160,9 @@ def _assessments(
 
 
 def assess(model: Model, kind: str, volume: Volume) -> tuple[Assessment, Registration | None]:
-    """Whether a model refuses or flags a volume, decided by the same functions as in
-    `expert.explain`.
+    """Whether a model refuses or flags a volume.
+
+    The functions are those of `expert.explain`.
 
     Parameters
     ----------

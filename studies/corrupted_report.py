@@ -62,8 +62,9 @@ class CorruptionResults:
 
 
 def markdown(found: CorruptionResults) -> str:
-    """The report: what is detected, and the expected false alarms. It contains no subject names and
-    no file paths.
+    """The report: what is detected, and the expected false alarms.
+
+    It contains no subject names and no file paths.
 
     Parameters
     ----------

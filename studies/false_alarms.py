@@ -13,8 +13,7 @@ from expert.novelty import INDICATORS, calibrate_indicators, score_indicators
 
 @dataclass(frozen=True)
 class FalseAlarms:
-    """Held-out images of a finished run, each scored with the scales and limit of the other
-    folds."""
+    """Held-out images of a run, scored with the scales and limit of the other folds."""
 
     folds: int
     images: int
@@ -24,8 +23,7 @@ class FalseAlarms:
 
 
 def false_alarms(run: str | Path) -> FalseAlarms:
-    """How many held-out images of a finished cross-validation would be flagged as
-    out-of-distribution.
+    """How many held-out images of a cross-validation are flagged as out-of-distribution.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def read_outcomes(
     ----------
     jobs : sequence of Job
         All jobs of one recipe.
-    labels, subjects : (N,) array
+    labels, subjects : (N,) ndarray
         Of the table's images.
     parts : list of arrays
         Held-out rows of each fold.
@@ -158,8 +158,10 @@ def _outcome(
 def _cross_calibrated(
     prediction: np.ndarray, labels: np.ndarray, done: list[np.ndarray]
 ) -> tuple[float | None, float | None, np.ndarray | None]:
-    """Interval coverage, mean half width, and bias-corrected predictions; the interval and the
-    correction of each fold come from the *other* folds."""
+    """Interval coverage, mean half width, and bias-corrected predictions.
+
+    The interval and the correction of each fold come from the *other* folds.
+    """
     if len(done) < 2:
         return None, None, None
     inside, halves, corrected = [], [], prediction.copy()

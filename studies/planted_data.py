@@ -80,7 +80,7 @@ class Subjects:
 
         Returns
         -------
-        (N,) array
+        (N,) ndarray
             Years.
         """
         if label is None:
@@ -139,7 +139,7 @@ def phantom_arguments(kind: Kind, ages: np.ndarray) -> dict[str, float]:
     ----------
     kind : Kind
         What varies.
-    ages : (3,) array
+    ages : (3,) ndarray
         Years, a row of `Subjects.ages`.
 
     Returns
@@ -258,7 +258,7 @@ def with_labels(cohort: CohortArrays, labels: np.ndarray) -> CohortArrays:
     Parameters
     ----------
     cohort : CohortArrays
-    labels : (N,) array
+    labels : (N,) ndarray
         Years.
 
     Returns

@@ -1,5 +1,4 @@
-"""The study of planted effects: is a planted effect learned, and do the explanations point to it
-(and nowhere without an effect)?
+"""Test whether planted effects are learned and highlighted, and nothing is without an effect.
 
 Every cohort of `studies.planted_data` trains several models with different seeds (and different
 random labels, for cohorts with random labels). Held-out heads are predicted and explained, also by

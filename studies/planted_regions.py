@@ -33,7 +33,7 @@ def planted_change(seed: int, place: str, recipes: Sequence[InputSettings]) -> l
 
     Returns
     -------
-    list of (V, *shape) arrays
+    list of (V, *shape) ndarrays
         One per element of `recipes`, float32: absolute difference in thousandths of full scale, 0
         where nothing was planted.
 
@@ -82,7 +82,7 @@ def region_patches(change: np.ndarray, grid: tuple[int, ...], most: float = MOST
 
     Parameters
     ----------
-    change : (V, *shape) array
+    change : (V, *shape) ndarray
         At least 0.
     grid : tuple of int
         Patches per axis.
@@ -91,7 +91,7 @@ def region_patches(change: np.ndarray, grid: tuple[int, ...], most: float = MOST
 
     Returns
     -------
-    (V, M) array of bool
+    (V, M) ndarray of bool
         All False in a view without any change.
     """
     views = len(change)
@@ -136,7 +136,7 @@ def planted_regions(
     Returns
     -------
     list of dict
-        One per element of `recipes`: (N, V, M) array of bool by region of `PLACES`.
+        One per element of `recipes`: (N, V, M) ndarray of bool by region of `PLACES`.
     """
     places = [
         folder / f"regions-{cache_key(subjects.seeds, grid, MOST, recipe)}.npz"

@@ -11,8 +11,7 @@ from studies.planted_data import PLACES
 
 @dataclass(frozen=True)
 class Pointing:
-    """Whether an explanation points to the region where an effect was (or could have been)
-    planted."""
+    """Whether explanations point to a region in which an effect can be planted."""
 
     strongest: Estimate | None
     """Fraction of heads whose strongest foreground patch is in the region; chance level: the
@@ -28,8 +27,10 @@ class Pointing:
 
 @dataclass(frozen=True)
 class CohortOutcome:
-    """Results of one cohort and one recipe, trained or untrained. The fields are those of
-    `planted.json`."""
+    """Results of one cohort and one recipe, trained or untrained.
+
+    The fields are those of `planted.json`.
+    """
 
     recipe: str
     cohort: str

@@ -1,5 +1,4 @@
-"""Where explanations point: whether the patches with the largest contributions are in a known
-region."""
+"""Where explanations point: whether the largest contributions are in a known region."""
 
 from __future__ import annotations
 
@@ -35,12 +34,12 @@ def measure_pointing(
         N heads with labels.
     views : sequence of int
         Indices of the V explained planes.
-    regions : dict of str to (N, V, M) array of bool
+    regions : dict of str to (N, V, M) ndarray of bool
         By name of the region.
 
     Returns
     -------
-    dict of str to (N,) array
+    dict of str to (N,) ndarray
         Means over the views, NaN where not defined: "error" (label units); "own place"; for
         "answer" (contribution to the prediction) and "pair" (highest against lowest label), each
         region, and "strongest" and "share", such as "pair ventricles share"; with " chance"
@@ -60,7 +59,7 @@ def measure_pointing(
                         found[f"{what} {place} {name}"].append(value)
             flow = result.flow[v]
             stays = np.diagonal(flow, axis1=1, axis2=2) / np.maximum(flow.sum(-1), 1e-12)
-            shares = result.view_shares[v] if result.together is None else result.shares
+            shares = result.shares if result.planes_combined else result.view_shares[v]
             found["own place"].append(float(shares @ stays[:, inside].mean(1)))
             found["own place chance"].append(1 / max(int(inside.sum()), 1))
         row = {name: nan_mean(values) for name, values in found.items()}
@@ -72,16 +71,19 @@ def measure_pointing(
 def _attributions(
     network: PrototypeRegressor, result: ViewsResult, view: int
 ) -> dict[str, np.ndarray]:
-    """(M,) values of the patches: "pair" as in `expert.attribution.between`, and "answer" as in
-    `expert.attribution.for_answer` unless the prediction is a fallback."""
+    """(M,) values of the patches, by kind.
+
+    "pair" as in `expert.attribution.between`, and "answer" as in `expert.attribution.for_answer`
+    unless the prediction is a fallback.
+    """
     labels = network.prototype_labels.double().numpy()
     parts = result.scale * (result.flow[view] * result.cost[view]).sum(-1)
     out = {"pair": parts[int(labels.argmin())] - parts[int(labels.argmax())]}
-    if result.together is not None and not result.fallback:
+    if result.planes_combined and not result.fallback:
         parts = parts / len(result.distances)
         distances, shares = result.mean_distances, result.shares
         out["answer"] = pull(distances, shares, parts, labels, result.radius)
-    elif result.together is None and not result.fallbacks[view]:
+    elif not result.planes_combined and not result.fallbacks[view]:
         distances, shares = result.distances[view], result.view_shares[view]
         out["answer"] = pull(distances, shares, parts, labels, result.radius)
     return out
@@ -90,8 +92,7 @@ def _attributions(
 def _in_region(
     values: np.ndarray, mass: np.ndarray, foreground: np.ndarray, region: np.ndarray
 ) -> dict[str, float]:
-    """Whether the largest of the foreground's values (M,) is in the region, which fraction of all
-    values is, and the chance levels."""
+    """Whether the largest foreground value (M,) is in the region, and which fraction of all is."""
     there = region & foreground
     total = values[foreground].sum()
     if not there.any() or total <= 0:

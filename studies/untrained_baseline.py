@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def untrained(
     network: PrototypeRegressor, recipe: InputSettings, cohort: CohortArrays, seed: int = 0
 ) -> tuple[PrototypeRegressor, list[str]]:
-    """A network of the same architecture with random weights, whose prototypes are subjects of a
-    cohort.
+    """A network of the same architecture with random weights and a cohort's prototypes.
 
     The scale is such that the median distance between the cohort's subjects is a quarter of the
     radius, so that prototypes are within the radius. The predictions have no meaning; the matches

@@ -1,5 +1,4 @@
-"""Tables for `recipes/fetal-head.yaml` from the labels of the HC18 data set: weeks derived from the
-head circumference.
+"""Tables for `recipes/fetal-head.yaml`: weeks derived from the head circumferences of HC18.
 
     python tools/hc18_weeks.py ../shared/data/hc18/labels.csv
 

@@ -1,5 +1,4 @@
-"""Accuracy of a model on a labelled table: errors, coverage, and whether it has collapsed. Every
-image counts."""
+"""Accuracy of a model on a labelled table: errors, coverage, and whether it has collapsed."""
 
 from __future__ import annotations
 
@@ -215,8 +214,7 @@ def _source_label_gap(model: Model) -> float | None:
 
 
 def distinct_prototypes(model: Model) -> int:
-    """Number of different subjects among the prototypes (without references: of different
-    latents)."""
+    """Number of different subjects (without references: latents) among the prototypes."""
     return len({*prototype_subjects(model)})
 
 

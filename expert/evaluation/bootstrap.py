@@ -33,9 +33,9 @@ def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tup
 
     Parameters
     ----------
-    values : (N,) array
+    values : (N,) ndarray
         One per image, finite.
-    subjects : (N,) array, optional
+    subjects : (N,) ndarray, optional
         Subject of each image. If None, every image is of another subject.
 
     Returns
@@ -45,9 +45,9 @@ def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tup
 
     References
     ----------
-    Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval).
-    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (resampling of
-    whole groups).
+    .. [1] Efron, "Bootstrap methods", Annals of Statistics 1979 (percentile interval).
+    .. [2] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8
+       (resampling of whole groups).
     """
     if subjects is None:
         subjects = np.arange(len(values))
@@ -69,11 +69,11 @@ def mean_over_subjects(
 
     Parameters
     ----------
-    values : (N,) array
+    values : (N,) ndarray
         One per image; NaN where there is no value.
-    chance : (N,) array, optional
+    chance : (N,) ndarray, optional
         Chance levels of the same images.
-    subjects : (N,) array, optional
+    subjects : (N,) ndarray, optional
         Subject of each image. If None, every image is of another subject.
 
     Returns
@@ -101,14 +101,15 @@ over_subjects = mean_over_subjects  # former name
 
 
 def mean_over_models(values: np.ndarray, chance: np.ndarray | None = None) -> Estimate | None:
-    """Mean and interval where every subject was measured with several trained models; models and
-    subjects are both resampled.
+    """Mean and interval over several trained models and the subjects measured with them.
+
+    Models and subjects are both resampled.
 
     Parameters
     ----------
-    values : (R, N) array
+    values : (R, N) ndarray
         Models by subjects; NaN where there is no value.
-    chance : (R, N) array, optional
+    chance : (R, N) ndarray, optional
         Chance levels of the same.
 
     Returns
@@ -119,8 +120,8 @@ def mean_over_models(values: np.ndarray, chance: np.ndarray | None = None) -> Es
 
     References
     ----------
-    Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8 (two-way
-    resampling).
+    .. [1] Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8
+       (two-way resampling).
     """
     every = np.asarray(values, dtype=float)
     there = np.isfinite(every)

@@ -1,5 +1,7 @@
-"""The deletion metric: how the prediction changes when patches are removed in the order of their
-contribution to it; and how much a patch responds to what lies outside it.
+"""Deletion metric, and response of a patch to what lies outside it.
+
+The deletion metric is the change of the prediction when patches are removed in the order of their
+contribution to it.
 
 Removed patches are replaced by the *mean image*: the mean of the other subjects' images at the same
 height, within the image's own outline. A black or grey hole would be unlike any training image; the
@@ -31,8 +33,7 @@ ORDERS = 5
 
 @dataclass(frozen=True)
 class Deletion:
-    """Change of the prediction while an image's foreground is deleted patch by patch; label
-    units."""
+    """Change of the prediction, in label units, while the foreground is deleted."""
 
     ordered: float
     """Area under |change of the prediction| over the deleted fraction of the foreground (0 to 1),
@@ -42,8 +43,10 @@ class Deletion:
 
     @property
     def gain(self) -> float:
-        """Area between the two curves: above 0 if patches with large contributions change the
-        prediction more than others."""
+        """Area between the two curves.
+
+        Above 0 if patches with large contributions change the prediction more than others.
+        """
         return self.ordered - self.random
 
 
@@ -52,16 +55,16 @@ def mean_images(images: np.ndarray, subjects: np.ndarray, row: int) -> np.ndarra
 
     Parameters
     ----------
-    images : (N, V, *shape) array
+    images : (N, V, *shape) ndarray
         0 to 255.
-    subjects : (N,) array
+    subjects : (N,) ndarray
         Subject of each row.
     row : int
         Row whose patches are to be replaced.
 
     Returns
     -------
-    (V, *shape) array
+    (V, *shape) ndarray
         float32, 0 to 255.
 
     Raises
@@ -97,15 +100,15 @@ def replace_patches(
 
     Parameters
     ----------
-    image, replacement : (*shape) array
+    image, replacement : (*shape) ndarray
     grid : tuple of int
         Patches per axis.
-    patches : (K,) array of int
+    patches : (K,) ndarray of int
         Patch numbers.
 
     Returns
     -------
-    (*shape) array
+    (*shape) ndarray
         float32.
     """
     out = np.array(image, dtype=np.float32)
@@ -131,19 +134,19 @@ def predictions(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    images : (B, *shape) array
+    images : (B, *shape) ndarray
         0 to 255.
-    content : (*shape) array
+    content : (*shape) ndarray
         0 to 255, the same for all of them.
     plane : int
         Which of the explained planes it is, 0-based.
-    others : (V - 1, P) array, optional
+    others : (V - 1, P) ndarray, optional
         Distances of the other planes, if the prediction combines the planes. If None, the
         prediction is that of the view.
 
     Returns
     -------
-    (B,) array
+    (B,) ndarray
         Label units, in double precision.
     """
     import torch
@@ -184,17 +187,16 @@ def deletion(
     view: int,
     seed: int,
 ) -> Deletion | None:
-    """Delete the foreground of one view in ten steps, in the order of |contribution to the
-    prediction| and in random orders.
+    """Delete the foreground of one view, in the order of |contribution| and in random orders.
 
-    The prediction is that of the view, or of all views if the model combines them: the other views
-    then stay unchanged.
+    It is deleted in ten steps. Contributions are those to the prediction of the view, or of all
+    views if the model combines them: the other views then stay unchanged.
 
     Parameters
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    image, content, replacement : (*shape) array
+    image, content, replacement : (*shape) ndarray
         0 to 255, see `mean_images`.
     result : ViewsResult
         From `expert.comparison.compare_images`.
@@ -211,13 +213,13 @@ def deletion(
 
     References
     ----------
-    Samek et al., "Evaluating the visualization of what a deep neural network has learned", IEEE
-    TNNLS 2017 (comparison with random orders).
-    Petsiuk et al., "RISE: Randomized input sampling for explanation of black-box models", BMVC 2018
-    (deletion metric; here the absolute change of a continuous prediction).
+    .. [1] Samek et al., "Evaluating the visualization of what a deep neural network has learned",
+       IEEE TNNLS 2017 (comparison with random orders).
+    .. [2] Petsiuk et al., "RISE: Randomized input sampling for explanation of black-box models",
+       BMVC 2018 (deletion metric; here the absolute change of a continuous prediction).
     """
     patches = np.flatnonzero(foreground_patches(content[None], network.grid)[0])
-    together = result.together is not None
+    together = result.planes_combined
     if (result.fallback if together else result.fallbacks[view]) or not len(patches):
         return None
     contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
@@ -268,7 +270,7 @@ def outside_response(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    image, content, replacement : (*shape) array
+    image, content, replacement : (*shape) ndarray
         0 to 255.
 
     Returns
@@ -317,7 +319,8 @@ def receptive_field(architecture: Architecture) -> int:
 
     References
     ----------
-    Araujo et al., "Computing receptive fields of convolutional neural networks", Distill 2019.
+    .. [1] Araujo et al., "Computing receptive fields of convolutional neural networks", Distill
+       2019.
     """
     if architecture.backbone == "histogram":
         return architecture.pool

@@ -1,5 +1,4 @@
-"""All measures of explanations over the subjects of a cohort: the table of `expert evaluate
---explanations`."""
+"""All measures of explanations, over a cohort: the table of `expert evaluate --explanations`."""
 
 from __future__ import annotations
 
@@ -174,7 +173,7 @@ def measure_explanations(
         (P,) subject that each prototype shows, named as in `cohort.entries`; None if unknown. A
         prototype of the measured subject is left out of the measures between a subject and its
         prototypes.
-    source_labels : (P,) array, optional
+    source_labels : (P,) ndarray, optional
         Labels of the images the prototypes show; None if unknown.
     unit : str
         Of the label.
@@ -271,8 +270,7 @@ def _drawn(names: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _prototype_foreground(network: PrototypeRegressor, content: np.ndarray) -> np.ndarray:
-    """(planes * P, M) bool: from the prototypes' masses if these follow the content, else the
-    cohort's mean foreground."""
+    """(planes * P, M) bool, from the prototypes' masses or else the cohort's mean content."""
     mass = network.prototype_mass.double().numpy()
     if network.architecture.marginals == "content":
         return np.asarray(mass >= EMPTY / mass.shape[1])

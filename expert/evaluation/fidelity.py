@@ -1,5 +1,8 @@
-"""Fidelity of an explanation: whether it adds up exactly to the prediction, and how sensitive it is
-to changes of the image that should not matter."""
+"""Fidelity of an explanation.
+
+Whether it adds up exactly to the prediction, and how sensitive it is to changes of the image that
+should not matter.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,10 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Exactness:
-    """Largest deviations of an explanation from the computed values, label units unless stated; 0
-    up to rounding."""
+    """Largest deviations of an explanation from the computed values; 0 up to rounding.
+
+    Label units unless stated.
+    """
 
     prediction: float
     """Of the sum of weights times labels from the prediction."""
@@ -47,7 +52,7 @@ def exactness(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    images, content : (V, *shape) array
+    images, content : (V, *shape) ndarray
         0 to 255, from which `result` was computed.
     result : ViewsResult
         From `expert.comparison.compare_images`.
@@ -72,7 +77,7 @@ def exactness(
             )
             forward.append(float(weighted.prediction))
             distances.append(comparison.distance)
-        if result.together is not None:
+        if result.planes_combined:
             mean = torch.stack(distances).mean(0)
             combined = weighted_prediction(
                 mean, network.prototype_labels, settings.radius, settings.weights
@@ -88,8 +93,9 @@ def exactness(
 
 
 def top_prototypes(result: ViewsResult, count: int = TOP) -> list[int]:
-    """Indices of the prototypes with the largest weights; ties are ordered by distance, as in
-    `expert.inference.explain`.
+    """Indices of the prototypes with the largest weights.
+
+    Ties are ordered by distance, as in `expert.inference.explain`.
 
     Parameters
     ----------
@@ -138,7 +144,7 @@ def stability(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    images, content : (V, *shape) array
+    images, content : (V, *shape) ndarray
         0 to 255.
     result : ViewsResult
         From `expert.comparison.compare_images` of these.
@@ -152,9 +158,10 @@ def stability(
 
     References
     ----------
-    Alvarez-Melis and Jaakkola, "On the robustness of interpretability methods", 2018, and Yeh et
-    al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019 (sensitivity measures,
-    such as Captum's `sensitivity_max`; here for named changes instead of the worst one nearby).
+    .. [1] Alvarez-Melis and Jaakkola, "On the robustness of interpretability methods", 2018, and
+       Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019 (sensitivity
+       measures, such as Captum's `sensitivity_max`; here for named changes instead of the worst one
+       nearby).
     """
     copies = [
         list(slight_changes(image, inside, network.grid, seed + n))

@@ -69,7 +69,7 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    images, content : (B, *shape) array
+    images, content : (B, *shape) ndarray
         0 to 255.
 
     Returns
@@ -110,7 +110,7 @@ def plans(
 
     Returns
     -------
-    (B, M, M) array
+    (B, M, M) ndarray
     """
     import torch
 
@@ -131,11 +131,11 @@ def match_accuracy(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> 
 
     Parameters
     ----------
-    flow : (M, M) array
+    flow : (M, M) ndarray
         Transport plan.
-    partner : (M,) array of int
+    partner : (M,) ndarray of int
         True match of each patch.
-    valid : (M,) array of bool
+    valid : (M,) ndarray of bool
         Patches to count.
 
     Returns
@@ -168,7 +168,7 @@ def self_match(
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    image, content : (*shape) array
+    image, content : (*shape) ndarray
         0 to 255.
 
     Returns
@@ -190,17 +190,16 @@ def shifted_match(
     other: np.ndarray,
     other_content: np.ndarray,
 ) -> tuple[float, float]:
-    """How often an image's patches are matched to the right place in *another* registered subject's
-    image that was shifted by one patch.
+    """How often patches are matched correctly to the shifted image of *another* subject.
 
-    A network that uses the position alone fails, as in `self_match`; so does one that recognises
-    only identical pixels.
+    The other registered image is shifted by one patch along each axis. A network that uses the
+    position alone fails, as in `self_match`; so does one that recognises only identical pixels.
 
     Parameters
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    image, content, other, other_content : (*shape) array
+    image, content, other, other_content : (*shape) ndarray
         0 to 255.
 
     Returns
@@ -273,7 +272,7 @@ def patch_centers(
 
     Returns
     -------
-    (M, 3) array or None
+    (M, 3) ndarray or None
         Template RAS mm; None for plain images, which have no common space.
     """
     from expert.imaging.preprocessing import view_affine
@@ -301,15 +300,15 @@ def measure_plans(
 
     Parameters
     ----------
-    flow : (P, M, M) array
+    flow : (P, M, M) ndarray
         Plans; rows are the image's patches.
-    own : (M,) array of bool
+    own : (M,) ndarray of bool
         Foreground of the image.
-    partners : (P, M) array of bool
+    partners : (P, M) ndarray of bool
         Foreground of the others.
-    weights : (P,) array
+    weights : (P,) ndarray
         Weight of each of the others; at least one above 0.
-    centers : (M, 3) array or None
+    centers : (M, 3) ndarray or None
         Patch centres in RAS mm, see `patch_centers`.
 
     Returns

@@ -39,11 +39,11 @@ def errors(
 
     Parameters
     ----------
-    prediction, labels : (N,) array
+    prediction, labels : (N,) ndarray
         Label units.
     training_mean : float
         Prediction of the mean predictor, label units.
-    subjects : (N,) array, optional
+    subjects : (N,) ndarray, optional
         Subject of each image. If None, every image is of another subject.
 
     Returns
@@ -74,7 +74,7 @@ def bias_line(prediction: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
     Parameters
     ----------
-    prediction, labels : (N,) array
+    prediction, labels : (N,) ndarray
         Of held-out images, label units.
 
     Returns
@@ -90,25 +90,26 @@ def bias_line(prediction: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
 
 def bias_corrected(prediction: np.ndarray, line: tuple[float, float] | None) -> np.ndarray:
-    """Predictions corrected for the age bias: unbiased on average at every label, with larger
-    errors for single images.
+    """Predictions corrected for the age bias.
+
+    They are unbiased on average at every label, with larger errors for single images.
 
     Parameters
     ----------
-    prediction : (N,) array
+    prediction : (N,) ndarray
         Label units.
     line : (intercept, slope) or None
         From `bias_line`; None leaves the predictions as they are.
 
     Returns
     -------
-    (N,) array
+    (N,) ndarray
         Label units.
 
     References
     ----------
-    de Lange and Cole, "Commentary: Correction procedures in brain-age prediction", NeuroImage:
-    Clinical 2020.
+    .. [1] de Lange and Cole, "Commentary: Correction procedures in brain-age prediction",
+       NeuroImage: Clinical 2020.
     """
     return prediction if line is None else (prediction - line[0]) / line[1]
 
@@ -124,7 +125,7 @@ def collapse(
 
     Parameters
     ----------
-    prediction, labels : (N,) array
+    prediction, labels : (N,) ndarray
         Label units.
     mean_predictor_mae : float or None
         Label units; None if unknown.

@@ -1,8 +1,8 @@
-"""Perturbed copies of an image: copies for which the new place of every patch is known, and slight
-changes that should leave an explanation unchanged.
+"""Perturbed copies of an image, for measures of explanations.
 
-All work in two and three dimensions. The last axis runs from side to side (right–left in heads); a
-rotation turns the last two axes (the axial plane of a head).
+In some copies, the new place of every patch is known; others are slight changes that should leave
+an explanation unchanged. All functions work in two and three dimensions. The last axis runs from
+side to side (right–left in heads); a rotation turns the last two axes (the axial plane of a head).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class Change:
 def known_changes(
     image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
 ) -> Iterator[Change]:
-    """Copies for the self-match: shift by one patch along each axis, mirror image, rotation by 10°,
-    changed contrast.
+    """Copies for the self-match, in which the new place of every patch is known.
 
-    The contrast is changed twice, to ``x^1.5`` and to ``1 - (1 - x)^1.5`` for intensities x from 0
-    to 1: black stays black and white stays white.
+    The image is shifted by one patch along each axis, mirrored, rotated by 10°, and changed in
+    contrast. The contrast is changed twice, to ``x^1.5`` and to ``1 - (1 - x)^1.5`` for intensities
+    x from 0 to 1: black stays black and white stays white.
 
     Parameters
     ----------
-    image, content : (*shape) array
+    image, content : (*shape) ndarray
         Intensity and content, 0 to 255.
     grid : tuple of int
         Patches per axis of the feature grid; M is their product.
@@ -73,12 +73,13 @@ def known_changes(
 def slight_changes(
     image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int
 ) -> Iterator[Change]:
-    """Copies whose explanation should stay the same: noise, shifts by one and by two pixels along
-    every axis, mirror image.
+    """Copies whose explanation should stay the same.
+
+    They have noise, are shifted by one and by two pixels along every axis, or are mirrored.
 
     Parameters
     ----------
-    image, content : (*shape) array
+    image, content : (*shape) ndarray
         Intensity and content, 0 to 255.
     grid : tuple of int
         Patches per axis of the feature grid.
@@ -110,14 +111,14 @@ def shifted(array: np.ndarray, by: int, axis: int) -> np.ndarray:
 
     Parameters
     ----------
-    array : array
+    array : ndarray
     by : int
         Elements; negative towards lower indices.
     axis : int
 
     Returns
     -------
-    array
+    ndarray
         Of the same shape and type.
     """
     from scipy import ndimage
@@ -130,12 +131,12 @@ def rotated(array: np.ndarray, degrees: float) -> np.ndarray:
 
     Parameters
     ----------
-    array : (*shape) array
+    array : (*shape) ndarray
     degrees : float
 
     Returns
     -------
-    (*shape) array
+    (*shape) ndarray
         float32.
     """
     from scipy import ndimage
@@ -157,7 +158,7 @@ def rotated_patches(shape: tuple[int, ...], grid: tuple[int, ...], degrees: floa
 
     Returns
     -------
-    (M,) array of int
+    (M,) ndarray of int
         Patch numbers; -1 outside the image.
     """
     step, center, angle = np.array(shape) / np.array(grid), np.array(shape) / 2, np.deg2rad(degrees)

@@ -49,13 +49,13 @@ class SubjectEvaluator:
     ----------
     network : PrototypeRegressor
         In evaluation mode, on the CPU.
-    images, content : (N, V, *shape) array
+    images, content : (N, V, *shape) ndarray
         Explained views of all images, 0 to 255.
-    names : (N,) array of str
+    names : (N,) ndarray of str
         Subject of each image.
-    centers : list of V (M, 3) arrays or None
+    centers : list of V (M, 3) ndarrays or None
         Patch centres, see `expert.evaluation.matching_quality.patch_centers`.
-    prototype_foreground : (planes * P, M) array of bool
+    prototype_foreground : (planes * P, M) ndarray of bool
         Foreground of the prototypes, ordered as `PrototypeRegressor.prototypes`.
     sources : sequence of str or None
         (P,) subject that each prototype shows.
@@ -128,11 +128,10 @@ class SubjectEvaluator:
         return values, levels, exactness(network, images, content, result)
 
     def _to_prototypes(self, result: ViewsResult, view: int, row: int) -> _Plans:
-        """Plans to the prototypes, weighted as in the prediction; those of the same subject are
-        left out."""
+        """Plans to the prototypes of other subjects, weighted as in the prediction."""
         own = self.same_subject(row)
         shares, distances = result.view_shares[view], result.distances[view]
-        if result.together is not None:
+        if result.planes_combined:
             shares, distances = result.shares, result.mean_distances
         weights = np.where(own, 0.0, shares)
         if weights.sum() < 1e-9 and not own.all():
@@ -157,13 +156,16 @@ class SubjectEvaluator:
         return _Plans(flow, one.foreground[0], two.foreground, np.ones(1))
 
     def _deleted(self, result: ViewsResult, row: int, seed: int) -> dict[str, float]:
-        """Response from outside, in the middle view; deletion, in the view nearest the middle whose
-        prediction is not a fallback."""
+        """Deletion and response from outside.
+
+        The response is measured in the middle view, the deletion in the view nearest the middle
+        whose prediction is not a fallback.
+        """
         if len(np.unique(self.names)) < 2:
             return {}
         views = np.arange(len(self.centers))
         order = np.argsort(np.abs(views - (len(views) - 1) / 2), kind="stable")
-        combined = result.together is not None
+        combined = result.planes_combined
         fallbacks = np.full(len(order), result.fallback) if combined else result.fallbacks
         middle = int(order[0])
         view = next((int(n) for n in order if not fallbacks[n]), middle)
