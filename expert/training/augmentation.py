@@ -1,5 +1,4 @@
-"""Random changes of a batch of training images, drawn from the global torch generator (seeded by
-the training)."""
+"""Random changes of a batch of training images, from PyTorch's global random generator."""
 
 from __future__ import annotations
 
@@ -15,28 +14,33 @@ from expert.training.recipe import Augmentation
 def augment(
     images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, shift, mirror and re-grade a batch; see `moved`, which says where everything
-    went."""
+    """Rotate, scale, shift and mirror a batch and change its grey values; see `moved`."""
     return moved(images, content, settings, flip)[:2]
 
 
 def moved(
     images: Tensor, content: Tensor, settings: Augmentation, flip: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotate, scale, shift, mirror and re-grade a batch.
+    """Rotate, scale, shift and mirror a batch, change its grey values, and return the transforms.
 
     Parameters
     ----------
-    images : (B, 1, *shape)  0 to 1
-    content : (B, *shape)  0 to 1; moves with the image, its grey values stay
-    settings : amounts
-    flip : probability of mirroring along the last axis
+    images : Tensor
+        (B, 1, *shape), 0 to 1.
+    content : Tensor
+        (B, *shape), 0 to 1; moves with the image, its values stay.
+    settings : Augmentation
+        Amounts.
+    flip : float
+        Probability of mirroring along the last axis.
 
     Returns
     -------
-    images, content : of the same shapes
-    theta : (B, axes, axes + 1)  what `torch.nn.functional.affine_grid` was given: from new places
-        to old ones
+    images, content : Tensor
+        Of the same shapes.
+    theta : Tensor
+        (B, axes, axes + 1), as `torch.nn.functional.affine_grid` takes it: from positions in the
+        new image to positions in the old one.
     """
     batch, axes = images.shape[0], images.dim() - 2
 
@@ -50,8 +54,8 @@ def moved(
             angle = uniform(batch) * math.radians(settings.rotation_deg)
             turn = torch.eye(axes, device=images.device).repeat(batch, 1, 1)
             turn[:, first, first] = turn[:, second, second] = angle.cos()
-            # Grid coordinates run from -1 to 1 on every axis: a rigid turn must know the picture's
-            # proportions.
+            # Grid coordinates run from -1 to 1 on every axis: a rigid rotation depends on the
+            # image's proportions.
             turn[:, first, second] = -angle.sin() * size[second] / size[first]
             turn[:, second, first] = angle.sin() * size[first] / size[second]
             matrix = matrix @ turn
@@ -75,33 +79,31 @@ def moved(
         field = functional.interpolate(coarse, size=images.shape[2:], mode=mode, align_corners=True)
         images = images * torch.exp(settings.bias * field)
     if settings.noise:
-        images = (
-            images
-            + settings.noise
-            * torch.rand(one, device=images.device)
-            * torch.randn_like(images)
-            * content[:, None]
-        )
+        amount = settings.noise * torch.rand(one, device=images.device)
+        images = images + amount * torch.randn_like(images) * content[:, None]
     return images.clamp(0, 1), content, theta
 
 
 def new_places(theta: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Where the cells of a feature grid went.
+    """Positions of the patches of a feature grid after an augmentation.
 
     Parameters
     ----------
-    theta : (B, axes, axes + 1)  of `moved`
-    grid : cells per axis
+    theta : Tensor
+        (B, axes, axes + 1) from `moved`.
+    grid : tuple of int
+        Patches per axis; M in all.
 
     Returns
     -------
-    (B, M, axes)  in cells of the new grid, the first cell's centre being 0
+    Tensor
+        (B, M, axes) in patches of the new grid; the centre of the first patch is 0.
     """
     sizes = torch.tensor(grid, dtype=theta.dtype, device=theta.device)
     axes = [torch.arange(n, dtype=theta.dtype, device=theta.device) for n in grid]
-    cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
-    # torch counts the last axis first, from -1 to 1.
-    old = (2 * (cells + 0.5) / sizes - 1).flip(-1)
+    patches = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
+    # PyTorch's grid coordinates: last axis first, from -1 to 1.
+    old = (2 * (patches + 0.5) / sizes - 1).flip(-1)
     new: Tensor = torch.linalg.solve(
         theta[:, :, :-1], (old[None] - theta[:, None, :, -1]).transpose(1, 2)
     ).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Batches of training images."""
+"""Batches of training images, and features of un-augmented images."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ from expert.training.recipe import Recipe
 
 
 class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
-    """`views` random planes of each subject per epoch, as (image, content, label, row of the
-    cohort, plane of the cohort)."""
+    """Random planes of each subject, as (image, content, label, row, plane) of the cohort.
+
+    Parameters
+    ----------
+    cohort : CohortArrays
+        N training subjects.
+    views : int
+        Planes drawn per subject and epoch.
+    """
 
     def __init__(self, cohort: CohortArrays, views: int) -> None:
         self.cohort = cohort
@@ -27,8 +34,6 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         return len(self.cohort.labels) * int(self.views)
 
     def __getitem__(self, item: int | tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, int, int]:
-        # Items of one block of subjects stay together: a shuffled batch rarely holds a subject
-        # twice.
         count = self.cohort.images.shape[1]
         subject, plane = (
             item
@@ -47,7 +52,20 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
 
 
 def nearest_planes(cohort: CohortArrays, recipe: Recipe) -> Tensor:
-    """(K,) which explained plane (0-based) each plane of a cohort is nearest to."""
+    """Nearest explained plane of each plane of a cohort.
+
+    Parameters
+    ----------
+    cohort : CohortArrays
+        With K planes.
+    recipe : Recipe
+        Its `input.positions_mm` are the explained planes.
+
+    Returns
+    -------
+    Tensor
+        (K,) int, 0-based.
+    """
     if cohort.images.shape[1] == 1:
         return torch.zeros(1, dtype=torch.long)
     heights = torch.tensor([float(p) for p in cohort.positions_mm if p is not None])
@@ -55,15 +73,18 @@ def nearest_planes(cohort: CohortArrays, recipe: Recipe) -> Tensor:
 
 
 class WholeSubjects(Sampler[list[tuple[int, int]]]):
-    """Batches of (row, plane) of a cohort: all explained planes of one subject, then those of the
-    next.
+    """Batches of (row, plane) of a cohort, each subject in all explained planes.
 
     Parameters
     ----------
-    near : (K,) of `nearest_planes`; of several planes near an explained one, one is drawn
-    subjects : rows of the cohort
-    batch : images in a batch; as many subjects as fit
-    count : batches per epoch
+    near : Tensor
+        (K,) from `nearest_planes`; of several planes near an explained one, one is drawn.
+    subjects : int
+        Rows of the cohort.
+    batch : int
+        Images in a batch; as many subjects as fit.
+    count : int
+        Batches per epoch.
     """
 
     def __init__(self, near: Tensor, subjects: int, batch: int, count: int) -> None:
@@ -88,10 +109,22 @@ class WholeSubjects(Sampler[list[tuple[int, int]]]):
 
 
 def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> DataLoader[Any]:
-    """Shuffled training batches; a last single image would break batch normalisation and is left
-    out.
+    """Shuffled training batches.
 
-    With `whole`, every subject of a batch is there in all its explained planes.
+    Parameters
+    ----------
+    cohort : CohortArrays
+        Training subjects.
+    recipe : Recipe
+        Batch size, planes per subject and augmentation.
+    whole : bool
+        Whether each subject of a batch is there in all explained planes.
+
+    Returns
+    -------
+    torch.utils.data.DataLoader
+        Of (image, content, label, row, plane). An incomplete last batch is left out: batch
+        normalisation fails on a single image.
     """
     data: Planes | CountedCopies = Planes(cohort, recipe.schedule.views)
     if recipe.architecture.backbone == "histogram":
@@ -110,8 +143,27 @@ def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> Dat
 def augmented_views(
     images: Tensor, content: Tensor, recipe: Recipe, flip: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """A batch changed at random; of copies that were changed and counted before, some are
-    mirrored."""
+    """Change a batch at random.
+
+    Histograms were taken of copies that were changed before (`histogram_cache`); these are only
+    mirrored here.
+
+    Parameters
+    ----------
+    images : Tensor
+        (B, 1, *shape) images, 0 to 1, or (B, bins + 1, *grid) histograms.
+    content : Tensor
+        (B, *shape) or (B, *grid), 0 to 1.
+    recipe : Recipe
+        Backbone and augmentation.
+    flip : float
+        Probability of mirroring along the last axis (left-right).
+
+    Returns
+    -------
+    images, content : Tensor
+        Of the same shapes.
+    """
     if recipe.architecture.backbone != "histogram":
         return augment(images, content, recipe.augmentation, flip)
     mirrored = torch.rand(len(images), device=images.device) < flip
@@ -124,7 +176,24 @@ def augmented_views(
 def feature_grids(
     backbone: nn.Module, cohort: CohortArrays, planes: list[int], batch: int = 60
 ) -> Tensor:
-    """(N, K, C, *grid) features of the given planes, un-augmented, in evaluation mode."""
+    """Features of un-augmented images, in evaluation mode.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        From image to feature grid.
+    cohort : CohortArrays
+        N subjects.
+    planes : list of int
+        K planes of the cohort.
+    batch : int
+        Images at once.
+
+    Returns
+    -------
+    Tensor
+        (N, K, C, *grid), on the CPU.
+    """
     images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
     device = next(backbone.parameters()).device
     was_training = backbone.training

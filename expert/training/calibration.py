@@ -1,68 +1,85 @@
-"""What held-out subjects teach: figures for the card, the interval, and what is unlike the training
-data."""
+"""Figures, prediction interval and novelty limits from held-out subjects."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from expert.conformal import conformal_quantile
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.evaluation.bootstrap import mean_interval
 from expert.evaluation.metrics import bias_line, errors
 from expert.explanation import effective_prototypes
-from expert.novelty import SIGNS, Reference, calibrate, signs
+from expert.novelty import INDICATORS, Reference, calibrate, ood_indicators
 from expert.schema import Calibration, Familiarity
 from expert.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from expert.training.prototype_module import PrototypeTask
+    from expert.training.prototype_module import PrototypeModule
 
 LEVEL = 0.9
+"""Share of new images whose label the prediction interval is to contain."""
 
 
-def examine(
-    task: PrototypeTask, cohort: CohortArrays, usual: Reference
+def evaluate_holdout(
+    module: PrototypeModule, cohort: CohortArrays, usual: Reference
 ) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
-    """Hold kept-out subjects against a trained network as it will be used: by converged plans, in
-    double precision.
+    """Predict held-out subjects as the model will be used: converged plans, double precision.
 
     Parameters
     ----------
-    task : trained
-    cohort : subjects that it was not trained on
-    usual : what its training images look like
+    module : PrototypeModule
+        Trained.
+    cohort : CohortArrays
+        N subjects that it was not trained on.
+    usual : Reference
+        Image statistics of its training images.
 
     Returns
     -------
-    (N,) each: prediction, whether a prototype was in radius, nearest distance, effective prototypes
-    signs of being unlike the training data, see `expert.novelty.signs`
+    table : dict of numpy.ndarray
+        (N,) each: ``prediction``, ``covered`` (whether a prototype is in radius), ``nearest``
+        (distance of the nearest prototype) and ``effective`` (effective number of prototypes).
+    indicators : list of dict
+        N dictionaries of out-of-distribution indicators, see `expert.novelty`.
     """
     from expert.comparison import compare_images
 
-    network, found, rows = task.network.eval(), [], []
+    network, found, rows = module.network.eval(), [], []
     for images, content, quality in zip(
-        cohort.images[:, task.views], cohort.content[:, task.views], cohort.quality, strict=True
+        cohort.images[:, module.views], cohort.content[:, module.views], cohort.quality, strict=True
     ):
         result = compare_images(network, images, content)
         effective = effective_prototypes(result.shares[None])
         rows.append((result.prediction, result.covered, result.nearest_distance, effective))
-        found.append(signs(usual, network.grid, images, content, float(quality), result))
+        found.append(ood_indicators(usual, network.grid, images, content, float(quality), result))
     names = ("prediction", "covered", "nearest", "effective")
-    return {
-        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }, found
+    columns = zip(*rows, strict=True)
+    return {name: np.array(column) for name, column in zip(names, columns, strict=True)}, found
 
 
 def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
-    """(N,) whether a prototype was in radius for each held-out image of a fold's `result.json`.
+    """Whether a prototype is in radius of each held-out image of a fold.
 
-    Earlier versions wrote down only who fell back on the nearest prototype, which with relative
-    weights nobody does; the nearest distance they wrote is a mean over planes (NaN where these
-    decide one by one).
+    Earlier versions recorded only which images used the fallback, which never happens with relative
+    weights. The nearest distance they recorded is a mean over the planes.
+
+    Parameters
+    ----------
+    fold : dict
+        Content of the fold's ``result.json``.
+    recipe : Recipe
+        Of the training.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) 1 or 0; NaN where an earlier version did not record it.
     """
     if "covered" in fold:
         return np.asarray(fold["covered"], dtype=float)
@@ -77,10 +94,31 @@ def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
     return np.full_like(near, np.nan) if one_by_one and recipe.input.space == "mni" else near
 
 
-def gather(
-    recipe: Recipe, cohort: CohortArrays, parts: list[np.ndarray], folder: Path, plain: bool
+def aggregate_folds(
+    recipe: Recipe, cohort: CohortArrays, parts: Sequence[np.ndarray], folder: Path, plain: bool
 ) -> tuple[dict[str, float], Calibration | None]:
-    """Held-out predictions of all folds: figures for the card, interval and limit for the model."""
+    """Combine the held-out predictions of all folds, and write ``cross_validation.json``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the training.
+    cohort : CohortArrays
+        All subjects.
+    parts : sequence of numpy.ndarray
+        Rows held out by each fold; empty without cross-validation.
+    folder : pathlib.Path
+        Folder of the run, which holds the finished folds.
+    plain : bool
+        Whether the folds include the regression baseline.
+
+    Returns
+    -------
+    figures : dict
+        Name to value, for the model card.
+    calibration : Calibration or None
+        Interval and limits; None without folds.
+    """
     if not parts:
         return {"training_mean": float(cohort.labels.mean())}, None
     count = len(cohort.labels)
@@ -88,24 +126,21 @@ def gather(
         name: np.full(count, np.nan)
         for name in ("prediction", "covered", "nearest", "effective", "plain", "fold", "mean")
     }
-    distinct, told = [], []
+    distinct, indicators = [], []
     for number, test in enumerate(parts):
-        out = json.loads((folder / f"fold{number}" / "result.json").read_text())
+        place = folder / f"fold{number}"
+        out = json.loads((place / "result.json").read_text())
         for name in ("prediction", "nearest", "effective"):
             table[name][test] = out[name]
         table["covered"][test] = covered(out, recipe)
         table["fold"][test], table["mean"][test] = number, out["training_mean"]
         distinct.append(out["distinct"])
-        told += [
-            one for one in out.get("signs", []) if set(SIGNS) <= set(one)
-        ]  # a run of an earlier version has none, or others
-        beside = folder / f"fold{number}" / "plain.json"
+        # Runs of earlier versions have no indicators, or other ones.
+        indicators += [one for one in out.get("signs", []) if set(INDICATORS) <= set(one)]
         if plain:
-            table["plain"][test] = json.loads(beside.read_text())["prediction"]
-    residual = np.abs(table["prediction"] - cohort.labels)
-    figures = errors(table["prediction"], cohort.labels, 0.0, cohort.subjects)
-    validation = {
-        **{k: float(v) for k, v in asdict(figures).items()},
+            table["plain"][test] = json.loads((place / "plain.json").read_text())["prediction"]
+    figures = {
+        **_error_figures(table["prediction"], cohort, 0.0),
         "mean_predictor_mae": float(np.abs(table["mean"] - cohort.labels).mean()),
         "folds": float(len(parts)),
         "coverage": float(table["covered"].mean()),
@@ -114,61 +149,89 @@ def gather(
         "training_mean": float(cohort.labels.mean()),
     }
     if plain:
-        beside_figures = errors(table["plain"], cohort.labels, 0.0)
-        validation |= {"plain_mae": beside_figures.mae, "plain_r": beside_figures.r}
-        difference = residual - np.abs(table["plain"] - cohort.labels)
-        low, high = mean_interval(difference, cohort.subjects)
-        validation |= {
-            "minus_plain_mae": float(difference.mean()),
-            "minus_plain_low": low,
-            "minus_plain_high": high,
-        }
-    planes = cohort.planes(recipe.input.positions_mm) if len(cohort.positions_mm) > 1 else [0]
-    grid = recipe.grid
-    familiarity = (
-        calibrate(Reference.of(cohort, planes, grid), told) if len(told) == count else None
-    )
+        figures |= _baseline_figures(table["prediction"], table["plain"], cohort)
+    familiarity = None
+    if len(indicators) == count:
+        usual = Reference.of(cohort, cohort.explained_planes(recipe.input), recipe.grid)
+        familiarity = calibrate(usual, indicators)
     calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
     (folder / "cross_validation.json").write_text(
-        json.dumps({"figures": validation, "labels": cohort.labels.tolist(), **rows})
+        json.dumps({"figures": figures, "labels": cohort.labels.tolist(), **rows})
     )
-    return validation, calibration
+    return figures, calibration
+
+
+def calibrate_on_holdout(
+    module: PrototypeModule, cohort: CohortArrays
+) -> tuple[dict[str, float], Calibration]:
+    """Figures and limits of the final model from images that it was not trained on.
+
+    Parameters
+    ----------
+    module : PrototypeModule
+        Trained.
+    cohort : CohortArrays
+        Held-out subjects.
+
+    Returns
+    -------
+    figures : dict
+        Name to value, for the model card.
+    calibration : Calibration
+        Interval and limits.
+    """
+    training = module.cohort
+    usual = Reference.of(training, module.views, module.network.grid)
+    table, indicators = evaluate_holdout(module, cohort, usual)
+    mean = float(training.labels.mean())
+    shown = training.subjects[module.sources[:, 0].numpy()]
+    figures = {
+        **_error_figures(table["prediction"], cohort, mean),
+        "coverage": float(table["covered"].mean()),
+        "distinct_prototypes": float(len(np.unique(shown))),
+        "effective_prototypes": float(table["effective"].mean()),
+        "training_mean": mean,
+    }
+    familiarity = calibrate(usual, indicators)
+    return figures, _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
+
+
+def _error_figures(prediction: np.ndarray, cohort: CohortArrays, mean: float) -> dict[str, float]:
+    figures = errors(prediction, cohort.labels, mean, cohort.subjects)
+    return {name: float(value) for name, value in asdict(figures).items()}
+
+
+def _baseline_figures(
+    prediction: np.ndarray, baseline: np.ndarray, cohort: CohortArrays
+) -> dict[str, float]:
+    """Figures of the regression baseline, and the difference of the absolute errors to it."""
+    figures = errors(baseline, cohort.labels, 0.0)
+    difference = np.abs(prediction - cohort.labels) - np.abs(baseline - cohort.labels)
+    low, high = mean_interval(difference, cohort.subjects)
+    return {
+        "plain_mae": figures.mae,
+        "plain_r": figures.r,
+        "minus_plain_mae": float(difference.mean()),
+        "minus_plain_low": low,
+        "minus_plain_high": high,
+    }
 
 
 def _limits(
     prediction: np.ndarray, labels: np.ndarray, nearest: np.ndarray, familiarity: Familiarity | None
 ) -> Calibration:
-    """Split-conformal half width, 95th percentile of the nearest distances, and bias of kept-out
-    images, all (N,)."""
+    """Interval, limit of the nearest distance and bias from held-out images, all (N,).
+
+    The half width is the split-conformal quantile of the absolute errors, the limit the 95th
+    percentile of the nearest distances.
+    """
     residual = np.abs(prediction - labels)
-    count = len(residual)
-    rank = min(int(np.ceil((count + 1) * LEVEL)), count)
     return Calibration(
         level=LEVEL,
-        half_width=float(np.sort(residual)[rank - 1]),
+        half_width=conformal_quantile(residual, LEVEL),
         nearest_distance_limit=float(np.percentile(nearest, 95)),
-        images=count,
+        images=len(residual),
         familiarity=familiarity,
         bias=bias_line(prediction, labels),
-    )
-
-
-def kept_out(task: PrototypeTask, cohort: CohortArrays) -> tuple[dict[str, float], Calibration]:
-    """Figures and limits of the final model on images kept out of its training."""
-    usual = Reference.of(task.cohort, task.views, task.network.grid)
-    out, found = examine(task, cohort, usual)
-    mean = float(task.cohort.labels.mean())
-    figures = errors(out["prediction"], cohort.labels, mean, cohort.subjects)
-    validation = {
-        **{k: float(v) for k, v in asdict(figures).items()},
-        "coverage": float(out["covered"].mean()),
-        "distinct_prototypes": float(
-            len(np.unique(task.cohort.subjects[task.sources[:, 0].numpy()]))
-        ),
-        "effective_prototypes": float(out["effective"].mean()),
-        "training_mean": mean,
-    }
-    return validation, _limits(
-        out["prediction"], cohort.labels, out["nearest"], calibrate(usual, found)
     )

@@ -1,8 +1,9 @@
-"""The guide: a network that knows no labels and says which patches belong together.
+"""Training of the matching network, as a Lightning module.
 
-What tells two patches apart by age (grey values, in few words) does not tell where they are, and
-what tells where a patch is need not know any label. Matching and comparing ask different questions;
-with a guide two networks answer them. It is not part of the published method.
+The matching network decides which patches are matched (`architecture.guide`). It is trained without
+labels: features that separate ages are poor at finding anatomical places, and features that find
+places need no labels. So one network matches patches and another compares them. This is not part of
+the published method.
 """
 
 from __future__ import annotations
@@ -15,26 +16,30 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from expert.backbone import Backbone, cell_mass
+from expert.backbone import Backbone, patch_mass
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.losses import alignment_loss, equivariance_loss
 from expert.training.augmentation import augment, moved, new_places
 from expert.training.recipe import Augmentation, Recipe
 
 SLIGHT = Augmentation(rotation_deg=5.0, scale=0.05, shift=0.02, gamma=0.3, bias=0.15, noise=0.03)
-"""Changes of images that are held against other subjects': they stay (nearly) registered."""
-FAR = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.2, gamma=0.4, bias=0.2, noise=0.03)
-"""Changes of the copies in which an image's own cells are to be found."""
+"""Random changes of images that are compared with other subjects; they stay nearly registered."""
+STRONG = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.2, gamma=0.4, bias=0.2, noise=0.03)
+"""Random changes of the copies in which the patches of an image are to be found again."""
 
 
-class GuideTask(lightning.LightningModule):
-    """Cells of registered subjects find each other, and those of an image find themselves in its
-    changed copy.
+class MatchingModule(lightning.LightningModule):
+    """Training of the matching network on two tasks.
+
+    Patches of one registered subject are to be found at the same place in another subject, and
+    patches of an image are to be found again in a randomly changed copy.
 
     Parameters
     ----------
-    recipe : `recipe.guide` and `recipe.architecture.guiding` are its settings
-    cohort : registered training subjects; their labels are not looked at
+    recipe : Recipe
+        `recipe.guide` and `recipe.architecture.guiding` are used.
+    cohort : CohortArrays
+        Registered training subjects; their labels are not used.
     """
 
     def __init__(self, recipe: Recipe, cohort: CohortArrays) -> None:
@@ -45,39 +50,35 @@ class GuideTask(lightning.LightningModule):
         self.grid = recipe.grid
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Rows of the cohort; each batch is of one plane, which the step draws."""
+        """Batches of rows of the cohort; the training step draws one plane for each batch."""
         rows = np.tile(np.arange(len(self.cohort.labels)), self.settings.views)
         return DataLoader(
-            torch.from_numpy(rows),
+            torch.from_numpy(rows),  # type: ignore[arg-type]
             self.settings.batch,
             shuffle=True,
             drop_last=len(rows) > self.settings.batch,
-        )  # type: ignore[arg-type]
+        )
 
     def training_step(self, rows: Tensor, index: int) -> Tensor:
-        """Both losses of one batch of subjects in one random plane."""
+        """() sum of both losses for a batch of subjects (B,) in one random plane."""
         settings, numbers = self.settings, np.unique(rows.cpu().numpy())
         numbers = numbers[torch.randperm(len(numbers)).numpy()]
         plane = int(torch.randint(self.cohort.images.shape[1], ()))
-        images = (
-            torch.from_numpy(self.cohort.images[numbers, plane]).to(self.device)[:, None].float()
-            / 255
+        images, content = (
+            torch.from_numpy(array[numbers, plane]).to(self.device).float() / 255
+            for array in (self.cohort.images, self.cohort.content)
         )
-        content = (
-            torch.from_numpy(self.cohort.content[numbers, plane]).to(self.device).float() / 255
-        )
+        images = images[:, None]
         near, inside = augment(images, content, SLIGHT)
-        features, mass = self.network(near), cell_mass(inside, self.grid)
+        features, mass = self.network(near), patch_mass(inside, self.grid)
         loss = alignment_loss(features, features.roll(1, 0), mass, settings.temperature)
         if settings.equivariance:
-            copies, _, theta = moved(images, content, FAR)
-            own = self.network(images)
-            places = new_places(theta, self.grid)
+            copies, _, theta = moved(images, content, STRONG)
             found = equivariance_loss(
-                own,
+                self.network(images),
                 self.network(copies),
-                places,
-                cell_mass(content, self.grid),
+                new_places(theta, self.grid),
+                patch_mass(content, self.grid),
                 settings.temperature,
             )
             loss = loss + settings.equivariance * found
@@ -85,10 +86,11 @@ class GuideTask(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a cosine to nothing."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), self.settings.learning_rate, weight_decay=0.01
-        )
-        return [optimizer], [
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.settings.epochs)
-        ]
+        """AdamW with cosine decay."""
+        settings = self.settings
+        optimizer = torch.optim.AdamW(self.parameters(), settings.learning_rate, weight_decay=0.01)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
+        return [optimizer], [decay]
+
+
+GuideTask = MatchingModule  # former name

@@ -1,5 +1,8 @@
-"""Training batches for a backbone whose first step has no weights: it is taken once for some
-changed copies of each image."""
+"""Histograms of augmented images, computed once and kept.
+
+The first step of the histogram backbone has no weights. So a training draws from a few augmented
+copies of each image whose histograms are computed before, once for all epochs and folds.
+"""
 
 from __future__ import annotations
 
@@ -23,31 +26,33 @@ from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
 
 FORMAT = 1
-"""Raised whenever the same image gives other copies, so that old ones are not used."""
+"""Increased when the same image gives other copies, so that old ones are not used."""
 _KNOWN: dict[str, tuple[Tensor, Tensor]] = {}
-"""Copies that are counted already: the folds of a cross-validation share most of their subjects."""
-
-
+"""Histograms of copies in memory: the folds of a cross-validation share most of their subjects."""
 _UNCHANGED: dict[tuple[object, ...], Tensor] = {}
+"""Histograms of un-augmented images in memory."""
 
 
 def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
-    """What a backbone is given of un-augmented images; of a counting one, the counts, which are
-    taken once.
+    """Network input of un-augmented images: the images, or their histograms.
 
     Parameters
     ----------
-    images : (N, *shape) uint8
+    backbone : torch.nn.Module or None
+        A histogram backbone gets histograms, which are computed once; any other one gets images.
+    images : numpy.ndarray
+        (N, *shape) uint8.
 
     Returns
     -------
-    (N, 1, *shape) 0 to 1, or (N, bins + 1, *grid)
+    Tensor
+        (N, 1, *shape), 0 to 1, or (N, bins + 1, *grid).
     """
     if isinstance(backbone, Members):
         backbone = backbone.counted
     if not isinstance(backbone, HistogramBackbone):
         return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
-    fronts = []
+    histograms = []
     for image in images:
         key = (
             backbone.bins,
@@ -60,19 +65,21 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
             _UNCHANGED[key] = backbone.front(
                 torch.from_numpy(image.copy())[None, None].float() / 255
             )
-        fronts.append(_UNCHANGED[key])
-    return torch.cat(fronts)
+        histograms.append(_UNCHANGED[key])
+    return torch.cat(histograms)
 
 
 class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
-    """`views` random copies of each subject per epoch, as (front, content of the cells, label, row
-    and plane of the cohort).
+    """Random copies of each subject, as (histogram, patch content, label, row, plane).
 
     Parameters
     ----------
-    cohort : training subjects
-    recipe : how to change the copies, and how many to make of each image
-    views : copies drawn per subject and epoch
+    cohort : CohortArrays
+        Training subjects.
+    recipe : Recipe
+        How to change the copies, and how many to make of each image.
+    views : int
+        Copies drawn per subject and epoch.
     """
 
     def __init__(self, cohort: CohortArrays, recipe: Recipe, views: int) -> None:
@@ -89,7 +96,7 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
             )
             for row in range(len(cohort.labels))
         ]
-        self.fronts = torch.stack([fronts for fronts, _ in made])
+        self.histograms = torch.stack([histograms for histograms, _ in made])
         self.content = torch.stack([content for _, content in made])
 
     def __len__(self) -> int:
@@ -99,10 +106,13 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         if isinstance(item, tuple):
             subject, copy = item[0], item[1] * self.each + int(torch.randint(self.each, ()))
         else:
-            subject, copy = item % len(self.labels), int(torch.randint(self.fronts.shape[1], ()))
+            subject, copy = (
+                item % len(self.labels),
+                int(torch.randint(self.histograms.shape[1], ())),
+            )
         label = torch.tensor(self.labels[subject], dtype=torch.float32)
         return (
-            self.fronts[subject, copy].float(),
+            self.histograms[subject, copy].float(),
             self.content[subject, copy],
             label,
             subject,
@@ -118,8 +128,10 @@ def _copies(
     entry: Entry,
     folder: Path | None,
 ) -> tuple[Tensor, Tensor]:
-    """(K * (copies + 1), bins + 1, *grid) fronts and (K * (copies + 1), *grid) content of one
-    subject's K planes."""
+    """Histograms and content of the copies of one subject's K planes.
+
+    Returns (K * (copies + 1), bins + 1, *grid) and (K * (copies + 1), *grid).
+    """
     settings = recipe.augmentation
     text = repr(
         (
@@ -133,37 +145,52 @@ def _copies(
     if entry.pixel_size_mm is not None:
         text += f" {entry.pixel_size_mm}"
     key = hashlib.sha256(f"{PREPARED} {FORMAT} {text}".encode()).hexdigest()[:24]
-    kept = None if folder is None else folder / f"counted-{key}.safetensors"
-    if key not in _KNOWN and kept is not None and kept.exists():
-        stored = load_file(kept)
+    file = None if folder is None else folder / f"counted-{key}.safetensors"
+    if key not in _KNOWN and file is not None and file.exists():
+        stored = load_file(file)
         _KNOWN[key] = (stored["fronts"], stored["content"])
     if key not in _KNOWN:
-        # A subject's copies are the same in every fold.
+        # Seeded by the image: a subject's copies are the same in every fold.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(entry.sha256[:12], 16))
             made = [
                 pair
                 for image, inside in zip(images, content, strict=True)
-                for pair in augmented_views(image, inside, settings)
+                for pair in augmented_copies(image, inside, settings)
             ]
-        fronts = torch.cat([backbone.front(image) for image, _ in made]).half()
+        histograms = torch.cat([backbone.front(image) for image, _ in made]).half()
         pool = (
             functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
         )
-        grid = tuple(fronts.shape[2:])
+        grid = tuple(histograms.shape[2:])
         shares = torch.cat([pool(inside[:, None], grid)[:, 0] for _, inside in made])  # type: ignore[arg-type]
-        _KNOWN[key] = (fronts, shares)
-        if kept is not None:
-            with replacing(kept) as temporary:
-                arrays = {"fronts": fronts.contiguous(), "content": shares.contiguous()}
+        _KNOWN[key] = (histograms, shares)
+        if file is not None:
+            with replacing(file) as temporary:
+                arrays = {"fronts": histograms.contiguous(), "content": shares.contiguous()}
                 save_file(arrays, temporary)
     return _KNOWN[key]
 
 
-def augmented_views(
+def augmented_copies(
     image: np.ndarray, inside: np.ndarray, settings: Augmentation
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The image as it is, then changed copies of it, with their content."""
+    """Yield an image as it is, then augmented copies of it, each with its content.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        (*shape) uint8.
+    inside : numpy.ndarray
+        (*shape) uint8, its content.
+    settings : Augmentation
+        Amounts and number of copies.
+
+    Yields
+    ------
+    image, content : Tensor
+        (1, 1, *shape) and (1, *shape), 0 to 1.
+    """
     pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None].float() / 255
     content = torch.from_numpy(np.ascontiguousarray(inside))[None].float() / 255
     yield pixels, content
@@ -172,6 +199,6 @@ def augmented_views(
         copy, moved_content, theta = moved(pixels, content, settings)
         grid = functional.affine_grid(theta, list(pixels.shape), align_corners=False)
         covered = functional.grid_sample(mask, grid, align_corners=False)
-        # Where inside and outside meet, the mean of the two would be another tissue's grey.
+        # A mean of inside and outside at the edge would have the grey value of another tissue.
         copy = (copy / covered.clamp_min(0.5)).clamp(1 / 255, 1) * (covered >= 0.5)
         yield copy, moved_content

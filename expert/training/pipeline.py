@@ -1,8 +1,8 @@
-"""From a recipe and a table to a model file: folds, two stages, calibration, the final model.
+"""Train a model: folds, prototype stage, calibration, model file.
 
-Everything a training leaves behind while it runs lies in one folder, and a run that was killed goes
-on from there: prepared images, Lightning's last checkpoint of each stage, and the finished parts as
-safetensors and JSON.
+Everything a training writes before it is finished lies in one folder: prepared images, the last
+checkpoint of each stage, and finished parts as safetensors and JSON. An interrupted run is resumed
+from there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,22 +19,19 @@ from expert.errors import InputError
 from expert.evaluation.metrics import collapse
 from expert.model_file import save_model, versions
 from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
-from expert.training.calibration import gather, kept_out
+from expert.training.calibration import aggregate_folds, calibrate_on_holdout
 from expert.training.folds import run_fold
+from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
-from expert.training.run_folder import claim, identity
+from expert.training.run_folder import claim_run_folder, run_fingerprint
 from expert.training.splits import split
 from expert.training.stages import fit_prototypes
-
-if TYPE_CHECKING:
-    from expert.training.prototype_module import PrototypeTask
 
 Progress = Callable[[str, float], None]
 
 
 class CollapseWarning(UserWarning):
-    """The trained model answers (nearly) the same for everybody, or shows too few different
-    people."""
+    """The trained model predicts nearly the same for every image, or shows too few subjects."""
 
 
 def train(
@@ -57,31 +53,51 @@ def train(
 
     Parameters
     ----------
-    recipe : from `expert.training.recipe.read_recipe`
-    table : CSV with `file` and the label; split by its `subject` (or `exam`) column
-    out : model file to write
-    folds : cross-validate in so many folds first; their held-out errors calibrate the model's
-        interval and limits
-    only_fold : train this fold (0-based) and nothing else: folds can run side by side, a later call
-        gathers them
-    plain : beside each fold, train a plain regression head on the same backbone, folds and number
-        of epochs
-    calibration : table of images kept out of the training, from which the interval and limits are
-        taken instead of from folds
-    run : folder for everything in between; `out` with the suffix .run if None
-    prepared : folder for the prepared images, which several trainings may share; in `run` if None
-    resume : go on where an earlier run in that folder stopped; False starts anew
-    jobs : processes for the preparation of images
-    progress : called with a stage and a fraction
+    recipe : Recipe
+        From `expert.training.recipe.read_recipe`.
+    table : str or pathlib.Path
+        CSV with `file` and the label; folds are split by its `subject` (or `exam`) column.
+    out : str or pathlib.Path
+        Model file to write.
+    folds : int
+        Number of cross-validation folds to train first. Their held-out errors calibrate the
+        model's interval and limits.
+    only_fold : int, optional
+        Train this fold (0-based) and nothing else. Folds can run side by side; a later call without
+        it combines them.
+    plain : bool
+        Also train a regression baseline per fold, with the same backbone and number of epochs.
+    calibration : str or pathlib.Path, optional
+        Table of held-out images that calibrate the model, instead of folds.
+    run : str or pathlib.Path, optional
+        Folder for checkpoints and intermediate files; None: `out` with the suffix ``.run``.
+    prepared : str or pathlib.Path, optional
+        Folder for the prepared images, which several trainings may share; None: in `run`.
+    resume : bool
+        Resume an earlier run in that folder; False starts again.
+    jobs : int, optional
+        Number of processes that prepare images; None: one per core.
+    progress : callable, optional
+        Called with the name of a stage and a fraction, 0 to 1.
 
     Returns
     -------
-    Path of the model file (of the run's folder with `only_fold`)
+    pathlib.Path
+        The model file; the run's folder with `only_fold`.
 
     Raises
     ------
-    RecipeError, InputError
-        Recipe or table cannot be used, or do not fit each other.
+    RecipeError
+        The recipe and the table do not fit each other.
+    InputError
+        The table or one of its images cannot be used, or has too few subjects.
+    ExpertError
+        The run's folder belongs to another training.
+
+    Warns
+    -----
+    CollapseWarning
+        The model has collapsed.
     """
     target = Path(out)
     folder = Path(run) if run is not None else target.with_suffix(".run")
@@ -90,52 +106,49 @@ def train(
     cohort = load_cohort(
         entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress
     )
-    kept = (
-        _kept(recipe, entries, calibration, folds, folder, jobs, progress)
-        if calibration is not None
-        else None
-    )
-    people = len(np.unique(cohort.subjects))
-    needed = (
-        recipe.architecture.prototypes
-        if recipe.projection.distinct or recipe.start == "subjects"
-        else 2
-    )
-    held_out = -(-people // folds) if folds else 0
-    if people - held_out < needed:
-        raise InputError(
-            f"The table has {people} subjects, of which {people - held_out} train; the "
-            f"recipe needs at least {needed}: "
-            "add images or lower architecture.prototypes."
+    held_out = None
+    if calibration is not None:
+        others = _calibration_entries(recipe, entries, calibration, folds)
+        held_out = load_cohort(
+            others, recipe.input, folder / "prepared", jobs=jobs, progress=progress
         )
-    if folds == 1 or folds > people:
-        raise InputError(f"{people} subjects cannot be split into {folds} folds.")
-    claim(folder, identity(recipe, entries, folds), resume)
-    parts = split(cohort, folds, recipe.schedule.seed) if folds else []
+    _check_subjects(recipe, cohort, folds)
+    claim_run_folder(folder, run_fingerprint(recipe, entries, folds), resume)
+    seed = recipe.schedule.seed
+    parts = split(cohort, folds, seed) if folds else []
     for number, test in enumerate(parts):
         if only_fold is None or number == only_fold:
-            run_fold(
-                recipe, cohort, test, folder / f"fold{number}", plain, recipe.schedule.seed + number
-            )
+            run_fold(recipe, cohort, test, folder / f"fold{number}", plain, seed + number)
     if only_fold is not None:
         return folder
-    if kept is None:
-        validation, limits = gather(recipe, cohort, parts, folder, plain)
-    task = fit_prototypes(recipe, cohort, folder / "final", recipe.schedule.seed)
-    if kept is not None:
-        validation, limits = kept_out(task, kept)
-    return _write(recipe, cohort, task, target, validation, limits)
+    limits: Calibration | None
+    if held_out is None:
+        figures, limits = aggregate_folds(recipe, cohort, parts, folder, plain)
+    module = fit_prototypes(recipe, cohort, folder / "final", seed)
+    if held_out is not None:
+        figures, limits = calibrate_on_holdout(module, held_out)
+    return _write(recipe, cohort, module, target, figures, limits)
 
 
-def _kept(
-    recipe: Recipe,
-    training: Sequence[Entry],
-    table: str | Path,
-    folds: int,
-    folder: Path,
-    jobs: int | None,
-    progress: Progress | None,
-) -> CohortArrays:
+def _check_subjects(recipe: Recipe, cohort: CohortArrays, folds: int) -> None:
+    """Raise where the table has too few subjects for the recipe or for the number of folds."""
+    subjects = len(np.unique(cohort.subjects))
+    every_subject_once = recipe.projection.distinct or recipe.start == "subjects"
+    needed = recipe.architecture.prototypes if every_subject_once else 2
+    training = subjects - (-(-subjects // folds) if folds else 0)
+    if training < needed:
+        raise InputError(
+            f"The table has {subjects} subjects, of which {training} train the model; the recipe "
+            f"needs at least {needed}. Add images or lower architecture.prototypes."
+        )
+    if folds == 1 or folds > subjects:
+        raise InputError(f"{subjects} subjects cannot be split into {folds} folds.")
+
+
+def _calibration_entries(
+    recipe: Recipe, training: Sequence[Entry], table: str | Path, folds: int
+) -> tuple[Entry, ...]:
+    """Rows of a calibration table, none of which is a training image or subject."""
     if folds:
         raise InputError(
             "Give either folds or a calibration table: both would calibrate the model."
@@ -144,69 +157,35 @@ def _kept(
     shared = {entry.sha256 for entry in entries} & {entry.sha256 for entry in training}
     if shared:
         raise InputError(
-            f"{len(shared)} images of the calibration table are training images too: "
-            "remove them from one of them."
+            f"{len(shared)} images of the calibration table are training images too. "
+            "Remove them from one of the two tables."
         )
-    # By the names that the tables give: files of one name may well show different people.
-    people, others = (
-        {e.subject for e in table if e.subject != e.public_name} for table in (entries, training)
+    # Only by names from the tables: files of the same name may show different subjects.
+    named, trained = (
+        {entry.subject for entry in rows if entry.subject != entry.public_name}
+        for rows in (entries, training)
     )
-    people &= others
-    if people:
+    if named & trained:
         raise InputError(
-            f"{len(people)} subjects of the calibration table are training subjects too: "
-            "remove them from one of them, or name "
-            "them differently where the tables mean different people."
+            f"{len(named & trained)} subjects of the calibration table are training subjects too. "
+            "Remove them from one of the two tables, or give different subjects different names."
         )
-    return load_cohort(entries, recipe.input, folder / "prepared", jobs=jobs, progress=progress)
+    return entries
 
 
 def _write(
     recipe: Recipe,
     cohort: CohortArrays,
-    task: PrototypeTask,
+    module: PrototypeModule,
     target: Path,
-    validation: dict[str, float],
+    figures: dict[str, float],
     calibration: Calibration | None,
 ) -> Path:
-    network = task.network.eval()
-    training = task.cohort
-    labels = network.prototype_labels.double().numpy()
-    sources = task.sources.numpy()
-    prototypes = []
-    for label, (row, plane) in zip(labels, sources, strict=True):
-        entry, transform = training.entries[row], training.transforms[row]
-        reference = None
-        if recipe.prototype_images == "reference":
-            reference = ImageReference(
-                dataset=recipe.dataset,
-                subject=entry.subject,
-                file=entry.public_name,
-                sha256=entry.sha256,
-                position_mm=training.positions_mm[plane]
-                if recipe.architecture.planes == 1
-                else None,
-                pixel_size_mm=entry.pixel_size_mm,
-                template_to_subject=None
-                if np.isnan(transform).any()
-                else tuple(tuple(map(float, r)) for r in transform),
-            )
-        prototypes.append(
-            PrototypeInfo(
-                label=float(label), source_label=float(training.labels[row]), reference=reference
-            )
-        )
-    fitted = task.fitted()
-    mean_mae = validation.get(
-        "mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean())
-    )
-    distinct = len(np.unique(training.subjects[sources[:, 0]]))
-    reason = collapse(fitted, training.labels, mean_mae, distinct, len(prototypes))
-    if not reason and "mae" in validation and validation["mae"] > 0.9 * mean_mae:
-        reason = (
-            f"its cross-validated error ({validation['mae']:.1f}) is that of always answering "
-            f"the mean ({mean_mae:.1f})"
-        )
+    """Write the model file; warn if the model has collapsed."""
+    network, training = module.network.eval(), module.cohort
+    sources = module.sources.numpy()
+    prototypes = _prototypes(recipe, module)
+    reason = _collapse_reason(module, cohort, figures)
     if reason:
         warnings.warn(f"The model has collapsed: {reason}.", CollapseWarning, stacklevel=3)
     info = ModelInfo(
@@ -218,7 +197,7 @@ def _write(
         ),
         input=recipe.input,
         architecture=recipe.architecture,
-        prototypes=tuple(prototypes),
+        prototypes=prototypes,
         training=TrainingInfo(
             dataset=recipe.dataset,
             licence=recipe.licence,
@@ -227,7 +206,7 @@ def _write(
             seed=recipe.schedule.seed,
             recipe=recipe.model_dump(mode="json", exclude={"card"}),
         ),
-        validation=validation,
+        validation=figures,
         calibration=calibration,
         collapsed=reason,
         versions=versions(),
@@ -235,9 +214,56 @@ def _write(
     )  # fmt: skip
     images = None
     if recipe.prototype_images == "value":
-        shown = task.views if recipe.architecture.planes > 1 else None
+        views = module.views if recipe.architecture.planes_combined else None
         images = np.stack(
-            [training.images[row, plane if shown is None else shown] for row, plane in sources]
+            [training.images[row, plane if views is None else views] for row, plane in sources]
         )
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     return save_model(target, info, weights, images)
+
+
+def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo, ...]:
+    """Labels of the prototypes, and where their images are found if the recipe asks for it."""
+    training, found = module.cohort, []
+    labels = module.network.prototype_labels.double().numpy()
+    for label, (row, plane) in zip(labels, module.sources.numpy(), strict=True):
+        entry, transform = training.entries[row], training.transforms[row]
+        position = None if recipe.architecture.planes_combined else training.positions_mm[plane]
+        registered = not np.isnan(transform).any()
+        reference = None
+        if recipe.prototype_images == "reference":
+            reference = ImageReference(
+                dataset=recipe.dataset,
+                subject=entry.subject,
+                file=entry.public_name,
+                sha256=entry.sha256,
+                position_mm=position,
+                pixel_size_mm=entry.pixel_size_mm,
+                template_to_subject=tuple(tuple(map(float, r)) for r in transform)
+                if registered
+                else None,
+            )
+        found.append(
+            PrototypeInfo(
+                label=float(label), source_label=float(training.labels[row]), reference=reference
+            )
+        )
+    return tuple(found)
+
+
+def _collapse_reason(
+    module: PrototypeModule, cohort: CohortArrays, figures: dict[str, float]
+) -> str:
+    """Why the model must not be used; empty if it has not collapsed."""
+    training = module.cohort
+    mean_mae = figures.get(
+        "mean_predictor_mae", float(np.abs(cohort.labels - cohort.labels.mean()).mean())
+    )
+    distinct = len(np.unique(training.subjects[module.sources[:, 0].numpy()]))
+    reason = collapse(module.fitted(), training.labels, mean_mae, distinct, len(module.sources))
+    if not reason and "mae" in figures and figures["mae"] > 0.9 * mean_mae:
+        reason = (
+            f"its cross-validated error ({figures['mae']:.1f}) is close to that of predicting the "
+            f"mean for every image ({mean_mae:.1f})"
+        )
+    return reason

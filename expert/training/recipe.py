@@ -1,4 +1,4 @@
-"""`Recipe`: everything a training depends on besides the data, as one checked YAML document."""
+"""`Recipe`: complete training configuration, read from a YAML file and checked."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from expert.schema import Architecture, Document, InputSettings, later
 
 
 class Warmup(Document):
-    """Regression before the prototypes: the backbone learns the label through a plain head."""
+    """Regression before the prototypes: the backbone learns the label with a linear head."""
 
     epochs: int = Field(25, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    flip: float = Field(0.5, ge=0, le=1, description="probability of a left-right mirrored image")
+    flip: float = Field(
+        0.5, ge=0, le=1, description="probability of mirroring an image left to right"
+    )
 
 
 class Losses(Document):
-    """Weights and settings of the losses (see `expert.losses`); a weight of 0 leaves a loss out."""
+    """Weights and settings of the losses (see `expert.losses`); weight 0 switches a loss off."""
 
     metric: float = Field(1.0, ge=0)
     sigma: float = Field(1.0, gt=0, description="label units")
@@ -30,8 +32,8 @@ class Losses(Document):
     own: bool = later(
         True,
         description=(
-            "a training image is also held against the prototype of its own subject "
-            "(published); no new image has one"
+            "compare a training image with the prototype of its own subject, too (published); "
+            "a new image has no such prototype"
         ),
     )
     consistency: float = Field(10.0, ge=0)
@@ -44,26 +46,31 @@ class Losses(Document):
         0.1, gt=0, description="of alignment and equivariance, feature distance"
     )
     equivariance: float = later(
-        0.0, ge=0, description="not in the published method: cells find themselves in a moved copy"
+        0.0,
+        ge=0,
+        description="not in the published method: patches are found again in a moved copy",
     )
-    copies: int = later(10, ge=2, description="images of a batch that are copied and moved for it")
-    mirrored: float = later(0.5, ge=0, le=1, description="share of the copies that are mirrored")
+    copies: int = later(10, ge=2, description="images of a batch with a moved copy")
+    mirrored: float = later(0.5, ge=0, le=1, description="fraction of the copies that are mirrored")
 
 
 class Projection(Document):
-    """When prototypes become training images, and which ones (see `expert.projection`)."""
+    """When prototypes become training images, and by which rule (see `expert.projection`)."""
 
-    epochs: tuple[int, ...] = Field((0, 75, 100), description="before these epochs")
-    every: int = Field(25, ge=1, description="then every so many epochs, and after the last")
+    epochs: tuple[int, ...] = Field((0, 75, 100), description="project before these epochs")
+    every: int = Field(25, ge=1, description="then every N epochs, and after the last")
     window: float | None = Field(None, gt=0, description="label units; None: any label (published)")
-    distinct: bool = Field(False, description="no subject is shown by two prototypes")
-    relabel: bool = Field(
-        False, description="the prototype votes with the label of the image it shows"
-    )
+    distinct: bool = Field(False, description="every prototype shows another subject")
+    relabel: bool = Field(False, description="a prototype takes the label of the image it shows")
+
+    def due(self, epoch: int) -> bool:
+        """Whether prototypes are projected before an epoch (0-based)."""
+        last = max(self.epochs, default=0)
+        return epoch in self.epochs or (epoch > last and (epoch - last) % self.every == 0)
 
 
 class Schedule(Document):
-    """Optimisation of the prototype stage."""
+    """Optimisation in the prototype stage."""
 
     epochs: int = Field(300, ge=1)
     batch: int = Field(30, ge=2)
@@ -75,20 +82,23 @@ class Schedule(Document):
     scale_rate: float = Field(0.01, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     validation: float = Field(
-        0.0, ge=0, lt=1, description="share of subjects kept aside to choose the epoch; 0: the last"
+        0.0,
+        ge=0,
+        lt=1,
+        description="fraction of subjects held out to choose the epoch; 0: the last",
     )
     patience: int = Field(
-        6, ge=1, description="projections without a better validation error before stopping early"
+        6, ge=1, description="projections without a lower validation loss before stopping early"
     )
     by_position: bool = later(
         False,
         description=(
-            "train with each patch matched to its own place: the limit of a strong prior, much "
-            "faster"
+            "in training, match each patch with the same place: the limit of a strong prior, "
+            "much faster"
         ),
     )
     steps: tuple[int, int] = later(
-        (15, 10), description="of a plan in training: without, and with its gradient"
+        (15, 10), description="Sinkhorn iterations of a plan in training: without and with gradient"
     )
     mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
@@ -99,18 +109,17 @@ class Augmentation(Document):
 
     rotation_deg: float = Field(5.0, ge=0)
     scale: float = Field(0.05, ge=0, lt=1)
-    shift: float = Field(0.02, ge=0, lt=1, description="share of the image's size")
-    gamma: float = Field(0.0, ge=0, description="intensities to the power of exp(+-gamma)")
-    bias: float = Field(0.0, ge=0, description="smooth gain of exp(+-bias) across the image")
+    shift: float = Field(0.02, ge=0, lt=1, description="fraction of the image's size")
+    gamma: float = Field(0.0, ge=0, description="grey values to the power of exp(±gamma)")
+    bias: float = Field(0.0, ge=0, description="smooth gain of exp(±bias) across the image")
     noise: float = Field(0.0, ge=0, description="standard deviation, of full scale")
     copies: int = later(
-        8, ge=0, description="changed copies of each image, where they are made once for all epochs"
+        8, ge=0, description="copies of each image, where they are made once for all epochs"
     )
 
 
 class Guide(Document):
-    """Training of the network by which patches are matched, where `architecture.guide` asks for one
-    (`expert.training.guide_module`)."""
+    """Training of the matching network (`architecture.guide`, `expert.training.guide_module`)."""
 
     epochs: int = Field(30, ge=1)
     batch: int = Field(30, ge=4)
@@ -120,12 +129,12 @@ class Guide(Document):
     equivariance: float = Field(
         1.0,
         ge=0,
-        description="weight of finding itself in a moved copy, beside its place in others",
+        description="weight of the task on moved copies; that on other subjects has weight 1",
     )
 
 
 class Recipe(Document):
-    """A training, whole."""
+    """Complete training configuration."""
 
     name: str
     version: str = "1"
@@ -134,20 +143,20 @@ class Recipe(Document):
     label_column: str | None = Field(
         None, description="column of the table; None: age_years or label"
     )
-    dataset: str = Field(description="what the model card calls the training data")
+    dataset: str = Field(description="name of the training data on the model card")
     licence: str
     prototype_images: Literal["none", "reference", "value"] = Field(
         "none",
         description=(
-            "what the model file says of its prototypes' images: nothing, where they are, or "
-            "the images"
+            "what the model file holds of the prototypes' images: nothing, a reference to each, "
+            "or the images"
         ),
     )
     start: Literal["uniform", "subjects"] = Field(
-        "uniform", description="random latents (published) or training subjects"
+        "uniform", description="initial prototypes: random (published) or training subjects"
     )
     calibrate_scale: bool = Field(
-        False, description="start with the scale at which distances match label differences"
+        False, description="initial scale at which distances match label differences"
     )
     input: InputSettings = InputSettings()
     architecture: Architecture = Architecture()
@@ -159,47 +168,42 @@ class Recipe(Document):
     guide: Guide = later(Guide())
     card: str = Field(
         "",
-        description=(
-            "the model card's text: what it is for, what it is not, what is known of its errors"
-        ),
+        description=("text of the model card: intended use, limits, known errors"),
     )
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        if self.architecture.problem(self.input):
-            raise ValueError(self.architecture.problem(self.input))
-        if self.architecture.backbone == "histogram" and (
-            self.losses.equivariance or self.losses.consistency
-        ):
+        """Refuse combinations of settings that cannot be trained."""
+        settings, losses, schedule = self.architecture, self.losses, self.schedule
+        registered, by_position = self.input.space == "mni", schedule.by_position
+        if settings.problem(self.input):
+            raise ValueError(settings.problem(self.input))
+        if settings.backbone == "histogram" and (losses.equivariance or losses.consistency):
             raise ValueError(
-                "losses.equivariance and losses.consistency need images in training: a "
-                "histogram is counted before"
+                "losses.equivariance and losses.consistency need images in training, but a "
+                "histogram backbone trains on histograms: set both to 0"
             )
-        told = self.architecture
-        if (
-            self.schedule.by_position
-            and told.matching == "transport"
-            and not (told.prior or told.guide)
-        ):
+        guided = settings.prior or settings.guide
+        if by_position and settings.matching == "transport" and not guided:
             raise ValueError(
-                "schedule.by_position stands in for a spatial prior or a guide: set one in "
-                "architecture"
+                "schedule.by_position replaces a spatial prior or a guide in training: set "
+                "architecture.prior or architecture.guide"
             )
-        if self.schedule.by_position and told.matching == "average":
+        if by_position and settings.matching == "average":
             raise ValueError(
-                "schedule.by_position would train patches one by one where "
-                "architecture.matching averages them"
+                "schedule.by_position matches single patches, but architecture.matching: average "
+                "averages them: use one of the two"
             )
-        if self.architecture.guide and self.input.space != "mni":
+        if settings.guide and not registered:
             raise ValueError("architecture.guide needs registered images: input.space must be mni")
-        if self.losses.alignment and self.input.space != "mni":
+        if losses.alignment and not registered:
             raise ValueError("losses.alignment needs registered images: input.space must be mni")
-        if self.losses.alignment and self.schedule.batch < 2 * told.planes:
+        if losses.alignment and schedule.batch < 2 * settings.planes:
             raise ValueError(
                 "losses.alignment needs two subjects in a batch: schedule.batch must be at "
                 "least 2 x planes"
             )
-        if self.architecture.joined and self.schedule.validation:
+        if settings.joined and schedule.validation:
             raise ValueError(
                 "architecture.members and architecture.guide need schedule.validation: 0"
             )
@@ -207,7 +211,7 @@ class Recipe(Document):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that a training's numbers depend on: everything but names and words."""
+        """All settings that a training's result depends on: everything except names and texts."""
         words = {
             "name",
             "version",
@@ -222,12 +226,12 @@ class Recipe(Document):
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Cells per axis of the feature grid."""
+        """Patches per axis of the feature grid."""
         return self.architecture.grid(self.input.shape)
 
     @property
     def member(self) -> Recipe:
-        """The recipe that each member of `architecture.members` is trained by."""
+        """The recipe of a single ensemble member."""
         return self.model_copy(
             update={"architecture": self.architecture.model_copy(update={"members": 1, "guide": 0})}
         )
@@ -236,11 +240,21 @@ class Recipe(Document):
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read and check a recipe.
 
+    Parameters
+    ----------
+    path : str or os.PathLike
+        YAML file.
+
+    Returns
+    -------
+    Recipe
+        With defaults for what the file leaves out.
+
     Raises
     ------
     RecipeError
-        The file is missing, not YAML, or says something no recipe says; the message names the first
-        field.
+        The file cannot be read, is not YAML, or has an unknown or invalid field; the message names
+        the first one.
     """
     import yaml
 

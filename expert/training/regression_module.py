@@ -1,4 +1,4 @@
-"""The warm-up as a Lightning module: a regression head on the backbone."""
+"""Regression warm-up and baseline: a linear head on the backbone, as a Lightning module."""
 
 from __future__ import annotations
 
@@ -15,30 +15,46 @@ from expert.training.batches import augmented_views, nearest_planes
 from expert.training.histogram_cache import as_input
 from expert.training.recipe import Recipe
 
+BLOCK = 60
+"""Images predicted at once."""
 
-class RegressionTask(lightning.LightningModule):
-    """Plain regression: global average of the trunk's features, one linear layer, mean absolute
-    error."""
+
+class RegressionModule(lightning.LightningModule):
+    """Regression: mean of the backbone's features over the patches, one linear layer.
+
+    Trained with the mean absolute error.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings of the training.
+    cohort : CohortArrays
+        Training subjects.
+    epochs : int
+        Number of epochs, over which the learning rate decays.
+    """
 
     def __init__(self, recipe: Recipe, cohort: CohortArrays, epochs: int) -> None:
         super().__init__()
         self.recipe, self.epochs = recipe, epochs
         self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
-        # Where prototypes show every plane, each plane has a head of its own.
+        # Where prototypes show every plane, each plane has its own output.
         self.head = nn.Linear(recipe.architecture.widths[-1], recipe.architecture.planes)
         self.register_buffer("center", torch.tensor(float(cohort.labels.mean())))
         self.register_buffer("spread", torch.tensor(float(cohort.labels.std()) or 1.0))
         near = nearest_planes(cohort, recipe)
-        self.near = near if recipe.architecture.planes > 1 else torch.zeros_like(near)
+        self.near = near if recipe.architecture.planes_combined else torch.zeros_like(near)
 
     def forward(self, images: Tensor, planes: Tensor) -> Tensor:
-        """(B, 1, *shape) of so many explained planes (B,), to (B,) label units."""
-        told = self.head(self.backbone.pooled(images)).gather(1, planes.to(images.device)[:, None])
-        out: Tensor = told[:, 0] * self.spread + self.center
-        return out
+        """Predict (B,) label units from images (B, 1, *shape) of the explained planes (B,)."""
+        outputs = self.head(self.backbone.pooled(images))
+        chosen = outputs.gather(1, planes.to(images.device)[:, None])[:, 0]
+        prediction: Tensor = chosen * self.spread + self.center
+        return prediction
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        """() mean absolute error of a batch, in standard deviations of the labels."""
         images, content, labels, _, planes = batch
         images, content = augmented_views(images, content, self.recipe, self.recipe.warmup.flip)
         loss: Tensor = (self(images, self.near[planes.cpu()]) - labels).abs().mean()
@@ -47,26 +63,26 @@ class RegressionTask(lightning.LightningModule):
         return scaled
 
     def configure_optimizers(self) -> Any:
+        """AdamW with cosine decay; the 1×1 convolutions of the prototypes are not trained here."""
         parameters = [*self.backbone.features.parameters(), *self.head.parameters()]
+        settings = self.recipe.warmup
         optimizer = torch.optim.AdamW(
-            parameters,
-            self.recipe.warmup.learning_rate,
-            weight_decay=self.recipe.warmup.weight_decay,
+            parameters, settings.learning_rate, weight_decay=settings.weight_decay
         )
-        return [optimizer], [
-            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.epochs, 1))
-        ]
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(self.epochs, 1))
+        return [optimizer], [decay]
 
     @torch.no_grad()
     def predict_cohort(self, cohort: CohortArrays, planes: list[int]) -> np.ndarray:
-        """(N,) mean prediction over the planes, label units."""
+        """(N,) mean prediction over the given planes of each subject, label units."""
         self.eval()
         images = cohort.images[:, planes].reshape(-1, *cohort.images.shape[2:])
         which = self.near[planes].repeat(len(cohort.images))
-        out = torch.cat(
-            [
-                self(as_input(self.backbone, images[n : n + 60]), which[n : n + 60])
-                for n in range(0, len(images), 60)
-            ]
-        )
-        return np.asarray(out.reshape(-1, len(planes)).mean(1).double())
+        blocks = [
+            self(as_input(self.backbone, images[n : n + BLOCK]), which[n : n + BLOCK])
+            for n in range(0, len(images), BLOCK)
+        ]
+        return np.asarray(torch.cat(blocks).reshape(-1, len(planes)).mean(1).double())
+
+
+RegressionTask = RegressionModule  # former name

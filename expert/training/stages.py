@@ -1,45 +1,158 @@
-"""The stages of a training on Lightning: regression warm-up, matching network, prototypes."""
+"""Stages of a training on Lightning: regression warm-up, matching network, prototypes."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import lightning
 import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.files import replacing
+from expert.training.batches import batches
+from expert.training.ensemble import join_members, member_folders
+from expert.training.guide_module import MatchingModule
+from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
+from expert.training.regression_module import RegressionModule
 from expert.training.splits import split
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from expert.training.prototype_module import PrototypeTask
-
-
-GUIDE_SEED = 5_000
-"""Between the seeds of a training and of its guide."""
+PROTOTYPE_SEED = 1_000
+"""Between the seeds of a training's warm-up and of its prototype stage."""
+MATCHING_SEED = 5_000
+"""Between the seeds of a training and of its matching network."""
 
 
-MEMBER_SEED = 10_000
-"""Between the seeds of a training's members."""
+def fit(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None = None
+) -> PrototypeModule:
+    """Train on a prepared cohort, without folds, calibration or a model file.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How to train; `cohort` was prepared by its `input`.
+    cohort : CohortArrays
+        Training subjects.
+    folder : pathlib.Path
+        Folder of this training alone. An interrupted training is resumed from it, a finished one
+        is read from it.
+    seed : int, optional
+        Instead of the recipe's seed.
+
+    Returns
+    -------
+    PrototypeModule
+        The trained module.
+    """
+    return fit_prototypes(recipe, cohort, folder, recipe.schedule.seed if seed is None else seed)
 
 
-def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
-    """One stage on Lightning, going on from its last checkpoint; nothing is unpickled (weights-only
-    checkpoints)."""
-    import logging
-    import sys
+def fit_prototypes(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int
+) -> PrototypeModule:
+    """Train the networks that an architecture asks for; parameters as in `fit`."""
+    if recipe.architecture.joined:
+        return _fit_ensemble(recipe, cohort, folder, seed)
+    return _fit_network(recipe, cohort, folder, seed)
 
-    import lightning
-    import torch
-    from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-    from lightning.pytorch.loggers import CSVLogger
 
+def _fit_network(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeModule:
+    """Train one network: regression warm-up, then prototypes."""
+    validation = None
+    if recipe.schedule.validation:
+        held_out = split(cohort, max(2, round(1 / recipe.schedule.validation)), seed)[0]
+        validation = cohort.select(held_out)
+        cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), held_out))
+    warm = fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
+    lightning.seed_everything(seed + PROTOTYPE_SEED, verbose=False)
+    module = PrototypeModule(recipe, cohort, recipe.grid, validation)
+    if not _finished(module, folder, "prototypes"):
+        if recipe.warmup.epochs:
+            module.trained.features.load_state_dict(warm.backbone.features.state_dict())
+        module.initialise()
+        _run_stage(module, recipe.schedule.epochs, None, folder, "prototypes")
+    return module
+
+
+def _fit_ensemble(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeModule:
+    """Train a matching network, where there is one, and each ensemble member; then join them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed + PROTOTYPE_SEED, verbose=False)
+    whole = PrototypeModule(recipe, cohort, recipe.grid)
+    if not _finished(whole, folder, "prototypes"):
+        matching = None
+        if recipe.architecture.guide:
+            matching = _fit_matching_network(recipe, cohort, folder, seed)
+        members = [
+            _fit_network(recipe.member, cohort, place, own)
+            for place, own in member_folders(recipe, folder, seed)
+        ]
+        join_members(whole, members, matching)
+        _save_state(whole, folder, "prototypes")
+    return whole
+
+
+def fit_regression(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, name: str, epochs: int, seed: int
+) -> RegressionModule:
+    """Train the backbone with a regression head: the warm-up, or the regression baseline.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How to train.
+    cohort : CohortArrays
+        Training subjects.
+    folder : pathlib.Path
+        Folder of the training.
+    name : str
+        Of this stage, and of its files in `folder`.
+    epochs : int
+        Number of epochs; 0 leaves the network untrained.
+    seed : int
+        Seed of this stage.
+
+    Returns
+    -------
+    RegressionModule
+        The trained module.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lightning.seed_everything(seed, verbose=False)
+    module = RegressionModule(recipe, cohort, epochs)
+    if not _finished(module, folder, name) and epochs:
+        _run_stage(module, epochs, batches(cohort, recipe), folder, name)
+    return module
+
+
+def _fit_matching_network(
+    recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int
+) -> nn.Module:
+    lightning.seed_everything(seed + MATCHING_SEED, verbose=False)
+    module = MatchingModule(recipe, cohort)
+    if not _finished(module, folder, "guide"):
+        _run_stage(module, recipe.guide.epochs, None, folder, "guide")
+    return module.network
+
+
+def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
+    """Train one stage, from its last checkpoint where there is one, and write its weights.
+
+    Checkpoints are read as weights and plain values only: nothing in them is executed.
+    """
     bars = [RichProgressBar()] if sys.stderr.isatty() else []
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # A hundred times at most: writing takes as long as an epoch where those are short.
+    # At most 100 checkpoints: writing one takes as long as a short epoch.
     keep = ModelCheckpoint(
         folder,
         filename=f"{name}-last",
@@ -61,130 +174,30 @@ def _fit(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None
     )
     last = folder / f"{name}-last.ckpt"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings(
-            "ignore", message=".*Checkpoint directory .* exists and is not empty.*"
-        )
+        for message in (
+            ".*does not have many workers.*",
+            ".*smaller than the logging interval.*",
+            ".*LeafSpec.*",
+            ".*Checkpoint directory .* exists and is not empty.*",
+        ):
+            warnings.filterwarnings("ignore", message=message)
         trainer.fit(
             module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
         )
     module.to("cpu")
+    _save_state(module, folder, name)
     last.unlink(missing_ok=True)
 
 
-def _save_state(module: nn.Module, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    save_file({k: v.detach().contiguous() for k, v in module.state_dict().items()}, path)
-
-
-def _load_state(module: nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    module.load_state_dict(load_file(path))
+def _finished(module: nn.Module, folder: Path, name: str) -> bool:
+    """Whether a stage was finished before; its weights are then loaded."""
+    path = folder / f"{name}.safetensors"
+    if path.exists():
+        module.load_state_dict(load_file(path))
+    return path.exists()
 
 
-def fit_regression(
-    recipe: Recipe, cohort: CohortArrays, folder: Path, name: str, epochs: int, seed: int
-) -> Any:
-    import lightning
-
-    from expert.training.batches import batches
-    from expert.training.regression_module import RegressionTask
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lightning.seed_everything(seed, verbose=False)
-    task = RegressionTask(recipe, cohort, epochs)
-    done = folder / f"{name}.safetensors"
-    if done.exists():
-        _load_state(task, done)
-    elif epochs:
-        _fit(task, epochs, batches(cohort, recipe), folder, name)
-        _save_state(task, done)
-    return task
-
-
-def _fit_guide(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> nn.Module:
-    import lightning
-
-    from expert.training.guide_module import GuideTask
-
-    lightning.seed_everything(seed + GUIDE_SEED, verbose=False)
-    task = GuideTask(recipe, cohort)
-    done = folder / "guide.safetensors"
-    if done.exists():
-        _load_state(task, done)
-    else:
-        _fit(task, recipe.guide.epochs, None, folder, "guide")
-        _save_state(task, done)
-    return task.network
-
-
-def members(recipe: Recipe, folder: Path, seed: int) -> list[tuple[Path, int]]:
-    """Folder and seed of each member of a training; of a single one, those of the training
-    itself."""
-    count = recipe.architecture.members
-    return (
-        [(folder, seed)]
-        if not recipe.architecture.joined
-        else [(folder / f"member{n}", seed + MEMBER_SEED * n) for n in range(count)]
-    )
-
-
-def fit_prototypes(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeTask:
-    import lightning
-
-    from expert.training.prototype_module import PrototypeTask
-
-    validation, grid = None, recipe.grid
-    if recipe.schedule.validation:
-        parts = split(cohort, max(2, round(1 / recipe.schedule.validation)), seed)
-        validation = cohort.select(parts[0])
-        cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), parts[0]))
-    folder.mkdir(parents=True, exist_ok=True)
-    warm = None
-    if not recipe.architecture.joined:
-        warm = fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
-    lightning.seed_everything(seed + 1000, verbose=False)
-    task = PrototypeTask(recipe, cohort, grid, validation)
-    done = folder / "prototypes.safetensors"
-    if done.exists():
-        _load_state(task, done)
-        return task
-    if warm is None:
-        guide = _fit_guide(recipe, cohort, folder, seed) if recipe.architecture.guide else None
-        trained = [
-            fit_prototypes(recipe.member, cohort, place, own)
-            for place, own in members(recipe, folder, seed)
-        ]
-        task.join(trained, guide)
-        _save_state(task, done)
-        return task
-    if recipe.warmup.epochs:
-        task.trained.features.load_state_dict(warm.backbone.features.state_dict())
-    task.initialise()
-    _fit(task, recipe.schedule.epochs, None, folder, "prototypes")
-    _save_state(task, done)
-    return task
-
-
-def fit(
-    recipe: Recipe, cohort: CohortArrays, folder: Path, *, seed: int | None = None
-) -> PrototypeTask:
-    """Both stages on a prepared cohort, without folds, calibration or a model file.
-
-    Parameters
-    ----------
-    recipe : how to train; `cohort` was prepared by its `input`
-    cohort : training subjects
-    folder : of this training alone; one that was killed goes on from there, one that was finished
-        is read from there
-    seed : instead of the recipe's
-
-    Returns
-    -------
-    PrototypeTask
-    """
-    return fit_prototypes(recipe, cohort, folder, recipe.schedule.seed if seed is None else seed)
+def _save_state(module: nn.Module, folder: Path, name: str) -> None:
+    state = {key: value.detach().contiguous() for key, value in module.state_dict().items()}
+    with replacing(folder / f"{name}.safetensors") as temporary:
+        save_file(state, temporary)

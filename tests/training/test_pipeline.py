@@ -14,7 +14,7 @@ from expert.evaluation.accuracy import evaluate
 from expert.inference import explain
 from expert.model_file import load_model
 from expert.training.pipeline import CollapseWarning, train
-from expert.training.prototype_module import PrototypeTask
+from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe, read_recipe
 
 
@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_model(tiny_recipe, squares, tmp_path):
 
 def test_a_killed_run_goes_on(tiny_recipe, squares, tmp_path, monkeypatch):
     recipe = read_recipe(tiny_recipe)
-    real, epochs = PrototypeTask.training_step, []
+    real, epochs = PrototypeModule.training_step, []
 
     def killed(self, batch, index):
         if self.current_epoch == 2:
@@ -58,11 +58,11 @@ def test_a_killed_run_goes_on(tiny_recipe, squares, tmp_path, monkeypatch):
         epochs.append(self.current_epoch)
         return real(self, batch, index)
 
-    monkeypatch.setattr(PrototypeTask, "training_step", killed)
+    monkeypatch.setattr(PrototypeModule, "training_step", killed)
     with pytest.raises(SystemExit):
         train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
     assert not (tmp_path / "m.safetensors").exists()
-    monkeypatch.setattr(PrototypeTask, "training_step", watched)
+    monkeypatch.setattr(PrototypeModule, "training_step", watched)
     path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
     assert min(epochs) == 2
     assert max(epochs) == 3

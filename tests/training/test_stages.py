@@ -11,9 +11,10 @@ from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
 from expert.inference import explain
 from expert.model_file import load_model
+from expert.training.ensemble import member_folders
 from expert.training.pipeline import train
 from expert.training.recipe import read_recipe
-from expert.training.stages import fit, members
+from expert.training.stages import fit
 
 
 def test_early_stop_keeps_the_best(tiny_recipe, squares, tmp_path):
@@ -58,7 +59,7 @@ def test_members_are_trained_apart_and_make_one_model(members_recipe, volume_tab
     assert not torch.allclose(
         shown[:, :8] / task.network.backbone.gain[0], shown[:, 8:] / task.network.backbone.gain[1]
     )
-    places = members(members_recipe, run / "final", members_recipe.schedule.seed)
+    places = member_folders(members_recipe, run / "final", members_recipe.schedule.seed)
     assert [place.name for place, _ in places] == ["member0", "member1"]
     alone = [fit(members_recipe.member, cohort, place, seed=seed) for place, seed in places]
     whole = task.distances(cohort)
