@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
 
 
+class CombinedPrediction(NamedTuple):
+    """The prediction from the mean distances over all views."""
+
+    prediction: float
+    """Label units."""
+    fallback: bool
+    """No prototype is within the radius."""
+    shares: np.ndarray
+    """(P,) weights that sum to 1."""
+
+
 @dataclass(frozen=True)
 class ViewsResult:
-    """All views of one subject held against all prototypes, in double precision."""
+    """All views of one subject compared with all prototypes, in double precision."""
 
     predictions: np.ndarray
     """(V,) label units."""
@@ -30,71 +41,76 @@ class ViewsResult:
     mass: np.ndarray
     """(V, M) rows sum to 1."""
     flow: np.ndarray
-    """(V, P, M, M)."""
+    """(V, P, M, M) transport plans."""
     cost: np.ndarray
-    """(V, P, M, M)."""
+    """(V, P, M, M) patch distances."""
     marginal_error: np.ndarray
     """(V, P)."""
     scale: float
     radius: float
-    together: tuple[float, bool, np.ndarray] | None = None
-    """Prediction, fallback and shares (P,) by the mean distances, where prototypes show every view;
-    else None."""
+    combined: CombinedPrediction | None = None
+    """By the mean distances, where prototypes show every view; else None."""
+
+    @property
+    def planes_combined(self) -> bool:
+        """Whether the mean distances decide, not the mean of the views' predictions."""
+        return self.combined is not None
 
     @property
     def prediction(self) -> float:
-        """By the mean distances where prototypes show every view, else the mean of the views'
-        predictions; label units."""
-        return float(self.predictions.mean()) if self.together is None else self.together[0]
+        """The prediction, in label units."""
+        return float(self.predictions.mean()) if self.combined is None else self.combined.prediction
 
     @property
     def shares(self) -> np.ndarray:
-        """(P,) share of each prototype in the prediction; sums to 1."""
-        return (
-            np.asarray(self.view_shares.mean(axis=0)) if self.together is None else self.together[2]
-        )
+        """(P,) weight of each prototype in the prediction; sums to 1."""
+        if self.combined is not None:
+            return self.combined.shares
+        return np.asarray(self.view_shares.mean(axis=0))
 
     @property
     def mean_distances(self) -> np.ndarray:
-        """(P,) label units."""
+        """(P,) mean distance over the views, label units."""
         return np.asarray(self.distances.mean(axis=0))
 
     @property
     def nearest_distance(self) -> float:
-        """Of the prototype that is nearest on average, label units."""
+        """Smallest mean distance, label units."""
         return float(self.mean_distances.min())
 
     @property
     def in_radius(self) -> int:
-        """Prototypes within the radius in at least one view, or by their mean distance where that
-        decides."""
-        near = (
-            self.distances <= self.radius
-            if self.together is None
-            else self.mean_distances[None] <= self.radius
-        )
-        return int(near.any(axis=0).sum())
+        """Number of prototypes within the radius in at least one view, or by the mean distance
+        where planes are combined."""
+        return int((self._deciding_distances <= self.radius).any(axis=0).sum())
 
     @property
     def covered(self) -> bool:
-        """Whether a prototype lies within the radius in every view, or by its mean distance where
-        that decides."""
-        nearest = self.distances.min(axis=1) if self.together is None else self.mean_distances.min()
-        return bool(np.all(nearest <= self.radius))
+        """Whether every view has a prototype within the radius; by the mean distances where planes
+        are combined."""
+        return bool((self._deciding_distances <= self.radius).any(axis=1).all())
+
+    @property
+    def _deciding_distances(self) -> np.ndarray:
+        return self.distances if self.combined is None else self.mean_distances[None]
 
     @property
     def fallback(self) -> bool:
-        """Whether any view, or all of them together, found no prototype in radius."""
-        return bool(self.fallbacks.any()) if self.together is None else self.together[1]
+        """Whether any view, or the combined planes, found no prototype within the radius."""
+        return bool(self.fallbacks.any()) if self.combined is None else self.combined.fallback
 
 
 def choose_device(name: str) -> str:
-    """A torch device by what the user calls it.
+    """The torch device for a user's choice.
 
     Parameters
     ----------
-    name : str
-        "auto" for a graphics card where there is one, "cpu", "cuda" or "mps".
+    name : {"auto", "cpu", "cuda", "mps"}
+        "auto" uses a graphics card if there is one.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -125,8 +141,22 @@ def compare_views(
     progress: Callable[[float], None] | None = None,
     device: str = "cpu",
 ) -> ViewsResult:
-    """Hold prepared views against the model's prototypes: `compare_images` with the model's
-    network."""
+    """Compare prepared views with the prototypes of a model.
+
+    Parameters
+    ----------
+    model : Model
+    images, content : (V, *shape) ndarray
+        0 to 255.
+    progress : callable, optional
+        As in `compare_images`.
+    device : str
+        As in `compare_images`.
+
+    Returns
+    -------
+    ViewsResult
+    """
     return compare_images(model.network, images, content, progress, device)
 
 
@@ -137,7 +167,10 @@ def compare_images(
     progress: Callable[[float], None] | None = None,
     device: str = "cpu",
 ) -> ViewsResult:
-    """Hold prepared views against a network's prototypes.
+    """Compare prepared views with the prototypes of a network.
+
+    The views are processed one by one: cancelling is quick, and no result depends on the other
+    images of a batch.
 
     Parameters
     ----------
@@ -148,9 +181,9 @@ def compare_images(
     content : (V, *shape) ndarray
         0 to 255.
     progress : callable, optional
-        Called with 0 to 1 between the views; may raise.
+        Called with 0 to 1 after each view; may raise.
     device : str
-        Where the backbone runs, see `choose_device`; matching is done on the CPU, in double
+        Where the backbone runs, see `choose_device`. The matching runs on the CPU, in double
         precision.
 
     Returns
@@ -161,63 +194,47 @@ def compare_images(
     ----------
     .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
            arXiv:2306.09858.
-    .. [2] The views are averaged as the issue of several slices demands.
     """
     import torch
 
+    from expert.grey_values import to_unit
     from expert.model import weighted_prediction
 
-    radius = network.architecture.radius
+    settings = network.architecture
     where = choose_device(device)
     backbone = network.backbone.to(where)
-    collected = []
+    views = []
     with torch.inference_mode():
         labels = network.prototype_labels.double()
         for n in range(len(images)):
-            # View by view: a bounded wait before a cancel, and no result depends on what else is in
-            # a batch.
-            pixels = (
-                torch.from_numpy(np.ascontiguousarray(images[n : n + 1])).float()[:, None] / 255
-            )
-            mass = network.image_mass(
-                torch.from_numpy(np.ascontiguousarray(content[n : n + 1])).float() / 255
-            )
-            comparison = network.compare(backbone(pixels.to(where)).cpu().double(), mass, n)
+            mass = network.image_mass(to_unit(content[n : n + 1]))
+            features = backbone(to_unit(images[n : n + 1])[:, None].to(where)).cpu().double()
+            comparison = network.compare(features, mass, n)
             outcome = weighted_prediction(
-                comparison.distance, labels, radius, network.architecture.weights
+                comparison.distance, labels, settings.radius, settings.weights
             )
-            shares = outcome.weights / outcome.weights.sum(dim=1, keepdim=True)
-            parts = (
-                outcome.prediction,
-                outcome.fallback,
-                shares,
-                comparison.distance,
-                mass,
-                comparison.flow,
-                comparison.cost,
-                comparison.marginal_error,
-            )
-            collected.append([part[0].numpy() for part in parts])
+            parts = {
+                "predictions": outcome.prediction,
+                "fallbacks": outcome.fallback,
+                "view_shares": outcome.weights / outcome.weights.sum(dim=1, keepdim=True),
+                "distances": comparison.distance,
+                "mass": mass,
+                "flow": comparison.flow,
+                "cost": comparison.cost,
+                "marginal_error": comparison.marginal_error,
+            }
+            views.append({name: part[0].numpy() for name, part in parts.items()})
             if progress is not None:
                 progress((n + 1) / len(images))
-    stacked = [np.stack(column) for column in zip(*collected, strict=True)]
-    together = None
-    if network.architecture.planes_combined:
-        with torch.inference_mode():
-            mean = torch.from_numpy(stacked[3].mean(axis=0, keepdims=True))
-            whole = weighted_prediction(mean, labels, radius, network.architecture.weights)
-        weights = whole.weights[0].numpy()
-        together = float(whole.prediction), bool(whole.fallback), weights / weights.sum()
+        stacked = {name: np.stack([view[name] for view in views]) for name in views[0]}
+        combined = None
+        if settings.planes_combined:
+            mean = torch.from_numpy(stacked["distances"].mean(axis=0, keepdims=True))
+            outcome = weighted_prediction(mean, labels, settings.radius, settings.weights)
+            weights = outcome.weights[0].numpy()
+            combined = CombinedPrediction(
+                float(outcome.prediction), bool(outcome.fallback), weights / weights.sum()
+            )
     return ViewsResult(
-        predictions=stacked[0],
-        fallbacks=stacked[1],
-        view_shares=stacked[2],
-        distances=stacked[3],
-        mass=stacked[4],
-        flow=stacked[5],
-        cost=stacked[6],
-        marginal_error=stacked[7],
-        scale=float(network.scale.detach()),
-        radius=radius,
-        together=together,
+        **stacked, scale=float(network.scale.detach()), radius=settings.radius, combined=combined
     )

@@ -74,20 +74,9 @@ class Interval(_Frozen):
 
 
 class Notice(_Frozen):
-    """One warning: a stable `code` for programs, one sentence for people."""
+    """One warning: a stable code for programs (see `expert.notices`), one sentence for users."""
 
-    code: Literal[
-        "unlike_training",
-        "training_image",
-        "no_prototype_in_radius",
-        "poor_registration",
-        "brain_incomplete",
-        "orientation_unknown",
-        "spacing_unknown",
-        "collapsed_model",
-        "views_disagree",
-        "prototype_image_missing",
-    ]
+    code: str
     message: str
 
 

@@ -1,10 +1,9 @@
-"""`explain`: one volume, one explained prediction."""
+"""`explain`: one volume in, one explained prediction out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,10 +21,7 @@ from expert.explanation import (
 from expert.imaging.preprocessing import Prepared, prepare
 from expert.imaging.volume import Volume
 from expert.model_file import Model, versions
-from expert.notices import collect_notices
-
-if TYPE_CHECKING:
-    pass
+from expert.notices import NOT_REQUESTED, Case, collect_notices
 
 Progress = Callable[[str, float], None]
 
@@ -40,7 +36,7 @@ def explain(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Explanation:
-    """Predict, and say why.
+    """Predict the label of an image, with the prototypes and patches the prediction is made of.
 
     Parameters
     ----------
@@ -49,17 +45,17 @@ def explain(
     volume : Volume
         From `expert.read_volume`.
     top : int
-        Prototypes to explain in full, by share; at least 1.
+        Number of prototypes to explain in full, by weight; at least 1.
     images : bool
-        Look up the prototypes' images; without, predictions are the same and sooner there.
+        Whether to look up the images of the prototypes. The prediction is the same without them,
+        and available sooner.
     data : path-like, optional
-        Folder that holds the data set of a model whose prototype images are kept by reference.
-    device : str
-        Where the network runs: "cpu", "cuda", "mps", or "auto" for a graphics card where there is
-        one.
-    progress : Progress, optional
-        Called with a stage ("register", "features", "match") and a fraction 0 to 1; may raise
-        `expert.errors.Cancelled`, which comes out of this call.
+        Folder of the data set, for models that refer to their prototypes' images.
+    device : {"cpu", "cuda", "mps", "auto"}
+        Where the network runs; "auto" uses a graphics card if there is one.
+    progress : callable, optional
+        Called with a stage ("register", "features", "match") and a fraction, 0 to 1. It may raise
+        `expert.errors.Cancelled`, which is passed on to the caller.
 
     Returns
     -------
@@ -68,7 +64,9 @@ def explain(
     Raises
     ------
     InputError
-        The volume does not fit the model, or holds no brain.
+        The volume does not fit the model, or contains no brain.
+    ExpertError
+        `top` is below 1, or the device does not exist.
 
     References
     ----------
@@ -76,77 +74,55 @@ def explain(
            arXiv:2306.09858.
     """
     if top < 1:
-        raise ExpertError(f"At least one prototype must be asked for, not {top}.")
+        raise ExpertError(f"The number of prototypes to explain must be at least 1, not {top}.")
 
-    def tell(stage: str, fraction: float) -> None:
+    def report(stage: str, fraction: float) -> None:
         if progress is not None:
             progress(stage, fraction)
 
-    tell("register", 0.0)
-    prepared = prepare(volume, model.info.input, progress=tell)
-    tell("features", 0.0)
-    _ = model.network
+    report("register", 0.0)
+    prepared = prepare(volume, model.info.input, progress=report)
+    report("features", 0.0)
+    _ = model.network  # built on first use
     result = compare_views(
-        model, prepared.images, prepared.content, lambda f: tell("features", f), device
+        model, prepared.images, prepared.content, lambda f: report("features", f), device
     )
-    tell("match", 0.0)
-    # Where one prototype holds all the weight, the next in rank are the next nearest.
+    report("match", 0.0)
+    # Prototypes of equal weight (often 0) are ranked by their distance.
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
     prototypes = []
-    for rank, index in enumerate(order, 1):
-        prototypes.append(_match(model, prepared, result, rank, int(index), images, data))
-        tell("match", rank / len(order))
-    info, calibration = model.info, model.info.calibration
-    prediction = result.prediction
-    interval = None
-    if calibration is not None:
-        half = calibration.half_width
-        interval = Interval(
-            lower=prediction - half, upper=prediction + half, level=calibration.level
-        )
-    registration = prepared.registration
+    for rank, index in enumerate(order.tolist(), 1):
+        image = prototype_image(model, index, data) if images else (None, NOT_REQUESTED)
+        prototypes.append(_prototype_match(model, result, rank, index, *image))
+        report("match", rank / len(order))
+    return _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
+
+
+def _explanation(case: Case) -> Explanation:
+    model, prepared, result = case.model, case.prepared, case.result
+    info = model.info
     return Explanation(
         label_name=info.label.name,
         unit=info.label.unit,
-        prediction=prediction,
-        interval=interval,
-        together=result.together is not None,
+        prediction=result.prediction,
+        interval=_interval(model, result.prediction),
+        together=result.planes_combined,
         fallback=result.fallback,
         nearest_distance=result.nearest_distance,
         prototypes_in_radius=result.in_radius,
-        prototypes=tuple(prototypes),
+        prototypes=case.prototypes,
         labels=model.network.prototype_labels.double().numpy(),
         source_labels=np.array([p.source_label for p in info.prototypes], dtype=float),
         distances=result.mean_distances,
         shares=result.shares,
         radius=result.radius,
-        views=tuple(
-            View(
-                name=prepared.names[n],
-                position_mm=prepared.positions_mm[n],
-                image=prepared.images[n],
-                affine=prepared.affines[n],
-                mass=result.mass[n],
-                prediction=float(result.predictions[n]),
-                fallback=bool(result.fallbacks[n]),
-                distances=result.distances[n],
-                shares=result.view_shares[n],
-                contributions=result.scale * (result.flow[n] * result.cost[n]).sum(axis=-1),
-            )
-            for n in range(len(prepared.images))
-        ),
+        views=tuple(_view(prepared, result, n) for n in range(len(prepared.images))),
         grid=info.grid,
-        registration=None
-        if registration is None
-        else RegistrationSummary(
-            template_to_subject=registration.template_to_subject,
-            quality=registration.quality,
-            acceptable=registration.acceptable,
-        ),
-        warnings=collect_notices(model, volume, prepared, result, prototypes),
+        registration=_registration_summary(prepared),
+        warnings=collect_notices(case),
         prior=info.architecture.prior,
         guide=info.architecture.guide > 0,
-        input_sha256=volume.fingerprint(),
+        input_sha256=case.volume.fingerprint(),
         model_name=info.name,
         model_version=info.version,
         model_sha256=model.sha256,
@@ -154,19 +130,44 @@ def explain(
     )
 
 
-def _match(
-    model: Model,
-    prepared: Prepared,
-    result: ViewsResult,
-    rank: int,
-    index: int,
-    images: bool,
-    data: str | Path | None,
+def _interval(model: Model, prediction: float) -> Interval | None:
+    calibration = model.info.calibration
+    if calibration is None:
+        return None
+    half = calibration.half_width
+    return Interval(lower=prediction - half, upper=prediction + half, level=calibration.level)
+
+
+def _registration_summary(prepared: Prepared) -> RegistrationSummary | None:
+    registration = prepared.registration
+    if registration is None:
+        return None
+    return RegistrationSummary(
+        template_to_subject=registration.template_to_subject,
+        quality=registration.quality,
+        acceptable=registration.acceptable,
+    )
+
+
+def _view(prepared: Prepared, result: ViewsResult, n: int) -> View:
+    return View(
+        name=prepared.names[n],
+        position_mm=prepared.positions_mm[n],
+        image=prepared.images[n],
+        affine=prepared.affines[n],
+        mass=result.mass[n],
+        prediction=float(result.predictions[n]),
+        fallback=bool(result.fallbacks[n]),
+        distances=result.distances[n],
+        shares=result.view_shares[n],
+        contributions=result.scale * (result.flow[n] * result.cost[n]).sum(axis=-1),
+    )
+
+
+def _prototype_match(
+    model: Model, result: ViewsResult, rank: int, index: int, image: np.ndarray | None, message: str
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
-    image, message = (
-        prototype_image(model, index, data) if images else (None, "The images were not asked for.")
-    )
     return PrototypeMatch(
         rank=rank,
         index=index,
@@ -187,6 +188,6 @@ def _match(
                 scale=result.scale,
                 marginal_error=float(result.marginal_error[n, index]),
             )
-            for n in range(len(prepared.images))
+            for n in range(len(result.distances))
         ),
     )

@@ -25,7 +25,7 @@ def test_half_a_head_is_said_to_be_half(model, head, explanation):
         notice.code: notice.message
         for notice in expert.explain(model, Volume(below, head.affine), top=1).warnings
     }
-    assert "of the brain is black or outside of the image" in told["brain_incomplete"]
+    assert "of the brain is black or outside the image" in told["brain_incomplete"]
 
 
 def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squares):
@@ -41,5 +41,7 @@ def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squa
     # Six prototypes show six of the twenty-four images.
     assert sum(bool(notices) for notices in told.values()) == 6
     assert all(
-        "is itself prototype #1" in notices[0].message for notices in told.values() if notices
+        "is the training image of prototype #1" in notices[0].message
+        for notices in told.values()
+        if notices
     )

@@ -46,8 +46,8 @@ class Prepared:
         if self.missing <= MISSING:
             return ""
         return (
-            f"About {self.missing:.0%} of the brain is black or outside of the image: the "
-            "answer rests on the rest of it. "
+            f"About {self.missing:.0%} of the brain is black or outside the image: the "
+            "prediction uses only the visible part. "
             "Open a scan of the whole head."
         )
 
