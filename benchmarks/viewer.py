@@ -1,11 +1,11 @@
-"""The window measured: opening, Run to answer by stage, the longest time it does not react,
-pointing at patches, memory.
+"""Speed of the viewer: opening, from Run to the result by stage, the longest time without response,
+hovering over patches, memory.
 
     python benchmarks/viewer.py
     python benchmarks/viewer.py --head ixi/T1/IXI012.nii.gz --model ixi-axial --data ixi
 
-A synthetic head by default. Needs a screen (`xvfb-run` is one). Nothing of the user's settings is
-read or written.
+A synthetic head by default. Needs a screen (`xvfb-run` is one). The user's settings are
+neither read nor written.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
-    from napari_expert.canvas.result_layers import Scene
     from napari_expert.panel.main_widget import ExpertWidget
+    from napari_expert.session import Session
 
 SIZE = (1280, 720)
 TICK = 5
@@ -40,7 +40,7 @@ import sys, time, napari
 viewer = napari.Viewer()
 before = set(sys.modules)
 start = time.perf_counter()
-from napari_expert.widget import ExpertWidget
+from napari_expert.panel.main_widget import ExpertWidget
 viewer.window.add_dock_widget(ExpertWidget(viewer), name="ExPeRT")
 seconds = time.perf_counter() - start
 print(seconds, *[name for name in {heavy} if name in set(sys.modules) - before])
@@ -50,7 +50,7 @@ viewer.close()
 
 class Pulse:
     """Times between the ticks of a timer in the event loop: where they are long, the window did not
-    react."""
+    respond."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -95,7 +95,7 @@ def memory_mb() -> float:
 
 
 def run(panel: ExpertWidget) -> tuple[dict[str, float], np.ndarray]:
-    """Run to answer: seconds by stage, and gaps of the event loop in ms."""
+    """From Run to the result: seconds by stage, and gaps of the event loop in ms."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
@@ -112,20 +112,20 @@ def run(panel: ExpertWidget) -> tuple[dict[str, float], np.ndarray]:
     assert panel.job is not None
     panel.job.advanced.connect(mark, Qt.ConnectionType.DirectConnection)
     connection = panel.ended.connect(lambda: ended.append(time.perf_counter()))
-    # What was asked to be drawn is drawn before the answer is there for the eye.
+    # The result is visible after the pending drawing.
     while not ended or time.perf_counter() < ended[0] + 1:
         QApplication.processEvents()
         time.sleep(0.001)
     panel.ended.disconnect(connection)
-    if panel.error.text():
-        raise SystemExit(panel.error.text())
+    if panel.runs.error.text():
+        raise SystemExit(panel.runs.error.text())
     moments = [*marks.values(), ended[0]]
     return dict(zip(marks, np.diff(moments), strict=True)), pulse.stop()
 
 
-def pointing(scene: Scene, draw: bool) -> np.ndarray:
-    """(N,) ms to light up a patch and its partners (`draw`: until they are on the screen), for
-    `MOST` patches of all cells."""
+def pointing(session: Session, draw: bool) -> np.ndarray:
+    """(N,) ms to highlight a patch and its matches (`draw`: until they are on the screen), for
+    `MOST` patches of all tiles."""
     from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
     canvas = next(
@@ -136,22 +136,22 @@ def pointing(scene: Scene, draw: bool) -> np.ndarray:
     swapped: list[float] = []
     connection = canvas.frameSwapped.connect(lambda: swapped.append(time.perf_counter()))
     places = [
-        (cell, patch)
-        for cell in range(len(scene.cells))
-        for patch in range(len(scene.explanation.views[0].mass))
+        (tile, patch)
+        for tile in range(session.board.tiles)
+        for patch in range(len(session.explanation.views[0].mass))
     ]
     out = []
-    for cell, patch in places[:: -(-len(places) // MOST)]:
+    for tile, patch in places[:: -(-len(places) // MOST)]:
         swapped.clear()
         start = time.perf_counter()
-        scene.set_focus(cell, patch)
+        session.set_focus(tile, patch)
         lit = time.perf_counter()
         while draw and not swapped and time.perf_counter() < start + 2:
             QApplication.processEvents()
         out.append(1000 * ((swapped[0] if draw and swapped else lit) - start))
         QApplication.processEvents()
     canvas.frameSwapped.disconnect(connection)
-    scene.set_focus(None)
+    session.set_focus(None)
     return np.array(out)
 
 
@@ -196,8 +196,8 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     import napari
 
     from expert.datasets.phantom import phantom
+    from napari_expert.actions import panel_of
     from napari_expert.api import settle
-    from napari_expert.commands import panel_of
     from napari_expert.layer_geometry import layer_arguments
     from napari_expert.readers import read
 
@@ -205,7 +205,7 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     viewer.window.resize(*SIZE)
     panel = panel_of(viewer)
     assert panel is not None
-    panel.choose_model(model)
+    panel.input.choose_model(model)
     panel.data = data
     pixels, arguments = (
         read(str(head))[0][:2] if head is not None else layer_arguments(phantom(72, 5))
@@ -214,8 +214,8 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     settle(1.0)
     seconds, gaps = run(panel)
     for stage, took in seconds.items():
-        print(f"Run to answer, {stage:19}{took:6.2f} s")
-    print(f"Run to answer, {'all':19}{sum(seconds.values()):6.2f} s")
+        print(f"Run to result, {stage:19}{took:6.2f} s")
+    print(f"Run to result, {'all':19}{sum(seconds.values()):6.2f} s")
     line("event loop during the first run", gaps)
     held = memory_mb()
     _, gaps = run(panel)
@@ -232,14 +232,14 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     ):
         if explanation is None:
             assert panel.explanation is not None
-            panel.top.setValue(top)
+            panel.input.prototypes.value = top
             panel.show_explanation(enlarged(panel.explanation, top=top))
             settle(1.0)
-        assert panel.scene is not None
-        patches = len(panel.scene.explanation.views[0].mass)
-        label = name.format(len(panel.scene.board.prototypes), patches)
-        line(f"pointing, {label}", pointing(panel.scene, draw=False))
-        line("  the same, drawn", pointing(panel.scene, draw=True))
+        assert panel.result_layers is not None
+        patches = len(panel.session.explanation.views[0].mass)
+        label = name.format(len(panel.session.board.prototypes), patches)
+        line(f"hovering, {label}", pointing(panel.session, draw=False))
+        line("  the same, drawn", pointing(panel.session, draw=True))
     viewer.close()
 
 

@@ -1,5 +1,5 @@
-"""The window from a program: open it with an image and a model, wait for the answer, take a picture
-of it."""
+"""The window from a program: open it with an image and a model, wait for the result, save a
+screenshot."""
 
 from __future__ import annotations
 
@@ -29,16 +29,23 @@ def view(
 
     Parameters
     ----------
-    path : image file or DICOM folder
-    model : a shipped model's name or a model file
-    top : prototypes to show; as many as the last time if None
-    data : folder with the data set of the model's prototype images; the image's own folder if None
-    run : start at once
-    show : open the window on the screen
+    path : str or path-like
+        Image file or DICOM folder.
+    model : str
+        A shipped model's name or a model file.
+    top : int, optional
+        Number of prototypes to show; as many as the last time if None.
+    data : str or path-like, optional
+        Folder with the data set of the model's prototype images; the image's own folder if None.
+    run : bool
+        Start at once.
+    show : bool
+        Open the window on the screen.
 
     Returns
     -------
-    viewer, panel
+    viewer : napari.Viewer
+    panel : ExpertWidget
 
     Raises
     ------
@@ -47,18 +54,18 @@ def view(
     """
     import napari
 
-    from napari_expert.commands import panel_of
+    from napari_expert.actions import panel_of
     from napari_expert.readers import read
 
     layers = read(str(path))
     viewer = napari.Viewer(title="ExPeRT", show=show)
     panel = panel_of(viewer)
     assert panel is not None
-    panel.choose_model(model)
+    panel.input.choose_model(model)
     for pixels, arguments, _ in layers:
         viewer.add_image(pixels, **arguments)
     if top is not None:
-        panel.top.setValue(top)
+        panel.input.prototypes.value = top
     panel.data = Path(path).parent if data is None else Path(data)
     if run:
         panel.run()
@@ -72,7 +79,7 @@ def open_window(
     top: int | None = None,
     data: str | os.PathLike[str] | None = None,
 ) -> None:
-    """`view`, then wait until the window is closed; what the command ``expert view`` does."""
+    """Open napari as `view` does, and wait until the window is closed (``expert view``)."""
     import sys
 
     if sys.platform.startswith("linux") and not (
@@ -90,12 +97,14 @@ def open_window(
 
 
 def wait(panel: ExpertWidget, timeout: float = 300.0) -> None:
-    """Wait for a run to end, the window staying alive.
+    """Wait for a run to end, while the window stays responsive.
 
     Parameters
     ----------
-    panel : from `view`
-    timeout : seconds
+    panel : ExpertWidget
+        From `view`.
+    timeout : float
+        Seconds.
 
     Raises
     ------
@@ -107,16 +116,16 @@ def wait(panel: ExpertWidget, timeout: float = 300.0) -> None:
     end = time.monotonic() + timeout
     while panel.job is not None:
         if time.monotonic() > end:
-            raise ExpertError(f"No answer within {timeout:g} s.")
+            raise ExpertError(f"No result within {timeout:g} s.")
         QApplication.processEvents()
         time.sleep(0.01)
     settle()
-    if panel.error.text():
-        raise ExpertError(panel.error.text())
+    if panel.runs.error.text():
+        raise ExpertError(panel.runs.error.text())
 
 
 def settle(seconds: float = 0.5) -> None:
-    """Let the window draw what is pending."""
+    """Let the window draw for some seconds."""
     from qtpy.QtWidgets import QApplication
 
     end = time.monotonic() + seconds
@@ -126,7 +135,20 @@ def settle(seconds: float = 0.5) -> None:
 
 
 def screenshot(viewer: napari.Viewer, path: str | os.PathLike[str]) -> Path:
-    """Write a picture of the whole window (PNG)."""
+    """Save a screenshot of the whole window.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With a window.
+    path : str or path-like
+        PNG file.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
     settle()
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

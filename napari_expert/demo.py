@@ -1,8 +1,8 @@
-"""The main job, whole: a synthetic head is made, explained by the embedded model, reported and
-shown.
+"""End-to-end demo: makes a synthetic head, explains it with the embedded model, and writes a
+screenshot, the report and the explanation.
 
-python -m napari_expert.demo --out demo          writes demo/demo.png, demo/report.html,
-demo/explanation.json python -m napari_expert.demo --out demo --show   and leaves the window open
+    python -m napari_expert.demo --out demo          writes demo.png, report.html, explanation.json
+    python -m napari_expert.demo --out demo --show   and leaves the window open
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ AGE, SEED = 72.0, 5
 
 
 def main() -> int:
-    """Run the demo; exit code 0 if all went well."""
+    """Run the demo; the exit code is 1 after an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"))
     parser.add_argument("--show", action="store_true", help="leave the window open")
@@ -34,16 +34,16 @@ def main() -> int:
         viewer, panel = view(head, "phantom")
         viewer.window.resize(1500, 950)
         wait(panel)
-        result = panel.visit.exported()
-        print(f"Prediction: {panel.answer.headline.text()}")
+        result = panel.session.shown_explanation()
+        print(f"Prediction: {panel.result.headline.text()}")
         for match in result.prototypes:
             print(
-                f"  #{match.rank}: {match.label:.1f} {result.unit}, share "
+                f"  #{match.rank}: {match.label:.1f} {result.unit}, weight "
                 f"{match.share:.0%}, distance {match.distance:.1f}"
             )
         print(f"Window:     {screenshot(viewer, out / 'demo.png')}")
         print(f"Report:     {expert.write_report(result, out / 'report.html')}")
-        panel.visit.whole().save(out / "explanation.json")
+        panel.session.complete_explanation().save(out / "explanation.json")
     except ExpertError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -1,10 +1,9 @@
-"""Between a volume's own axes and napari's: what is shown is radiological, and where that is
-unknown it is said.
+"""Converts between a volume's axes and napari's layers: heads are shown in the radiological
+convention, or with a warning where the orientation is unknown.
 
 napari draws the last two axes downwards and to the right. A volume is therefore handed over with
 axes (S, P, L): slices from the feet up, rows from front to back, columns from the patient's right
-to the left. That is the radiological convention under napari's own camera, so nobody's camera has
-to be turned.
+to the left. This is the radiological convention with napari's default camera.
 """
 
 from __future__ import annotations
@@ -14,28 +13,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
-    from expert.explanation import View
+    from expert.explanation import Explanation, View
     from expert.imaging.volume import Volume
 
 OURS = "expert_scene"
-"""Marks the layers of a result in their metadata: they are drawn by us, and are no images to
-explain."""
+"""Marks the layers of a result in their metadata: they are not images to explain."""
 AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
 NAPARI_NIFTI = {"affine", "spacing", "origin", "direction", "header", "coordinate_system"}
-"""What napari-nifti leaves in a layer's metadata."""
+"""What napari-nifti stores in a layer's metadata."""
 DRAWN = ("down", "right")
-"""Where napari's own camera draws the last two axes to."""
+"""Directions of the last two axes with napari's default camera."""
 
 
 def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
-    """A volume's data and the arguments of the image layer that shows it.
+    """Data and arguments of the image layer that shows a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        A head, or a plain image.
 
     Returns
     -------
-    data, arguments : (S, P, L) or (row, column) and scale, translate, units (mm) and metadata
+    data : numpy.ndarray
+        Axes (S, P, L) or (row, column).
+    arguments : dict
+        Scale, translate, units (mm) and metadata.
     """
     if volume.ndim == 2:
         data = np.asarray(volume.data)
@@ -65,23 +71,26 @@ def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
-    """The volume a layer shows, with as much of its place in space as its reader left.
+    """The volume that a layer shows, with the orientation that its reader stored.
 
-    In this order: the affine that our own reader keeps; that of napari-nifti (of its array
-    transposed); else the voxel size that the layer's transform and units tell, and an orientation
-    that is unknown. An affine that does not fit the array (no finite, invertible 4×4 matrix, or
-    another voxel size than the layer's scale) is not used.
+    In this order: the affine of our own reader; that of napari-nifti (of its transposed array);
+    else the voxel size from the layer's transform and units, and an unknown orientation. An affine
+    that does not fit the array (no finite, invertible 4×4 matrix, or another voxel size than the
+    layer's scale) is not used.
 
     Parameters
     ----------
-    layer : of the viewer
-    pixels : False leaves them all 0, where only the place matters: those of a lazy array would have
-        to be read
+    layer : napari.layers.Image
+        Of the viewer.
+    pixels : bool
+        False leaves them all 0, where only the geometry matters: those of a lazy array would have
+        to be read.
 
     Returns
     -------
-    Volume  (`space` "unknown" where nothing says which side is left: the array is then taken for
-    what it is drawn as, slices upwards, rows towards the back, columns towards the patient's left)
+    Volume
+        Its `space` is "unknown" where the orientation is: the array is then taken as it is drawn,
+        slices upwards, rows towards the back, columns towards the patient's left.
 
     Raises
     ------
@@ -110,18 +119,18 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
 
 
 def _own_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
-    """What `layer_arguments` left."""
+    """What `layer_arguments` stored."""
     return _matrix(layer.metadata.get(AFFINE)), bool(
         layer.metadata.get("expert_orientation_known", True)
     )
 
 
 def _nifti_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
-    """What napari-nifti left (0.0.19 and 0.0.20): the affine of an array that it then transposed to
-    show it.
+    """What napari-nifti (0.0.19 and 0.0.20) stored: the affine of an array that it transposed for
+    display.
 
-    It calls that array's axes S, A, R. In some files they run I or P instead; the affine says so,
-    and is right for all of them.
+    It names that array's axes S, A, R. In some files they run I or P instead; the affine is right
+    for all of them.
     """
     if not layer.metadata.keys() >= NAPARI_NIFTI:
         return None, False
@@ -130,7 +139,7 @@ def _nifti_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
 
 
 def _matrix(value: Any) -> np.ndarray | None:
-    """A (4, 4) affine, or None where it is none that could be used."""
+    """A (4, 4) affine, or None where it cannot be used."""
     try:
         affine = np.array(value, dtype=float)
     except (TypeError, ValueError):
@@ -145,8 +154,8 @@ def _matrix(value: Any) -> np.ndarray | None:
 
 
 def _fits(affine: np.ndarray, layer: Image) -> bool:
-    """Whether the affine has the layer's voxel size: one of a layer derived from the first (shrunk,
-    say) keeps the old one."""
+    """Whether the affine has the layer's voxel size: the copy of a layer (resampled, for example)
+    may keep the old one."""
     scale = np.abs(layer.scale)
     return bool(
         np.allclose(scale, 1)
@@ -155,8 +164,8 @@ def _fits(affine: np.ndarray, layer: Image) -> bool:
 
 
 def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:
-    """mm per axis of the array, and whether anything says so: units of length, or a transform other
-    than the default."""
+    """mm per axis of the array, and whether they are known: from units of length, or from a
+    transform other than the default."""
     ndim = layer.ndim
     corners = [
         np.asarray(layer.data_to_world(corner))
@@ -170,8 +179,38 @@ def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:
 
 
 def _millimetres(unit: Any) -> float | None:
-    """mm in one of a unit (pint's); None where it is none of length."""
+    """mm in one of a unit (pint's); None where it is not a length."""
     return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
+
+
+def find_source(explanation: Explanation, layers: list[Layer]) -> Image | None:
+    """Find the open layer with the explained image, by the checksum of its voxels.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of the image.
+    layers : list of napari.layers.Layer
+        Where to look.
+
+    Returns
+    -------
+    napari.layers.Image or None
+        None where it is not open.
+    """
+    from napari.layers import Image
+
+    from expert.errors import ExpertError
+
+    for layer in layers:
+        if isinstance(layer, Image) and OURS not in layer.metadata and explanation.input_sha256:
+            try:
+                volume = volume_from_layer(layer)
+            except ExpertError:
+                continue
+            if volume.fingerprint() == explanation.input_sha256:
+                return layer
+    return None
 
 
 def slice_letters(
@@ -181,15 +220,21 @@ def slice_letters(
 
     Parameters
     ----------
-    layer, volume : the layer and its `volume_from_layer`
-    displayed : the layer's axes that are drawn, vertical and horizontal (the last two of
-        `viewer.dims.order`)
-    camera : where they run to (`viewer.scene.camera.orientation2d`)
+    layer : napari.layers.Image
+        The layer.
+    volume : Volume
+        Its `volume_from_layer`.
+    displayed : tuple of int
+        The layer's axes that are drawn, vertical and horizontal (the last two of
+        `viewer.dims.order`).
+    camera : tuple of str
+        Their directions (`viewer.scene.camera.orientation2d`).
 
     Returns
     -------
-    side ("left", "right", "top", "bottom") to letter (R, L, A, P, S, I); empty where the
-    orientation is not known
+    dict
+        Side ("left", "right", "top", "bottom") to letter (R, L, A, P, S, I); empty where the
+        orientation is unknown.
     """
     if volume.space != "ras":
         return {}
@@ -197,7 +242,7 @@ def slice_letters(
         np.asarray(layer.data_to_world(corner)) for corner in np.vstack([np.zeros(3), np.eye(3)])
     ]
     to_world = np.column_stack([corner - corners[0] for corner in corners[1:]])
-    # Columns: where in the patient each of napari's world axes leads.
+    # Columns: the direction in the patient of each of napari's world axes.
     patient = volume.affine[:3, :3] @ np.linalg.inv(to_world)
     out = {}
     for axis, runs, sides in zip(
@@ -216,8 +261,15 @@ def placement(view: View, head: bool) -> dict[str, Any]:
 
     Parameters
     ----------
-    view : of an explanation
-    head : whether it lies in template space
+    view : View
+        Of an explanation.
+    head : bool
+        Whether it is in template space.
+
+    Returns
+    -------
+    dict
+        Arguments of the layer.
     """
     rows, columns = view.image.shape[-2:]
     a, row, column = view.affine, view.image.ndim - 2, view.image.ndim - 1

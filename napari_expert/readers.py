@@ -11,17 +11,23 @@ LayerData = tuple[Any, ...]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
 NO_LAYER: list[LayerData] = [(None,)]
-"""What a reader that did its work without a layer returns (npe2's documented contract)."""
-GLANCE = 65536
-"""Bytes that are enough to recognise a model or a saved explanation by how it begins."""
+"""Returned by a reader that adds no layer (npe2's documented contract)."""
+START = 65536
+"""Bytes that are enough to recognise a model or a saved explanation."""
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """A reader for heads, models and explanations, or None for what is not one of ours.
+    """Find the reader for heads, models and explanations.
 
     Parameters
     ----------
-    path : file, DICOM folder, or several of them
+    path : str or sequence of str
+        File, DICOM folder, or several of them.
+
+    Returns
+    -------
+    callable or None
+        None for other files.
     """
     paths = [path] if isinstance(path, str) else list(path)
     kinds = {_kind(Path(one)) for one in paths}
@@ -44,7 +50,7 @@ def _kind(path: Path) -> Literal["head", "model", "explanation"] | None:
 
 
 def _is_dicom(folder: Path) -> bool:
-    # A DICOM file has its mark at byte 128; one look at the first files of a folder is enough.
+    # A DICOM file has its mark at byte 128; the first files of a folder are enough.
     for file in sorted(p for p in folder.iterdir() if p.is_file())[:5]:
         with file.open("rb") as stream:
             if stream.read(132)[128:] == b"DICM":
@@ -53,8 +59,8 @@ def _is_dicom(folder: Path) -> bool:
 
 
 def _is_model(path: Path) -> bool:
-    # The header, after its length in 8 bytes, is JSON and has our document. One that is no JSON is
-    # damaged, and ours to say so.
+    # The header, after its length in 8 bytes, is JSON and has our document. If it is not JSON, the
+    # file is damaged, and the panel says so.
     header = _start(path)[8:]
     return b'"expert"' in header or not header.startswith(b"{")
 
@@ -69,18 +75,28 @@ def _is_explanation(path: Path) -> bool:
 def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(GLANCE)
+            return stream.read(START)
     except OSError:
         return b""
 
 
 def read(path: str | Sequence[str]) -> list[LayerData]:
-    """Image layers, drawn in the radiological convention, in mm.
+    """Read images as layers in the radiological convention, in mm.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        File, DICOM folder, or several of them.
+
+    Returns
+    -------
+    list of tuple
+        Data, arguments and type of each layer.
 
     Raises
     ------
     expert.errors.InputError
-        A file cannot be used; one sentence says why.
+        A file cannot be read.
     """
     from expert.imaging.volume import read_volume
     from napari_expert.layer_geometry import layer_arguments
@@ -96,22 +112,31 @@ def read(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def show(path: str | Sequence[str]) -> list[LayerData]:
-    """Open the panel with a model chosen, or with a saved explanation on show; no layer is
-    returned.
+    """Open a model or a saved explanation in the panel.
 
-    A file that cannot be used is told in a notification and changes nothing: napari would wrap an
-    error that is raised here into a paragraph about plugins.
+    A file that cannot be used is reported in a notification and changes nothing: napari would wrap
+    an error that is raised here into a paragraph about plugins.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Model or explanation, or several of them.
+
+    Returns
+    -------
+    list of tuple
+        `NO_LAYER`.
 
     Raises
     ------
     expert.errors.InputError
-        There is no window to open it in.
+        There is no window.
     """
     import napari
     from napari.utils.notifications import show_error
 
     from expert.errors import ExpertError, InputError
-    from napari_expert.commands import panel_of
+    from napari_expert.actions import panel_of
 
     viewer = napari.current_viewer()
     for one in [path] if isinstance(path, str) else path:
@@ -119,13 +144,14 @@ def show(path: str | Sequence[str]) -> list[LayerData]:
         if viewer is None:
             use = "expert.load_model" if kind == "model" else "expert.Explanation.load"
             raise InputError(
-                f"{Path(one).name} is no image but opens in napari's window: in a program, "
-                f"read it with {use}."
+                f"{Path(one).name} is not an image; it opens in napari's window only. In a "
+                f"program, read it with {use}."
             )
         panel = panel_of(viewer)
+        assert panel is not None
         try:
             if kind == "model":
-                panel.choose_model(one)
+                panel.input.choose_model(one)
             else:
                 panel.open_explanation(one)
         except ExpertError as error:

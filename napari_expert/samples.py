@@ -33,8 +33,13 @@ def phantom_80() -> list[LayerData]:
 
 
 def ixi() -> list[LayerData]:
-    """A real head of the IXI data set, from this computer if it is there, else downloaded; source
-    and licence are told.
+    """A real head of the IXI data set, downloaded if it is not on this computer; its licence is
+    shown.
+
+    Returns
+    -------
+    list of tuple
+        Data, arguments and type of the layer.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def ixi() -> list[LayerData]:
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
     about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
     show_info(
-        f"{SAMPLE.subject}: {LICENCES['IXI']}. The models of IXI have seen this head in training."
+        f"{SAMPLE.subject}: {LICENCES['IXI']}. This head is in the training data of the IXI models."
     )
     metadata = {**arguments["metadata"], **about}
     name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"

@@ -1,374 +1,347 @@
-"""One visit: an explanation on show with everything that can be done to it; the panel's buttons and
-keys all lead here."""
+"""The state of one viewer's result: what is explained, what is shown of it, and how.
+
+Panel, canvas, keys and export read the session and call its methods; it emits a psygnal signal for
+every change and imports neither the panel nor the canvas. Signals carry no values: listeners read
+the session.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from psygnal import Signal, SignalGroup
 
-from expert.errors import ExpertError, InputError
+from expert import attribution
+from expert.errors import InputError
+from expert.patches import middle_plane, patches_in_plane
+from napari_expert.side_by_side import Board
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Image
 
     from expert.explanation import Explanation
-    from expert.imaging.volume import Volume
-    from napari_expert.canvas.letters import Letters
-    from napari_expert.canvas.native_overlay import Overlay
-    from napari_expert.canvas.result_layers import Mode, Scene
-    from napari_expert.panel.result_section import AnswerPanel
-    from napari_expert.side_by_side import Board
+    from expert.patches import Choice, Plane
 
-CENTER_MM = (0.0, -18.0)
-"""R and A of the middle of the template's brain: where a plane's height is told to napari's
-slider."""
+Layout = Literal["grid", "lines"]
+Mode = Literal["grid", "lines", "native"]
 
 
-class Visit:
-    """What is on show in one viewer.
+@dataclass(frozen=True)
+class Focus:
+    """The highlighted patch, and where its mass lies in every tile."""
 
-    Parameters
-    ----------
-    viewer : napari's viewer
-    answer : the panel's lower half, which tells it in words
-    on_change : called whenever something else, or nothing, is on show
-    """
+    tile: int
+    patch: int
+    shares: tuple[np.ndarray, ...]
+    """One (M,) array per tile."""
 
-    def __init__(
-        self, viewer: ViewerModel, answer: AnswerPanel, on_change: Callable[[], None]
-    ) -> None:
-        self.viewer, self.answer = viewer, answer
+
+@dataclass(frozen=True)
+class PatchMap:
+    """What the colours of the patches show."""
+
+    kind: Literal["contribution", "similarity", "difference"]
+    """Contribution to the prediction, similarity to one prototype, or one prototype against
+    another."""
+    prototypes: tuple[int, ...] = ()
+    """Indices among all prototypes of the model: none, one or two."""
+
+    def values(self, explanation: Explanation) -> np.ndarray:
+        """Compute the map.
+
+        Parameters
+        ----------
+        explanation : Explanation
+            The explained image.
+
+        Returns
+        -------
+        numpy.ndarray
+            (V, M) signed values per view and patch, label units.
+        """
+        compute = {
+            "contribution": attribution.for_prediction,
+            "similarity": attribution.for_prototype,
+            "difference": attribution.between,
+        }[self.kind]
+        views = range(len(explanation.views))
+        return np.stack([compute(explanation, view, *self.prototypes) for view in views])
+
+
+CONTRIBUTION = PatchMap("contribution")
+
+
+class SessionEvents(SignalGroup):
+    """One signal per part of the state."""
+
+    result = Signal()
+    """Another explanation, comparison or number of prototypes is shown, or nothing any more."""
+    source = Signal()
+    """The layer of the explained image was opened or closed."""
+    plane = Signal()
+    patches = Signal()
+    """Other patches are numbered."""
+    map = Signal()
+    preview = Signal()
+    """The map of the prototype under the mouse comes or goes."""
+    mode = Signal()
+    convention = Signal()
+    partner = Signal()
+    """Another prototype is beside the image in the lines layout."""
+    focus = Signal()
+    failed = Signal(str)
+    """Something could not be shown; one sentence."""
+
+
+class Session:
+    """What is shown in one viewer. All state is read from attributes and changed by methods."""
+
+    def __init__(self) -> None:
+        self.events = SessionEvents()
         self.explanation: Explanation | None = None
         self.other: Explanation | None = None
         self.previous: Explanation | None = None
-        self.scene: Scene | None = None
-        self.overlay: Overlay | None = None
-        self._letters: Letters | None = None
-        self.neurological = False
-        self.mode: Mode = "grid"
+        self.board: Board | None = None
+        self.source: Image | None = None
         self.top = 3
-        self._source: Image | None = None
-        self._on_change = on_change
-        answer.changed.connect(self._update_overlay)
+        self.layout: Layout = "grid"
+        self.native = False
+        self.neurological = False
+        self.name_in_report = False
+        self._reset()
 
-    # --- showing ----------------------------------------------------------------------------------
+    def _reset(self) -> None:
+        """State that belongs to one board."""
+        board = self.board
+        self.native, self.choice = False, "closest"
+        self.plane_number = 0 if board is None else middle_plane(board.explanations[0])
+        self.partner = 1 if board is None else board.subjects
+        self.map: PatchMap | None = None
+        self.preview: PatchMap | None = None
+        self.focus: Focus | None = None
+        self.pinned = False
+        self._number_patches()
+
+    # --- what is explained ------------------------------------------------------------------------
     def show(self, explanation: Explanation, source: Image | None = None) -> None:
         """Show an explanation in place of the one before.
 
         Parameters
         ----------
-        explanation : what to show
-        source : the layer it is about, where that is at hand
+        explanation : Explanation
+            What to show.
+        source : napari.layers.Image, optional
+            The layer with the explained image, if it is open.
         """
-        from napari_expert.side_by_side import Board
-
-        before = self.explanation
-        if before is not None and before is not explanation:
-            self.previous = before
         board = Board(explanation, top=self.top)
+        if self.explanation is not None and self.explanation is not explanation:
+            self.previous = self.explanation
         self.explanation, self.other = explanation, None
-        # The layer may have been given other data while the answer was on its way.
-        self._set_source(None if source is None else layer_of(explanation, [source]))
-        self._show_board(board)
+        self.set_source(source)
+        self._set_board(board)
 
-    def compare(self, other: Explanation) -> None:
-        """Show the explanation on show (A) and another one (B) side by side, with the prototypes
-        they share.
+    def compare(self, other: Explanation | None) -> None:
+        """Show the current explanation (A) beside another (B), with the prototypes they share.
 
         Raises
         ------
         expert.errors.InputError
-            Nothing is on show, or the two cannot be compared; what is on show stays.
+            Nothing is shown, or the two cannot be compared; what is shown stays.
         """
-        from napari_expert.side_by_side import Board
-
         if self.explanation is None:
             raise InputError("Nothing to compare with: explain an image first.")
+        if other is None:
+            raise InputError(
+                "There is no previous result: run the model on another image, or choose a saved "
+                "explanation."
+            )
         board = Board(self.explanation, other, top=self.top)
         self.other = other
-        self._show_board(board)
+        self._set_board(board)
 
     def show_top(self, top: int) -> None:
-        """Show more or fewer prototypes, as far as the explanation holds them."""
-        from napari_expert.side_by_side import Board
-
+        """Show more or fewer prototypes, as far as the explanation has them."""
         if top == self.top:
             return
         self.top = top
-        if self.explanation is not None:
-            subjects = (self.explanation,) if self.other is None else (self.explanation, self.other)
-            self._show_board(Board(*subjects, top=top))
-
-    def _show_board(self, board: Board) -> None:
-        """In the scene that is there, if it fits; else in a new one."""
-        from napari_expert.canvas.result_layers import Scene
-
-        if self.scene is not None and self.scene.mode == "own":
-            self.show_mode(self.mode)
-        source = self.source
-        heights = None if source is None else self._heights(board, source)
-        if self.scene is None or not self.scene.change(board, heights):
-            self._end_scene()
-            self.scene = Scene(
-                self.viewer,
-                board,
-                heights=heights,
-                neurological=self.neurological,
-                on_focus=self.answer.show_focus,
-                on_plane=self.answer.show_plane,
-                on_gone=self._gone,
-            )
-        self.answer.show_scene(self.scene, source is not None)
-        if self.mode == "lines":
-            self.show_mode("lines")
-        self._on_change()
-
-    def _set_source(self, layer: Image | None) -> None:
-        """Hold the layer that is explained, for as long as it is there and holds what was
-        explained."""
-        if self._source is not None:
-            self._source.events.data.disconnect(self._forget_source)
-            self.viewer.layers.events.removed.disconnect(self._removed)
-        self._source = layer
-        if layer is not None:
-            layer.events.data.connect(self._forget_source)
-            self.viewer.layers.events.removed.connect(self._removed)
-
-    def _forget_source(self, event: Any = None) -> None:
-        self._set_source(None)
-        self.answer.offer_own_space(False)
-
-    def _removed(self, event: Any) -> None:
-        if event.value is self._source:
-            self._forget_source()
-
-    def _end_scene(self) -> None:
-        self._drop_overlay()
-        if self.scene is not None:
-            self.scene.remove()
-            self.scene = None
+        if self.board is not None:
+            self._set_board(Board(*self.board.explanations, top=top))
 
     def clear(self) -> None:
-        """Take everything away and put the viewer back as it was."""
-        self._end_scene()
-        self._gone()
-
-    def _gone(self) -> None:
-        self._drop_overlay()
+        """Show nothing; the explanation becomes the previous one."""
         self.previous = self.explanation or self.previous
-        self._set_source(None)
-        self.scene = self.explanation = self.other = None
-        self.answer.forget()
-        self._on_change()
+        self.explanation = self.other = None
+        self.set_source(None)
+        self._set_board(None)
 
-    # --- what is said of it -----------------------------------------------------------------------
-    @property
-    def source(self) -> Image | None:
-        """The layer that what is on show is about, where it is open."""
-        return (
-            self._source
-            if self._source is not None and self._source in self.viewer.layers
-            else None
-        )
+    def _set_board(self, board: Board | None) -> None:
+        self.board = board
+        self._reset()
+        self.events.result.emit()
 
-    def whole(self) -> Explanation:
-        """The explanation with all it holds: it opens again as it was.
+    def set_source(self, layer: Image | None) -> None:
+        """Set the layer with the explained image; None if it is not open any more."""
+        if layer is not self.source:
+            self.source = layer
+            self.events.source.emit()
+
+    def complete_explanation(self) -> Explanation:
+        """Return the explanation with all prototypes it has, so that it opens again as it was.
 
         Raises
         ------
         expert.errors.InputError
-            Nothing is on show.
+            Nothing is shown.
         """
         if self.explanation is None:
             raise InputError("There is nothing to save yet: run the model on an image first.")
         return self.explanation
 
-    def exported(self) -> Explanation:
-        """The explanation with the prototypes on show only: what leaves the tool is what was seen.
+    def shown_explanation(self) -> Explanation:
+        """Return the explanation with the prototypes shown only, as reports and tables have it.
 
         Raises
         ------
         expert.errors.InputError
-            Nothing is on show.
+            Nothing is shown.
         """
-        whole = self.whole()
-        return whole.model_copy(update={"prototypes": whole.prototypes[: self.top]})
+        complete = self.complete_explanation()
+        return complete.model_copy(update={"prototypes": complete.prototypes[: self.top]})
 
-    # --- modes ------------------------------------------------------------------------------------
-    def show_mode(self, mode: str) -> None:
-        """ "grid", "lines" or "own"."""
-        scene = self.scene
-        if scene is None:
+    # --- plane and patches ------------------------------------------------------------------------
+    @property
+    def plane(self) -> Plane:
+        """The plane shown."""
+        assert self.board is not None
+        return self.board.planes[self.plane_number]
+
+    def show_plane(self, number: int) -> None:
+        """Show another plane; numbers beyond the ends mean the first or last."""
+        if self.board is None:
             return
-        try:
-            if mode == "own":
-                self._make_overlay()
-                self.answer.speak()
-            elif self.overlay is not None:
-                self._drop_overlay()
-        except ExpertError:
-            self.answer.show_mode(scene.mode)
-            raise
-        scene.show_mode(mode)  # type: ignore[arg-type]
-        if mode != "own":
-            self.mode = scene.mode
-        self.answer.show_mode(scene.mode)
-        self._on_change()
+        number = int(np.clip(number, 0, len(self.board.planes) - 1))
+        if number == self.plane_number:
+            return
+        self.plane_number = number
+        self._number_patches()
+        if self.plane.slice is None:
+            self.set_focus(None)
+        self.events.plane.emit()
 
-    def toggle(self, mode: str) -> None:
-        """Switch a mode on, or back to the grid."""
-        if self.scene is not None:
-            self.show_mode("grid" if self.scene.mode == mode else mode)
+    def choose_patches(self, choice: Choice) -> None:
+        """Number the "closest" six patches, the most "different" six, or "all"."""
+        if self.board is not None and choice != self.choice:
+            self.choice = choice
+            self._number_patches()
+            self.events.patches.emit()
+
+    def _number_patches(self) -> None:
+        self.patches: list[int] = []
+        if self.board is not None:
+            self.patches = self.board.patches(self.plane, self.choice)
+
+    def patches_in_plane(self) -> np.ndarray:
+        """(N,) indices of the patches that the plane cuts."""
+        assert self.board is not None
+        return patches_in_plane(self.board.explanations[0], self.plane).ravel()
+
+    def set_focus(self, tile: int | None, patch: int = 0, *, pin: bool = False) -> None:
+        """Highlight a patch (0-based) of a tile and its matches in all tiles, until another is
+        pointed at (`pin`: clicked); `tile` None removes the highlight."""
+        self.pinned = pin and tile is not None
+        if self.board is None or tile is None:
+            if self.focus is None:
+                return
+            self.focus = None
+        elif self.focus is not None and (self.focus.tile, self.focus.patch) == (tile, patch):
+            return
+        else:
+            shares = self.board.partners(self.plane.view, tile, patch)
+            self.focus = Focus(tile, patch, shares)
+        self.events.focus.emit()
+
+    def step_focus(self, step: int) -> None:
+        """Lock the next (1) or previous (-1) numbered patch of the image."""
+        at = -1 if step > 0 else 0
+        if self.focus is not None and self.focus.tile == 0 and self.focus.patch in self.patches:
+            at = self.patches.index(self.focus.patch)
+        if self.patches:
+            self.set_focus(0, self.patches[(at + step) % len(self.patches)], pin=True)
+
+    # --- colours ----------------------------------------------------------------------------------
+    def set_map(self, patch_map: PatchMap | None) -> None:
+        """Choose what the colours of the patches show; None for no colours."""
+        if patch_map != self.map:
+            self.map = patch_map
+            self.events.map.emit()
+
+    def set_preview(self, patch_map: PatchMap | None) -> None:
+        """Show another map on the canvas for a moment; None ends it."""
+        if patch_map != self.preview:
+            self.preview = patch_map
+            self.events.preview.emit()
+
+    def painted_values(self) -> np.ndarray | None:
+        """(V, M) what the tiles are coloured by, label units; None for no colours."""
+        painted = self.preview or self.map
+        if painted is None or self.explanation is None:
+            return None
+        return painted.values(self.explanation)
+
+    def native_values(self) -> np.ndarray:
+        """(V, M) values of the map (the contribution if none is chosen), label units; (M,) their
+        mean where the prediction is the mean of the planes'."""
+        explanation = self.complete_explanation()
+        values = (self.map or CONTRIBUTION).values(explanation)
+        return values if explanation.together else np.asarray(values.mean(axis=0))
+
+    # --- how it is shown --------------------------------------------------------------------------
+    @property
+    def mode(self) -> Mode:
+        """Tiles in a grid, two or three tiles joined by lines, or the image in native space."""
+        return "native" if self.native else self.layout
+
+    def show_mode(self, mode: Mode) -> None:
+        """Show another mode.
+
+        Raises
+        ------
+        expert.errors.InputError
+            Native space is asked for, and the original image is not open.
+        """
+        if self.board is None or mode == self.mode:
+            return
+        if mode == "native":
+            if self.source is None:
+                raise InputError(
+                    "The original image is not open: open it to see the patches in native space."
+                )
+            if self.map is None:
+                self.set_map(CONTRIBUTION)
+            self.native = True
+        else:
+            self.native, self.layout = False, mode
+        self.events.mode.emit()
+
+    def toggle_mode(self, mode: Mode) -> None:
+        """Show a mode, or the grid if it is shown already."""
+        self.show_mode("grid" if self.mode == mode else mode)
 
     def toggle_convention(self) -> None:
-        """Radiological to neurological, and back."""
+        """Change between radiological (patient's right on the left) and neurological."""
         self.neurological = not self.neurological
-        if self.scene is not None:
-            self.scene.show_convention(self.neurological)
-            self.answer.show_convention()
+        self.events.convention.emit()
 
-    def step_plane(self, step: int) -> None:
-        """The next plane up or down."""
-        if self.scene is not None:
-            self.scene.show_plane(self.scene.plane_number + step)
+    def show_partner(self, tile: int) -> None:
+        """Put another prototype beside the image in the lines layout."""
+        if tile != self.partner:
+            self.partner = tile
+            self.events.partner.emit()
 
     def step_partner(self, step: int) -> None:
-        """The next prototype of the lines mode."""
-        scene = self.scene
-        if scene is not None and scene.board.prototypes:
-            count, first = len(scene.board.prototypes), scene.board.subjects
-            scene.show_partner(first + (scene.partner - first + step) % count)
-
-    # --- own space --------------------------------------------------------------------------------
-    def _make_overlay(self) -> None:
-        from napari_expert.canvas.letters import Letters
-        from napari_expert.canvas.native_overlay import Overlay
-
-        scene, source = self.scene, self.source
-        if scene is None or self.overlay is not None:
-            return
-        if source is None:
-            raise InputError(
-                "The original image is not open: open it to see the patches in its own space."
-            )
-        self.overlay = Overlay(
-            self.viewer,
-            source,
-            scene.explanation,
-            self._spoken(),
-            scene.patches,
-            on_gone=self._overlay_gone,
-        )
-        self._letters = Letters(self.viewer, source, self.overlay.volume)
-        scene.patch_under = self.overlay.patch_under
-        self.viewer.layers.selection.active = source
-
-    def _spoken(self) -> np.ndarray:
-        """What the patches say: (M,) on the whole where the answer is the mean of planes, (V, M)
-        where they decide together."""
-        values, scene = self.answer.answer_values(), self.scene
-        return (
-            values
-            if scene is not None and scene.explanation.together
-            else np.asarray(values.mean(axis=0))
-        )
-
-    def _update_overlay(self) -> None:
-        if self.overlay is not None and self.scene is not None:
-            self.overlay.show(self._spoken(), self.scene.patches)
-
-    def _drop_overlay(self) -> None:
-        if self.overlay is not None:
-            overlay, self.overlay = self.overlay, None
-            overlay.remove()
-        self._drop_letters()
-        if self.scene is not None:
-            self.scene.patch_under = None
-
-    def _drop_letters(self) -> None:
-        if self._letters is not None:
-            self._letters.remove()
-            self._letters = None
-
-    def _overlay_gone(self) -> None:
-        self.overlay = None
-        self._drop_letters()
-        if self.scene is not None and self.scene.mode == "own":
-            self.show_mode("grid")
-
-    def save_maps(self, path: str | Path) -> tuple[Path, Path]:
-        """Write what the patches say, and their numbers, as NIfTI on the original image's own grid.
-
-        Parameters
-        ----------
-        path : of the map (label units, 0 where the model did not look); the patches' numbers go
-            beside it
-
-        Raises
-        ------
-        expert.errors.InputError
-            Nothing is on show, its image is not open, or the files cannot be written.
-        """
-        from expert.imaging.volume import Volume, write_volume
-        from expert.native_space import patch_map, spread_over
-        from napari_expert.layer_geometry import volume_from_layer
-
-        explanation, source = self.exported(), self.source
-        if source is None:
-            raise InputError(
-                "The original image is not open: open it to save what the patches say on its grid."
-            )
-        target, volume = Path(path), volume_from_layer(source)
-        if volume.ndim != 3:
-            raise InputError(
-                "Only a volume's maps can be written as NIfTI: save the report of a plain image."
-            )
-        ending = ".nii" if target.name.lower().endswith(".nii") else ".nii.gz"
-        beside = target.with_name(target.name[: -len(ending)] + "_patches" + ending)
-        said = np.nan_to_num(
-            spread_over(explanation, volume, np.tile(self._spoken(), (len(explanation.views), 1)))
-        )
-        return (
-            write_volume(Volume(said, volume.affine, volume.space), target),
-            write_volume(
-                Volume(patch_map(explanation, volume), volume.affine, volume.space), beside
-            ),
-        )
-
-    def _heights(self, board: Board, source: Image) -> np.ndarray | None:
-        """World coordinate of every plane along the viewer's first slider."""
-        from napari_expert.layer_geometry import volume_from_layer
-
-        e = board.explanations[0]
-        if e.registration is None or source.ndim != 3:
-            return None
-        to_index = (
-            np.linalg.inv(volume_from_layer(source, pixels=False).affine)
-            @ e.registration.template_to_subject
-        )
-        heights = [plane.position_mm for plane in board.planes]
-        return np.array(
-            [source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights]
-        )
-
-
-def layer_of(explanation: Explanation, layers: list[Layer]) -> Any:
-    """The open layer that an explanation is about, recognised by the checksum of its voxels; None
-    where it is not open."""
-    from napari.layers import Image
-
-    from napari_expert.layer_geometry import OURS, volume_from_layer
-
-    for layer in layers:
-        if isinstance(layer, Image) and OURS not in layer.metadata and explanation.input_sha256:
-            try:
-                volume: Volume = volume_from_layer(layer)
-            except ExpertError:
-                continue
-            if volume.fingerprint() == explanation.input_sha256:
-                return layer
-    return None
+        """Put the next (1) or previous (-1) prototype beside the image."""
+        if self.board is not None and self.board.prototypes:
+            count, first = len(self.board.prototypes), self.board.subjects
+            self.show_partner(first + (self.partner - first + step) % count)

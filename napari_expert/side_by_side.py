@@ -1,9 +1,8 @@
-"""What is laid side by side: one explained image and its prototypes, or two explained images and
+"""What is shown side by side: one explained image and its prototypes, or two explained images and
 the prototypes they share.
 
-A *cell* is one picture: first the subjects, then the prototypes. Every question of the viewer is
-answered here, without a window: what a cell shows, and where the mass of one cell's patch lies in
-all the others.
+A *tile* is one image: first the explained ones, then the prototypes. This module says what a tile
+shows, and where the mass of one tile's patch lies in all the others; it draws nothing.
 """
 
 from __future__ import annotations
@@ -21,37 +20,38 @@ NAMES = ("A", "B")
 
 @dataclass(frozen=True)
 class Match:
-    """A numbered patch of the first subject, and what it was matched to in another cell."""
+    """A numbered patch of the first image, and what it was matched to in another tile."""
 
     number: int
-    """1-based, the same in every cell."""
+    """1-based, the same in every tile."""
     source: int
-    """Patch of the first subject."""
-    cell: int
+    """Patch of the first image."""
+    tile: int
     target: int
-    """Patch of that cell that took most of it."""
+    """Patch of that tile that takes most of its mass."""
     share: float
-    """Part that went to `target`, 0 to 1."""
+    """Fraction of its mass matched to `target`, 0 to 1."""
     spread: float
-    """Over how many patches it was spread."""
-    adds: float | None
-    """What the patch adds to the distance from the prototype, label units; None between two
-    subjects."""
+    """Number of patches its mass is spread over."""
+    contribution: float | None
+    """To the distance from the prototype, label units; None between two explained images."""
 
 
 class Board:
-    """Pictures side by side.
+    """Tiles side by side.
 
     Parameters
     ----------
-    explanations : one, or two by the same model to be compared
-    top : how many prototypes to show: the first by share, or, of two, those that both were likened
-        to most
+    *explanations : Explanation
+        One, or two by the same model to be compared.
+    top : int
+        Number of prototypes to show: those with the largest weight; of two explanations, those with
+        a large weight in both.
 
     Raises
     ------
-    InputError
-        Two explanations that cannot be compared.
+    expert.errors.InputError
+        The two explanations cannot be compared.
     """
 
     def __init__(self, *explanations: Explanation, top: int = 3) -> None:
@@ -67,32 +67,32 @@ class Board:
 
     @property
     def subjects(self) -> int:
-        """1 or 2."""
+        """Number of explained images, 1 or 2."""
         return len(self.explanations)
 
     @property
-    def cells(self) -> int:
-        """Subjects and prototypes together."""
+    def tiles(self) -> int:
+        """Number of tiles: explained images and prototypes."""
         return len(self.explanations) + len(self.prototypes)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Short names of the cells."""
+        """Short names of the tiles."""
         first = self._ranks[0]
         subjects = ("this image",) if self.subjects == 1 else NAMES
         return (*subjects, *(f"#{first[index].rank}" for index in self.prototypes))
 
-    def title(self, cell: int, plane: Plane) -> str:
-        """What stands over a cell."""
+    def title(self, tile: int, plane: Plane) -> str:
+        """The text over a tile."""
         unit = self.explanations[0].unit
-        if cell < self.subjects:
-            e = self.explanations[cell]
+        if tile < self.subjects:
+            e = self.explanations[tile]
             if self.subjects == 2:
-                return f"{NAMES[cell]} · {e.prediction:.1f} {unit}"
+                return f"{NAMES[tile]} · {e.prediction:.1f} {unit}"
             if plane.position_mm is None:
                 return f"this image · {e.prediction:.1f} {unit}"
             return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}"
-        index = self.prototypes[cell - self.subjects]
+        index = self.prototypes[tile - self.subjects]
         match = self._ranks[0][index]
         differs = abs(match.label - match.own_label) >= 0.5
         label = (
@@ -101,16 +101,16 @@ class Board:
         shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
         return f"#{match.rank} · {label} {unit} · {shares}"
 
-    def image(self, cell: int, plane: Plane) -> np.ndarray | None:
-        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not at
-        hand."""
-        if cell < self.subjects:
-            return plane_image(self.explanations[cell].views[plane.view].image, plane)
-        image = self._ranks[0][self.prototypes[cell - self.subjects]].image
+    def image(self, tile: int, plane: Plane) -> np.ndarray | None:
+        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not
+        available."""
+        if tile < self.subjects:
+            return plane_image(self.explanations[tile].views[plane.view].image, plane)
+        image = self._ranks[0][self.prototypes[tile - self.subjects]].image
         return None if image is None else plane_image(image, plane)
 
     def patches(self, plane: Plane, choice: Choice) -> list[int]:
-        """The first subject's numbered patches, in the order of their numbers."""
+        """The first image's numbered patches, in the order of their numbers."""
         first = self.explanations[0]
         shown = first.model_copy(
             update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)}
@@ -118,47 +118,52 @@ class Board:
         return chosen_patches(shown, plane, choice)
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:
-        """The strongest partner of each of the first subject's given patches in every other
-        cell."""
+        """The strongest match of each of the first image's given patches in every other tile."""
         out = []
         for number, source in enumerate(patches, 1):
             shares = self.partners(view, 0, source)
-            for cell in range(1, self.cells):
-                row = shares[cell]
-                adds = None
-                if cell >= self.subjects:
-                    adds = float(
+            for tile in range(1, self.tiles):
+                row = shares[tile]
+                contribution = None
+                if tile >= self.subjects:
+                    contribution = float(
                         self.explanations[0]
                         .views[view]
-                        .contributions[self.prototypes[cell - self.subjects], source]
+                        .contributions[self.prototypes[tile - self.subjects], source]
                     )
                 target = int(row.argmax())
                 out.append(
-                    Match(number, source, cell, target, float(row[target]), spread(row), adds)
+                    Match(
+                        number, source, tile, target, float(row[target]), spread(row), contribution
+                    )
                 )
         return out
 
-    def partners(self, view: int, cell: int, patch: int) -> tuple[np.ndarray, ...]:
-        """Where one patch's mass lies in every cell.
+    def partners(self, view: int, tile: int, patch: int) -> tuple[np.ndarray, ...]:
+        """Where one patch's mass lies in every tile.
+
+        A patch of an explained image follows its row of each plan to the prototypes; a patch of a
+        prototype follows its column back to the explained images. From one explained image to the
+        other, and from one prototype to another, the paths in between are averaged by weight.
 
         Parameters
         ----------
-        view : 0-based
-        cell, patch : what is pointed at
+        view : int
+            0-based.
+        tile, patch : int
+            The patch that is highlighted.
 
         Returns
         -------
-        one (M,) array per cell, each of which sums to 1 (or is 0). A subject's patch follows its
-        rows of the plans to the prototypes; a prototype's patch leads back along its columns to the
-        subjects. Everything else (one subject to the other, one prototype to the other) goes by way
-        of these, each way with its share.
+        tuple of numpy.ndarray
+            One (M,) array per tile, each of which sums to 1 (or is 0).
         """
         count = len(self.explanations[0].views[view].mass)
         own = np.zeros(count)
         own[patch] = 1.0
-        if cell < self.subjects:
+        if tile < self.subjects:
             prototypes = [
-                own @ _rows(self._plan(cell, view, n)) for n in range(len(self.prototypes))
+                own @ _rows(self._plan(tile, view, n)) for n in range(len(self.prototypes))
             ]
             subjects = []
             for other in range(self.subjects):
@@ -166,9 +171,9 @@ class Board:
                     prototypes[n] @ _rows(self._plan(other, view, n).T)
                     for n in range(len(self.prototypes))
                 ]
-                subjects.append(own if other == cell else _mean(ways, self._weights()))
+                subjects.append(own if other == tile else _mean(ways, self._weights()))
         else:
-            chosen = cell - self.subjects
+            chosen = tile - self.subjects
             subjects = [own @ _rows(self._plan(n, view, chosen).T) for n in range(self.subjects)]
             prototypes = []
             for other in range(len(self.prototypes)):
@@ -185,7 +190,7 @@ class Board:
         return np.asarray(self._view_match(subject, view, prototype).flow, dtype=float)
 
     def _weights(self) -> np.ndarray:
-        """(P,) how much both subjects were likened to each shown prototype."""
+        """(P,) the smaller of both images' weights of each shown prototype."""
         return (
             np.array(
                 [min(ranks[index].share for ranks in self._ranks) for index in self.prototypes]
@@ -214,7 +219,7 @@ def _shared(first: Explanation, second: Explanation) -> tuple[int, ...]:
     common = [match for match in second.prototypes if match.index in shares]
     if not common:
         raise InputError(
-            "The two images share none of the prototypes explained "
+            "The two images share none of the explained prototypes "
             f"({len(first.prototypes)} and {len(second.prototypes)}): "
             "explain both with more prototypes to compare them."
         )

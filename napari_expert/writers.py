@@ -1,5 +1,5 @@
-"""File ▸ Save Selected Layers… of a result: the layers are drawn from an explanation, and that, or
-its report, is saved."""
+"""File ▸ Save Selected Layers… of a result: saves the explanation that the layers show, or its
+report."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from napari_expert.layer_geometry import OURS
 
 
 def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
-    """Save what the layers of a result were drawn from.
+    """Save what the layers of a result show.
 
     Parameters
     ----------
-    path : ends in .json (the explanation), .html or .pdf (the report)
-    layers : as napari hands them over; layers beside the result's own are not saved
+    path : str
+        Ends in .json (the explanation), .html or .pdf (the report).
+    layers : list of tuple
+        From napari; layers besides those of the result are not saved.
 
     Returns
     -------
-    [path], or [] where the panel told why it could not be written
+    list of str
+        The path; empty where it could not be written, for which the panel shows the reason.
 
     Raises
     ------
     expert.errors.InputError
-        The layers are not those of a result on show.
+        The layers are not those of a result.
     """
     import napari
 
     from expert.errors import InputError
-    from napari_expert.commands import panel_of
+    from napari_expert.actions import panel_of
 
     viewer = napari.current_viewer()
     panel = None if viewer is None else panel_of(viewer, create=False)
@@ -39,8 +42,5 @@ def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]
             "These layers show no explanation: save them in another format, or run ExPeRT "
             "and save the layers of its result."
         )
-    if path.lower().endswith(".json"):
-        panel.save_explanation(path)
-    else:
-        panel.save_report(path)
+    panel.save("explanation" if path.lower().endswith(".json") else "report", path)
     return [path] if Path(path).is_file() else []

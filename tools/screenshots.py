@@ -1,9 +1,8 @@
-"""Make the pictures of docs/images: the window at every point of a visit, on synthetic heads and
-drawn images only.
+"""Make the screenshots of docs/images, on synthetic heads and drawn images only.
 
     make screenshots, or: xvfb-run -a -s "-screen 0 1600x1000x24" python tools/screenshots.py
 
-The settings of whoever runs it are neither read nor written. `report.png` needs Poppler's
+The user's settings are neither read nor written. `report.png` needs Poppler's
 `pdftoppm`, else it is left out.
 """
 
@@ -49,7 +48,7 @@ schedule: {epochs: 8, batch: 10, views: 1, optimizer: adamw, decay: cosine, vali
 losses: {metric: 1.0, sigma: 6.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
 projection: {epochs: [0], every: 5, window: 15.0, distinct: true, relabel: true}
 card: |
-  Measures ellipses in drawn images that look a little like ultrasound: an example of plain 2D images, of no other use.
+  Measures ellipses in drawn images that resemble ultrasound: an example of plain 2D images only.
 """  # noqa: E501
 
 
@@ -106,8 +105,8 @@ def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertW
     """An empty viewer with the panel."""
     import napari
 
+    from napari_expert.actions import panel_of
     from napari_expert.api import settle
-    from napari_expert.commands import panel_of
     from napari_expert.panel.settings import Settings
 
     Settings().save()  # what the window before this one remembered
@@ -116,7 +115,7 @@ def open_viewer(model: str, theme: str = "dark") -> tuple[napari.Viewer, ExpertW
     viewer.window.resize(*SIZE)
     panel = panel_of(viewer)
     assert panel is not None
-    panel.choose_model(model)
+    panel.input.choose_model(model)
     settle()
     return viewer, panel
 
@@ -137,8 +136,8 @@ def add_head(viewer: napari.Viewer, data: np.ndarray, arguments: dict[str, Any],
     viewer.dims.set_point(0, 8.0)
 
 
-def answer(panel: ExpertWidget) -> None:
-    """Run, and wait for the answer."""
+def explain(panel: ExpertWidget) -> None:
+    """Run, and wait for the result."""
     from napari_expert.api import settle, wait
 
     panel.run()
@@ -147,59 +146,59 @@ def answer(panel: ExpertWidget) -> None:
 
 
 def place_of(
-    viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int
+    viewer: napari.Viewer, panel: ExpertWidget, tile: int, patch: int
 ) -> tuple[Any, QPoint]:
-    """The canvas, and where in it (Qt pixels) a patch of a cell is drawn in the grid."""
+    """The canvas, and where in it (Qt pixels) a patch of a tile is drawn in the grid."""
     from qtpy.QtCore import QPoint
     from qtpy.QtWidgets import QOpenGLWidget
 
     from expert.patches import box
 
-    scene, camera = panel.scene, viewer.scene.camera
-    assert scene is not None
+    drawn, session, camera = panel.result_layers, panel.session, viewer.scene.camera
+    assert drawn is not None
     canvas = panel.window().findChild(QOpenGLWidget)
     shape = np.array(viewer.canvas.grid.actual_shape(viewer.layers))
     world = np.array(
-        scene.cells[cell].image.data_to_world(box(scene.explanation, patch).mean(axis=0))
+        drawn.tiles[tile].image.data_to_world(box(session.explanation, patch).mean(axis=0))
     )[-2:]
     size = np.array([canvas.height(), canvas.width()]) / shape
-    down, right = (np.array(divmod(cell, shape[1])) + 0.5) * size + (
+    down, right = (np.array(divmod(tile, shape[1])) + 0.5) * size + (
         world - np.array(camera.center[-2:])
     ) * camera.zoom
     return canvas, QPoint(round(right), round(down))
 
 
-def point_at(viewer: napari.Viewer, panel: ExpertWidget, cell: int, patch: int) -> None:
+def point_at(viewer: napari.Viewer, panel: ExpertWidget, tile: int, patch: int) -> None:
     """Move the mouse there."""
     from qtpy.QtCore import QPoint
     from qtpy.QtTest import QTest
 
     from napari_expert.api import settle
 
-    canvas, place = place_of(viewer, panel, cell, patch)
+    canvas, place = place_of(viewer, panel, tile, patch)
     QTest.mouseMove(canvas, place + QPoint(3, 3))
     QTest.mouseMove(canvas, place)
     settle()
     if (
-        panel.scene is None
-        or panel.scene.focus is None
-        or (panel.scene.focus.cell, panel.scene.focus.patch) != (cell, patch)
+        panel.result_layers is None
+        or panel.session.focus is None
+        or (panel.session.focus.tile, panel.session.focus.patch) != (tile, patch)
     ):
         raise SystemExit(
-            f"The mouse points at {panel.scene and panel.scene.focus}, not at patch "
-            f"{patch} of picture {cell}."
+            f"The mouse points at {panel.result_layers and panel.session.focus}, not at patch "
+            f"{patch} of picture {tile}."
         )
 
 
 def take(viewer: napari.Viewer, path: Path) -> None:
-    """A picture of the window, small enough for a repository."""
+    """A screenshot of the window, small enough for a repository."""
     from napari_expert.api import screenshot
 
     shrink(screenshot(viewer, path))
 
 
 def shrink(path: Path) -> None:
-    """Every fourth of the 256 levels: a third less to store, and nobody sees it; a palette would
+    """Keep every fourth of the 256 levels: a third less to store, and not visible; a palette would
     change rare colours."""
     from PIL import Image
 
@@ -211,7 +210,7 @@ def shrink(path: Path) -> None:
 
 # --- the pictures ---------------------------------------------------------------------------------
 def shoot_running(viewer: napari.Viewer, panel: ExpertWidget, path: Path) -> None:
-    """The run is held at one stage while the picture is taken: which one is then not a matter of
+    """Hold the run at one stage while the screenshot is taken, so that it does not depend on
     speed."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
@@ -236,30 +235,29 @@ def shoot_running(viewer: napari.Viewer, panel: ExpertWidget, path: Path) -> Non
 
 
 def shoot_head(out: Path, theme: str, ending: str) -> None:
-    """The visit of one head, from opening it to its own space."""
+    """One head, from opening it to native space."""
     viewer, panel = open_head(theme)
     take(viewer, out / f"before{ending}.png")
     if theme == "dark":
         shoot_running(viewer, panel, out / "running.png")
     else:
-        answer(panel)
+        explain(panel)
     take(viewer, out / f"grid{ending}.png")
-    scene = panel.scene
-    assert scene is not None
+    session = panel.session
     if theme == "dark":
-        matches = scene.board.matches(scene.plane.view, scene.patches)
+        matches = session.board.matches(session.plane.view, session.patches)
         target = next(
             match
             for match in matches
-            if match.number == 3 and match.cell == scene.board.subjects + 1
+            if match.number == 3 and match.tile == session.board.subjects + 1
         )
-        point_at(viewer, panel, target.cell, target.target)
+        point_at(viewer, panel, target.tile, target.target)
         take(viewer, out / "hover.png")
-    scene.set_focus(None)
-    panel.toggle_lines()
+    session.set_focus(None)
+    panel.session.toggle_mode("lines")
     take(viewer, out / f"lines{ending}.png")
-    panel.toggle_own_space()
-    take(viewer, out / f"own-space{ending}.png")
+    panel.session.toggle_mode("native")
+    take(viewer, out / f"native-space{ending}.png")
     if theme == "dark":
         shoot_report(panel, out / "report.png")
     viewer.close()
@@ -271,10 +269,10 @@ def shoot_compare(path: Path) -> None:
     from napari_expert.layer_geometry import layer_arguments
 
     viewer, panel = open_head(age=64)
-    answer(panel)
+    explain(panel)
     add_head(viewer, *layer_arguments(phantom(AGE, SEED)), name=f"synthetic head, {AGE} years")
-    answer(panel)
-    panel.visit.compare(panel.visit.previous)
+    explain(panel)
+    panel.compare("previous")
     take(viewer, path)
     viewer.close()
 
@@ -289,8 +287,8 @@ def shoot_ultrasound(path: Path, folder: Path) -> None:
         viewer.add_image(
             np.asarray(picture), scale=(1.25, 1.25), units=("mm", "mm"), name="drawn image"
         )
-    answer(panel)
-    panel.choose_patches("different")
+    explain(panel)
+    panel.session.choose_patches("different")
     take(viewer, path)
     viewer.close()
 
@@ -301,7 +299,7 @@ def shoot_report(panel: ExpertWidget, path: Path) -> None:
         print(f"{path} is left out: pdftoppm (poppler-utils) is not installed.")
         return
     with tempfile.TemporaryDirectory() as folder:
-        panel.save_report(Path(folder) / "report.pdf")
+        panel.save("report", Path(folder) / "report.pdf")
         page = path.with_suffix("")
         subprocess.run(
             [

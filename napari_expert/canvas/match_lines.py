@@ -1,95 +1,127 @@
-"""The lines mode: matched patches of the subject and the prototype beside it, joined."""
+"""The lines layout: matched patches of the image and the prototype beside it, joined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Vectors
 
-from expert.patches import FAINT, box
-from napari_expert.canvas.drawing import CLEAR, Color, number_color
+from expert.patches import FAINT
+from napari_expert.canvas.tile_layers import CLEAR, Color
 from napari_expert.layer_geometry import OURS
 
 if TYPE_CHECKING:
-    from napari_expert.canvas.result_layers import Scene
+    from napari.components import ViewerModel
+
+    from napari_expert.side_by_side import Board
+
+Start = tuple[int, int, Color]
+"""Tile, patch and colour of the lines from one patch."""
+Line = tuple[np.ndarray, Color]
+"""(2, 2) start and direction in world units, and colour."""
 
 
-class MatchLines:
-    """One Vectors layer over the pictures of a scene: of what is pointed at, else of all numbered
-    patches.
+def match_lines(
+    board: Board,
+    view: int,
+    starts: Iterable[Start],
+    tiles: Iterable[int],
+    partner: int,
+    visible: Iterable[int],
+    center: Callable[[int, int], np.ndarray],
+) -> Iterator[Line]:
+    """Lines from patches to their matches; each has the prototype at one of its ends.
 
     Parameters
     ----------
-    scene : whose cells the lines join
+    board : Board
+        What is shown.
+    view : int
+        0-based.
+    starts : iterable of Start
+        Where lines begin.
+    tiles : iterable of int
+        Tiles on the canvas.
+    partner : int
+        Tile of the prototype.
+    visible : iterable of int
+        Patches in the plane: both ends of a line are among them.
+    center : callable
+        Takes tile and patch to the patch's (2,) world coordinates.
+
+    Yields
+    ------
+    Line
+        The opacity is the share.
     """
+    inside, tiles = set(visible), list(tiles)
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        scene.lines = self.layer = Vectors(
-            np.zeros((1, 2, 2)),
-            name="matches",
-            edge_width=scene.line_width,
-            edge_color=[CLEAR],
-            vector_style="line",
-            opacity=1.0,
-            blending="translucent_no_depth",
-            units=scene.units,
-            metadata={OURS: True},
-        )
-
-    def draw(self) -> None:
-        """Draw anew; opacity is the share."""
-        found = list(self._found())
-        self.layer.data = (
-            np.array([vector for vector, _ in found]) if found else np.zeros((1, 2, 2))
-        )
-        if self.layer.edge_width != self._scene.line_width:
-            self.layer.edge_width = self._scene.line_width
-        self.layer.edge_color = (
-            np.array([color for _, color in found]) if found else np.array([CLEAR])
-        )
-
-    def _found(self) -> Iterator[tuple[np.ndarray, Color]]:
-        scene = self._scene
-        view, slots, hub = scene.plane.view, scene.slots(), scene.partner
-        starts = [(0, patch, number_color(number)) for number, patch in enumerate(scene.patches, 1)]
-        if scene.focus is not None:
-            starts = [(scene.focus.cell, scene.focus.patch, scene.focus_ink(scene.focus))]
-        for cell, patch, color in starts:
-            shares = scene.board.partners(view, cell, patch)
-            if cell == hub:
-                for other in slots:
-                    if other != hub:
-                        yield from self._fan(hub, patch, other, shares[other], color)
-                continue
-            yield from self._fan(cell, patch, hub, shares[hub], color)
-            # Every line has the prototype at one of its ends: A – prototype – B.
-            middle = int(shares[hub].argmax())
-            for other in slots:
-                if other not in (cell, hub):
-                    yield from self._fan(
-                        hub, middle, other, scene.board.partners(view, hub, middle)[other], color
-                    )
-
-    def _fan(
-        self, cell: int, patch: int, other: int, shares: np.ndarray, color: Color
-    ) -> Iterator[tuple[np.ndarray, Color]]:
-        """Lines from one patch to its partners in another cell, where both ends lie in the
-        plane."""
-        visible = set(self._scene.numbers.tolist())
-        if patch not in visible:
+    def fan(tile: int, patch: int, other: int, shares: np.ndarray, color: Color) -> Iterator[Line]:
+        if patch not in inside:
             return
         for target in np.flatnonzero(shares >= FAINT):
-            if target in visible:
-                start, end = self._middle(cell, patch), self._middle(other, int(target))
-                yield (
-                    np.array([start, end - start]),
-                    (*color[:3], 0.15 + 0.85 * float(shares[target])),
-                )
+            if target in inside:
+                start, end = center(tile, patch), center(other, int(target))
+                ink = (*color[:3], 0.15 + 0.85 * float(shares[target]))
+                yield np.array([start, end - start]), ink
 
-    def _middle(self, cell: int, patch: int) -> np.ndarray:
-        scene = self._scene
-        index = box(scene.explanation, patch).mean(axis=0)
-        return np.array(scene.cells[cell].image.data_to_world(index))[-2:]
+    for tile, patch, color in starts:
+        shares = board.partners(view, tile, patch)
+        if tile == partner:
+            for other in tiles:
+                if other != partner:
+                    yield from fan(partner, patch, other, shares[other], color)
+            continue
+        yield from fan(tile, patch, partner, shares[partner], color)
+        # A – prototype – B: the second image is reached from the prototype's patch.
+        middle = int(shares[partner].argmax())
+        for other in tiles:
+            if other not in (tile, partner):
+                onward = board.partners(view, partner, middle)[other]
+                yield from fan(partner, middle, other, onward, color)
+
+
+class MatchLines:
+    """The layer of the lines; it exists while lines are drawn.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Gets the layer, above all others.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Vectors | None = None
+
+    def draw(self, lines: Iterable[Line], width: float, units: tuple[str, str]) -> None:
+        """Replace the lines; `width` in world units."""
+        if self.layer is None:
+            self.layer = Vectors(
+                np.zeros((1, 2, 2)),
+                name="matches",
+                edge_width=width,
+                edge_color=[CLEAR],
+                vector_style="line",
+                opacity=1.0,
+                blending="translucent_no_depth",
+                units=units,
+                metadata={OURS: True},
+            )
+            active = self._viewer.layers.selection.active
+            self._viewer.layers.append(self.layer)
+            self._viewer.layers.selection.active = active
+        found = list(lines)
+        self.layer.data = np.array([line for line, _ in found]) if found else np.zeros((1, 2, 2))
+        if self.layer.edge_width != width:
+            self.layer.edge_width = width
+        colors = [color for _, color in found]
+        self.layer.edge_color = np.array(colors or [CLEAR])
+
+    def remove(self) -> None:
+        """Remove the layer: outside of the lines layout it would shift the boxes of the grid."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None

@@ -1,9 +1,9 @@
-"""The explanation on the user's own image: patch outlines and a signed map of what each patch adds,
-over the original layer.
+"""The explanation in native space: patch outlines and a signed map over the original image, and the
+orientation letters R, L, A, P, S, I at its edges.
 
-Both lie on the original layer's own voxels (`expert.native_space`) and carry its transform, so that
-they are right wherever and however napari draws it. The original layer itself is never touched, nor
-are the camera, the grid or the dims.
+Both layers have the original layer's voxels (`expert.native_space`) and its transform, so that they
+are right wherever and however napari draws it. The original layer is never changed, nor are the
+camera, the grid or the dims.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from expert.native_space import center_of, patch_map, spread_over
-from expert.patches import COLORS, foreground, whereabouts
-from napari_expert.layer_geometry import OURS, volume_from_layer
+from expert.native_space import patch_map, spread_over
+from expert.patches import COLORS, foreground, patch_location_text
+from napari_expert.layer_geometry import OURS, slice_letters, volume_from_layer
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from expert.explanation import Explanation
+    from expert.imaging.volume import Volume
 
 DIVERGING = Colormap(
     [
@@ -34,39 +35,45 @@ DIVERGING = Colormap(
         (1.0, 0.55, 0.0, 0.35),
         (1.0, 0.35, 0.0, 0.60),
     ],
-    name="expert: less, more",
-    display_name="less – more",
+    name="expert: decrease, increase",
+    display_name="decrease – increase",
 )
-"""Blue below nothing, orange above it (told apart by colour-blind readers), clear where there is
-nothing, and for NaN."""
+"""Blue below zero, orange above it (distinct for colour-blind readers), transparent at zero and for
+NaN."""
 NEUTRAL, CLEAR = (0.75, 0.75, 0.75, 0.5), (0.0, 0.0, 0.0, 0.0)
 BEYOND_MM, FAINT = 30.0, 0.35
-"""A head lies tilted: its own axial slice cuts the planes at an angle, and shows of each patch a
-strip. Outlines (not values) are therefore continued this far above and below the planes, faintly:
-the model did not look there."""
+"""A tilted head's axial slices cut the planes at an angle and show a strip of each patch. Outlines
+(not values) therefore continue this far above and below the planes, faintly: the model does not use
+these voxels."""
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-"""What a layer's place in the world is made of."""
+"""What determines where a layer is in the world."""
 
 
-class Overlay:
+class NativeOverlay:
     """Patch outlines and contribution map over the layer that was explained.
 
     Parameters
     ----------
-    viewer : napari's viewer
-    layer : the explained image, in `viewer.layers`
-    explanation : of this layer
-    values : (V, M) signed, one per view and patch, label units (see `expert.attribution`); or (M,),
-        the same in every view
-    numbered : patches (0-based) to outline in the colours of `expert.patches.COLORS`, in the order
-        of their numbers
-    on_gone : called when the overlay removed itself, because the original layer or one of its own
-        was deleted or the original layer was given other data
+    viewer : napari.components.ViewerModel
+        With the layer.
+    layer : napari.layers.Image
+        The explained image.
+    explanation : Explanation
+        Of this layer.
+    values : numpy.ndarray
+        (V, M) signed, one per view and patch, label units (see `expert.attribution`); or (M,), the
+        same in every view.
+    numbered : sequence of int
+        Patches (0-based) to outline in the colours of `expert.patches.COLORS`, in the order of
+        their numbers.
+    on_removed : callable, optional
+        Called when the overlay removed itself, because the original layer or one of its own was
+        deleted or the original layer was given other data.
 
     Raises
     ------
     expert.errors.InputError
-        The layer is none that this explanation could be of.
+        The explanation cannot be of this layer.
     """
 
     def __init__(
@@ -77,12 +84,12 @@ class Overlay:
         values: np.ndarray,
         numbered: Sequence[int] = (),
         *,
-        on_gone: Callable[[], None] | None = None,
+        on_removed: Callable[[], None] | None = None,
     ) -> None:
         self.viewer, self.layer, self.explanation = viewer, layer, explanation
         self.volume = volume_from_layer(layer)
         self._count = len(explanation.views[0].mass)
-        self._on_gone = on_gone
+        self._on_removed = on_removed
         self._gone = False
         unsure = " (orientation unknown)" if self.volume.space == "unknown" else ""
         shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {OURS: True}}
@@ -118,7 +125,7 @@ class Overlay:
 
     # --- what is shown ----------------------------------------------------------------------------
     def show(self, values: np.ndarray, numbered: Sequence[int] = ()) -> None:
-        """Show other values and number other patches, in place."""
+        """Show other values and number other patches."""
         self._paint(values)
         self.map.refresh()
         self.map.contrast_limits_range = self.map.contrast_limits = _limits(values)
@@ -126,20 +133,15 @@ class Overlay:
         self._lock()
 
     def patch_under(self, position: Sequence[float]) -> int | None:
-        """The patch (0-based) drawn at a position in napari's world, or None where there is
-        none."""
+        """The patch (0-based) at a position in napari's world, or None."""
         voxel = np.rint(self.layer.world_to_data(position)).astype(int)
         if (voxel < 0).any() or (voxel >= self.outlines.data.shape).any():
             return None
         number = int(self.outlines.data[tuple(voxel)])
         return (number - 1) % self._count if number else None
 
-    def middle_of(self, view: int) -> np.ndarray:
-        """(ndim,) the middle of a view in napari's world: a point to move the dims to."""
-        return np.asarray(self.layer.data_to_world(center_of(self.explanation, self.volume, view)))
-
     def remove(self) -> None:
-        """Take both layers away and let go of everything."""
+        """Remove both layers and disconnect from all events."""
         if self._gone:
             return
         self._gone = True
@@ -154,8 +156,7 @@ class Overlay:
 
     # --- making -----------------------------------------------------------------------------------
     def _numbers(self) -> np.ndarray:
-        """Patches (1 to M) where the model looked, and what continues them above and below (M + 1
-        to 2 M)."""
+        """Patches (1 to M) in the planes, and their continuation above and below (M + 1 to 2 M)."""
         out = patch_map(self.explanation, self.volume, beyond_mm=BEYOND_MM)
         if 2 * self._count > np.iinfo(out.dtype).max:
             out = out.astype(np.int32)
@@ -165,8 +166,8 @@ class Overlay:
         return out
 
     def _make_map(self) -> np.ndarray:
-        """Where each patch of each view is to be painted, once for all values; of a head the brain
-        alone, as it was seen."""
+        """The voxels of each patch of each view, computed once for all values; in a head, those of
+        the brain."""
         e = self.explanation
         slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
         out = spread_over(e, self.volume, slots, seen=e.registration is not None)
@@ -194,7 +195,8 @@ class Overlay:
             own.editable = False
 
     def _describe(self, values: np.ndarray, numbered: Sequence[int]) -> None:
-        """The outlines' colours, and the table that napari shows for the patch under the mouse."""
+        """Set the outlines' colours, and the table that napari shows for the patch under the
+        mouse."""
         e = self.explanation
         ink = np.tile(NEUTRAL, (self._count, 1))
         for place, patch in enumerate(numbered):
@@ -211,18 +213,18 @@ class Overlay:
             len(e.views) // 2,
             np.asarray(values, dtype=float).reshape(-1, self._count).mean(axis=0),
         )
-        told = {
+        table = {
             "index": np.concatenate([shown + 1, self._count + shown + 1]),
             "number": 2 * [numbers.get(int(patch), "") for patch in shown],
-            "where": 2 * [whereabouts(e, middle, int(patch)) for patch in shown],
+            "where": 2 * [patch_location_text(e, middle, int(patch)) for patch in shown],
         }
-        if not e.together:  # else each plane has another value for it
-            told["value"] = np.tile(np.round(mean[shown], 3), 2)
-        self.outlines.features = told
+        if not e.together:  # else the value differs between planes
+            table["value"] = np.tile(np.round(mean[shown], 3), 2)
+        self.outlines.features = table
 
     # --- events -----------------------------------------------------------------------------------
     def _connect(self) -> list[tuple[Any, Callable[..., None]]]:
-        """Everything that is listened to, for `remove` to let go of."""
+        """Connect to events; `remove` disconnects them."""
         events = self.layer.events
         pairs: list[tuple[Any, Callable[..., None]]] = [
             (getattr(events, name), partial(self._follow, name)) for name in PLACED
@@ -234,13 +236,12 @@ class Overlay:
         return pairs
 
     def _follow(self, name: str, event: Any = None) -> None:
-        """The original layer was moved: so are its voxels, and what lies on them."""
+        """The original layer was moved: move the overlay with it."""
         for own in self.layers:
             setattr(own, name, _place(self.layer, name))
 
     def _turned(self, event: Any = None) -> None:
-        """Contours are of slices: in 3D napari would draw the patches as solid blocks over the
-        head."""
+        """Contours exist in slices only: in 3D napari would draw the patches as solid blocks."""
         flat = self.viewer.dims.ndisplay == 2
         if not flat and self.outlines.visible:
             self._hidden, self.outlines.visible = True, False
@@ -255,8 +256,8 @@ class Overlay:
         if self._gone:
             return
         self.remove()
-        if self._on_gone is not None:
-            self._on_gone()
+        if self._on_removed is not None:
+            self._on_removed()
 
 
 def _place(layer: Layer, name: str) -> Any:
@@ -267,7 +268,70 @@ def _place(layer: Layer, name: str) -> Any:
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """As far below nothing as above it."""
+    """Symmetric about zero."""
     finite = np.abs(np.asarray(values, dtype=float))
     most = float(finite[np.isfinite(finite)].max(initial=0.0)) or 1.0
     return -most, most
+
+
+# --- letters --------------------------------------------------------------------------------------
+UNKNOWN = "orientation unknown"
+
+
+class OrientationLetters:
+    """Text on the canvas that says which edge of the slice is which side of the patient; the text
+    that was there before is restored.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        With the canvas.
+    layer : napari.layers.Image
+        The image shown.
+    volume : Volume
+        Its `volume_from_layer`.
+    """
+
+    def __init__(self, viewer: ViewerModel, layer: Image, volume: Volume) -> None:
+        self._viewer, self._layer, self._volume = viewer, layer, volume
+        overlay = viewer.canvas.overlays.text
+        self._before = (overlay.text, overlay.position, overlay.font_size, overlay.visible)
+        viewer.dims.events.order.connect(self._update)
+        viewer.dims.events.ndisplay.connect(self._update)
+        self._update()
+
+    @property
+    def text(self) -> str:
+        """For example "left R · right L · top A · bottom P"."""
+        dims = self._viewer.dims
+        if dims.ndisplay != 2:
+            return ""
+        if self._volume.ndim != 3:
+            return ""
+        order = (dims.order[-2], dims.order[-1])
+        letters = slice_letters(
+            self._layer, self._volume, order, self._viewer.scene.camera.orientation2d
+        )
+        return " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
+
+    def _update(self, event: Any = None) -> None:
+        overlay, words = self._viewer.canvas.overlays.text, self.text
+        if words:
+            overlay.text, overlay.position, overlay.font_size, overlay.visible = (
+                words,
+                "top_center",
+                12,
+                True,
+            )
+        else:
+            self._restore()
+
+    def remove(self) -> None:
+        """Restore the canvas."""
+        self._viewer.dims.events.order.disconnect(self._update)
+        self._viewer.dims.events.ndisplay.disconnect(self._update)
+        self._restore()
+
+    def _restore(self) -> None:
+        overlay = self._viewer.canvas.overlays.text
+        overlay.text, overlay.position, overlay.font_size, overlay.visible = self._before

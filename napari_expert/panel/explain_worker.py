@@ -1,4 +1,5 @@
-"""The background job: runs the core, touches no layer, and tells how far it is through signals."""
+"""The background job: runs the core in another thread, touches no layer, and reports its progress
+through signals."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
+from qtpy.QtCore import Signal as QtSignal
 
 from expert.errors import Cancelled, ExpertError
 
@@ -22,17 +24,31 @@ if TYPE_CHECKING:
 class ExplainJob(QObject):
     """One run of `expert.explain` in another thread.
 
-    Signals arrive in the thread this object lives in. After `cancel` none arrives but `finished`:
-    whatever the thread still does (it stops at the next step) is of no interest any more.
+    Signals arrive in the thread this object lives in. After `cancel` only `finished` arrives; the
+    thread stops at its next step, and what it still does is ignored.
+
+    Parameters
+    ----------
+    model : Model or str
+        Loaded, or a name or file.
+    volume : Volume
+        The image to explain.
+    top : int
+        Number of prototypes to explain in full.
+    data : pathlib.Path, optional
+        Folder of the prototypes' images.
+    device : str
+        Where the network runs.
+    parent : QObject, optional
     """
 
-    advanced = Signal(str, float)
+    advanced = QtSignal(str, float)
     """Stage and fraction."""
-    succeeded = Signal(object)
+    succeeded = QtSignal(object)
     """The Explanation."""
-    failed = Signal(str)
+    failed = QtSignal(str)
     """One sentence."""
-    finished = Signal()
+    finished = QtSignal()
     """Always, last, once."""
 
     def __init__(
@@ -52,7 +68,6 @@ class ExplainJob(QObject):
             data,
             device,
         )
-        self.source: Any = None  # the layer the volume came from: the panel's note, not used here
         self._stop = threading.Event()
         self._over = False
         self._worker: Any = None
@@ -64,7 +79,7 @@ class ExplainJob(QObject):
         self._worker.start()
 
     def cancel(self) -> None:
-        """Give up; `finished` follows at once, the thread ends at its next step."""
+        """Cancel; `finished` follows at once, the thread ends at its next step."""
         self._stop.set()
         self._end()
 
@@ -74,12 +89,12 @@ class ExplainJob(QObject):
         return not self._over
 
     def _run(self) -> tuple[Explanation | None, Exception | None]:
-        """In the other thread. An error is part of the outcome: raised, it would be thrown into
-        Qt's event loop as well."""
+        """In the other thread. An error is part of the outcome: raised, it would reach Qt's event
+        loop as well."""
         import expert
 
         try:
-            self._tell("load", 0.0)
+            self._report("load", 0.0)
             model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
             result: Explanation = expert.explain(
                 model,
@@ -87,13 +102,13 @@ class ExplainJob(QObject):
                 top=self._top,
                 data=self._data,
                 device=self._device,
-                progress=self._tell,
+                progress=self._report,
             )
         except Exception as error:
             return None, error
         return result, None
 
-    def _tell(self, stage: str, fraction: float) -> None:
+    def _report(self, stage: str, fraction: float) -> None:
         if self._stop.is_set():
             raise Cancelled("The run was cancelled.")
         self.advanced.emit(stage, fraction)
@@ -107,8 +122,7 @@ class ExplainJob(QObject):
         elif isinstance(error, ExpertError):
             self.failed.emit(str(error))
         else:
-            # Its words may name a patient's file: where it happened goes to the terminal, what it
-            # says goes nowhere.
+            # Its message may contain a patient's file name: only where it happened is printed.
             self.failed.emit(
                 f"Unexpected {type(error).__name__} while explaining: please report it, "
                 "with what you did."

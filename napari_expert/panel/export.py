@@ -1,23 +1,26 @@
-"""What leaves the panel as a file, and the dialogs that ask where to."""
+"""Saves what a session shows and opens what it is compared with; dialogs ask for the files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog
+import numpy as np
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from expert.errors import InputError
+from expert.imaging.volume import Volume, write_volume
 
 if TYPE_CHECKING:
-    from expert.explanation import Explanation
-    from expert.schema import ModelInfo
-    from napari_expert.panel.main_widget import ExpertWidget
+    from expert.model_file import Model
+    from napari_expert.session import Session
 
 KINDS = {
     "report": ("Save the report", "explanation.html", "Report (*.html *.pdf)"),
     "explanation": ("Save the explanation", "explanation.json", "Explanation (*.json)"),
     "table": ("Save the table of matched patches", "patches.csv", "Table (*.csv)"),
     "layers": (
-        "Save what the patches say, on the image's own grid",
+        "Save the contribution map in native space",
         "contributions.nii.gz",
         "NIfTI (*.nii.gz *.nii)",
     ),
@@ -25,51 +28,122 @@ KINDS = {
 """What can be saved: title of the dialog, proposed name, endings."""
 
 
-class Saver:
-    """Saves what is on show in a panel; an error is one sentence there.
+def save(
+    session: Session,
+    kind: str,
+    path: str | Path | None = None,
+    *,
+    model: Model | None = None,
+    parent: QWidget | None = None,
+) -> None:
+    """Save what a session shows.
 
     Parameters
     ----------
-    panel : the panel
+    session : Session
+        What is shown.
+    kind : str
+        One of `KINDS`.
+    path : str or pathlib.Path, optional
+        Where to; a dialog asks if it is None.
+    model : Model, optional
+        The chosen model: its card is written into the report, if the explanation is by this model.
+    parent : QWidget, optional
+        Of the dialog.
+
+    Raises
+    ------
+    expert.errors.InputError
+        Nothing is shown, or the file cannot be written.
     """
+    shown = session.shown_explanation()  # raises where nothing is shown, before a dialog opens
+    target = path or QFileDialog.getSaveFileName(parent, *KINDS[kind])[0]
+    if not target:
+        return
+    if kind == "report":
+        from expert.report.report import write_report
 
-    def __init__(self, panel: ExpertWidget) -> None:
-        self._panel = panel
+        card = model.info if model is not None and model.sha256 == shown.model_sha256 else None
+        named = session.source is not None and session.name_in_report
+        name = session.source.name if session.source is not None and named else None
+        write_report(shown, target, model=card, source=name)
+    elif kind == "explanation":
+        session.complete_explanation().save(target)
+    elif kind == "table":
+        from expert.report.csv_export import write_csv
 
-    def save(self, kind: str, path: str | Path | None = None) -> None:
-        """Save one of `KINDS`; asks where if `path` is None."""
-        self._panel.attempt(lambda: self._save(kind, path))
+        write_csv(shown, target)
+    else:
+        save_maps(session, target)
 
-    def _save(self, kind: str, path: str | Path | None) -> None:
-        shown = (
-            self._panel.visit.exported()
-        )  # raises where nothing is on show, before a dialog opens
-        target = path or QFileDialog.getSaveFileName(self._panel, *KINDS[kind])[0]
-        if not target:
-            return
-        if kind == "report":
-            from expert.report.report import write_report
 
-            write_report(shown, target, model=self._card(shown), source=self._name())
-        elif kind == "explanation":
-            self._panel.visit.whole().save(target)
-        elif kind == "table":
-            from expert.report.csv_export import write_csv
+def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
+    """Write the map and the numbers of the patches as NIfTI on the original image's grid.
 
-            write_csv(shown, target)
-        else:
-            self._panel.visit.save_maps(target)
+    Parameters
+    ----------
+    session : Session
+        What is shown; without a chosen map, the contribution to the prediction is written.
+    path : str or pathlib.Path
+        Of the map (label units, 0 outside the explained planes); the numbers are written beside it.
 
-    def _name(self) -> str | None:
-        """What to call the image in the report: nothing, unless that was ticked."""
-        source = self._panel.visit.source
-        return source.name if source is not None and self._panel.answer.named.isChecked() else None
+    Returns
+    -------
+    tuple of pathlib.Path
+        Of the map and of the numbers.
 
-    def _card(self, explanation: Explanation) -> ModelInfo | None:
-        """The model's description, if the explanation on show is by the model now chosen."""
-        loaded = self._panel.chooser.loaded
-        return (
-            loaded.info
-            if loaded is not None and loaded.sha256 == explanation.model_sha256
-            else None
+    Raises
+    ------
+    expert.errors.InputError
+        Nothing is shown, its image is not open, or the files cannot be written.
+    """
+    from expert.native_space import patch_map, spread_over
+    from napari_expert.layer_geometry import volume_from_layer
+
+    explanation, source = session.shown_explanation(), session.source
+    if source is None:
+        raise InputError(
+            "The original image is not open: open it to save the contribution map on its grid."
         )
+    target, volume = Path(path), volume_from_layer(source)
+    if volume.ndim != 3:
+        raise InputError(
+            "Only maps of volumes can be written as NIfTI: save the report of a plain image."
+        )
+    ending = ".nii" if target.name.lower().endswith(".nii") else ".nii.gz"
+    beside = target.with_name(target.name[: -len(ending)] + "_patches" + ending)
+    values = session.native_values()
+    values = np.broadcast_to(values, (len(explanation.views), values.shape[-1]))
+    painted = np.nan_to_num(spread_over(explanation, volume, values))
+    numbers = patch_map(explanation, volume)
+    return (
+        write_volume(Volume(painted, volume.affine, volume.space), target),
+        write_volume(Volume(numbers, volume.affine, volume.space), beside),
+    )
+
+
+def compare_saved(
+    session: Session, path: str | Path | None = None, *, parent: QWidget | None = None
+) -> None:
+    """Compare what a session shows with a saved explanation.
+
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+    path : str or pathlib.Path, optional
+        JSON file; a dialog asks if it is None.
+    parent : QWidget, optional
+        Of the dialog.
+
+    Raises
+    ------
+    expert.errors.InputError
+        Nothing is shown, or the file cannot be read or compared.
+    """
+    from expert.explanation import Explanation
+
+    ending = "Explanation (*.json)"
+    chosen = path or QFileDialog.getOpenFileName(parent, "Compare with", "", ending)[0]
+    if chosen:
+        session.compare(Explanation.load(chosen))

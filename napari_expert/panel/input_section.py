@@ -6,36 +6,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magicgui.widgets import ComboBox, Container, FileEdit, SpinBox
 from napari.layers import Image
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QSpinBox, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
 
 from expert.errors import ExpertError
 from napari_expert.layer_geometry import OURS, volume_from_layer
-from napari_expert.panel.qt_helpers import Label, combo
+from napari_expert.panel.qt_helpers import Label, collapsible, combo
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
 
+    from expert.imaging.volume import Volume
     from expert.model_file import Model
+    from expert.schema import ModelInfo
 
 OPEN = "Open a model file…"
+DEVICES = {
+    "automatic": "auto",
+    "processor (CPU)": "cpu",
+    "graphics card (CUDA)": "cuda",
+    "Apple graphics (MPS)": "mps",
+}
+"""What the devices of the settings are called."""
 
 
-class Chooser(QWidget):
+class InputSection(QWidget):
     """Lists the models and the viewer's image layers.
 
     Parameters
     ----------
-    viewer : napari's viewer
+    viewer : napari.viewer.Viewer
+        With the layers.
+    parent : QWidget, optional
     """
 
-    changed = Signal()
-    """Another model or layer is chosen, or what was said of them changed."""
-    chosen = Signal()
-    """The user chose a model: worth remembering."""
-    failed = Signal(str)
+    changed = QtSignal()
+    """Another model or layer is chosen, or whether they fit has changed."""
+    chosen = QtSignal()
+    """The user chose a model or an option: to be remembered."""
+    failed = QtSignal(str)
     """One sentence; empty where an earlier one no longer holds."""
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
@@ -59,33 +72,55 @@ class Chooser(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        self.model_box = combo("Model", "The model that answers. Its card stands below.")
+        self.model_box = combo("Model", "The model that predicts; described below.")
         self.card = Label()
         self.layer_box = combo("Image layer", "The image to explain.")
         self.fit = Label()
-        self.top = QSpinBox()
-        self.top.setRange(1, 8)
-        self.top.setValue(3)
-        self.top.setAccessibleName("Number of prototypes to show")
-        self.top.setToolTip(
-            "How many prototypes to show; the answer is made of all of them either way."
+        self.prototypes = SpinBox(
+            value=3,
+            min=1,
+            max=8,
+            tooltip="How many prototypes to show (display only; all prototypes are always used).",
         )
+        self.prototypes.native.setAccessibleName("Number of prototypes to show")
+        self.device = ComboBox(
+            label="Device",
+            choices=list(DEVICES.items()),
+            tooltip="Where the network runs.",
+        )
+        self.data_folder = FileEdit(
+            label="Data folder",
+            mode="d",
+            nullable=True,
+            tooltip=(
+                "Folder with the data set of the prototypes' images, for models that do not "
+                "contain them; by default, the folder of the image."
+            ),
+        )
+        self.device.native.setAccessibleName("Device")
+        self.data_folder.line_edit.native.setAccessibleName("Data folder")
+        options = Container(widgets=[self.device, self.data_folder])
+        options.margins = (0, 0, 0, 0)
+        self.options = collapsible("Options", options.native)
+        self._options = options
         form.addRow("Model", self.model_box)
         form.addRow(self.card)
         form.addRow("Image", self.layer_box)
         form.addRow(self.fit)
-        form.addRow("Prototypes", self.top)
+        form.addRow("Prototypes", self.prototypes.native)
+        form.addRow(self.options)
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._check_fit)
+        options.changed.connect(lambda: self.chosen.emit())
 
     def set_brief(self, brief: bool) -> None:
-        """What the model is was read before Run: while an answer is on show, that has the room."""
+        """Hide the description of model and image, to make space while a result is shown."""
         self._brief = brief
         self.card.setVisible(not brief)
         self._check_fit()
 
     def close_down(self) -> None:
-        """Let go of the viewer."""
+        """Disconnect from the viewer."""
         events = self.viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.disconnect(self._layers_changed)
@@ -108,11 +143,16 @@ class Chooser(QWidget):
 
     @property
     def model(self) -> str:
-        """The chosen model: a shipped name or a file."""
+        """The chosen model: a shipped model's name, or a file."""
         return self._models.get(self.model_box.currentText(), "")
 
     def choose_model(self, model: str) -> None:
-        """Choose a shipped model or a model file (which joins the list).
+        """Choose a shipped model or a model file, which is added to the list.
+
+        Parameters
+        ----------
+        model : str
+            Name or path.
 
         Raises
         ------
@@ -160,27 +200,10 @@ class Chooser(QWidget):
         self._card_of = self.model_box.currentText()
         self.loaded = loaded = loaded or self._load()
         if loaded is None:
-            self.card.setText("No model is at hand: open a model file.")
+            self.card.setText("No model is available: open a model file.")
         else:
-            info = loaded.info
-            error = info.validation.get("mae")
-            lines = [
-                (
-                    f"{info.label.name} in {info.label.unit}, {info.label.minimum:.0f} – "
-                    f"{info.label.maximum:.0f}"
-                ),
-                f"trained on {info.training.people}: {info.training.dataset}",
-                "error not measured"
-                if error is None
-                else f"mean error on unseen images: {error:.1f} {info.label.unit}",
-                "needs a whole-head T1 volume"
-                if info.input.space == "mni"
-                else "needs a plain 2D image",
-            ]
-            if info.collapsed:
-                lines.insert(0, f"COLLAPSED, do not use: {info.collapsed}")
-            self.card.setText(" · ".join(lines))
-            self.card.setToolTip(info.card.strip())
+            self.card.setText(_summary(loaded.info))
+            self.card.setToolTip(loaded.info.card.strip())
         self._check_fit()
 
     # --- layers -----------------------------------------------------------------------------------
@@ -193,7 +216,8 @@ class Chooser(QWidget):
                     box.addItem(layer.name, layer)
             self.choose_layer(chosen)
             if event is not None and event.type == "inserted":
-                self._active_changed()  # napari makes a new layer active before it says that it is there  # noqa: E501
+                # napari makes a new layer active before it announces it.
+                self._active_changed()
         if event is not None and event.type == "removed":
             event.value.events.name.disconnect(self._layers_changed)
         for layer in self.viewer.layers:
@@ -202,11 +226,10 @@ class Chooser(QWidget):
         self._check_fit()
 
     def choose_layer(self, layer: Layer | None) -> None:
-        """Choose a layer of the list; another one changes nothing."""
+        """Choose a layer of the list; one that is not in it changes nothing."""
         for number in range(self.layer_box.count()):
-            if (
-                self.layer_box.itemData(number) == layer
-            ):  # equal, not "is": napari hands plugins a proxy
+            # equal, not "is": napari hands plugins a proxy
+            if self.layer_box.itemData(number) == layer:
                 self.layer_box.setCurrentIndex(number)
 
     def _active_changed(self, event: Any = None) -> None:
@@ -219,37 +242,54 @@ class Chooser(QWidget):
         return layer
 
     def _check_fit(self) -> None:
-        """Say at once whether the layer fits the model; Run is only offered where it does."""
-        layer, recipe = self.layer, None if self.loaded is None else self.loaded.info.input
+        """Whether the layer fits the model; Run is only offered where it does."""
+        layer, loaded = self.layer, self.loaded
         problem, text = "", ""
         self.layer_box.setToolTip("The image to explain." if layer is None else layer.name)
         if layer is None:
             problem = "Open an image first: drag it in, or File ▸ Open Sample ▸ ExPeRT."
-        elif recipe is not None:
-            from expert.imaging.preprocessing import misfit
-
-            try:
-                volume = volume_from_layer(layer, pixels=False)
-                problem = misfit(volume, recipe)
-            except ExpertError as error:
-                problem = str(error)
-            else:
-                size = "×".join(map(str, volume.data.shape))
-                spacing = "×".join(f"{step:.3g}" for step in volume.spacing)
-                if len({f"{step:.3g}" for step in volume.spacing}) == 1:
-                    spacing = f"{volume.spacing[0]:.3g}"
-                fate = (
-                    "will be registered to the template"
-                    if recipe.space == "mni"
-                    else "will be fitted to the frame"
-                )
-                text = (
-                    f"{size}, {spacing} mm → {fate}"
-                    if volume.spacing_known
-                    else f"{size}, pixel size unknown → {fate}"
-                )
+        elif loaded is not None:
+            problem, text = _fit(layer, loaded.info)
         self.fit.setText(problem or text)
         self.fit.setVisible(bool(problem) or not self._brief)
         self.fit.set_kind("warning" if problem else "")
-        self.ready = not problem and recipe is not None
+        self.ready = not problem and loaded is not None
         self.changed.emit()
+
+
+# --- texts ----------------------------------------------------------------------------------------
+def _summary(info: ModelInfo) -> str:
+    """The model card in one line."""
+    error, label = info.validation.get("mae"), info.label
+    lines = [
+        f"{label.name} in {label.unit}, {label.minimum:.0f} – {label.maximum:.0f}",
+        f"trained on {info.training.people}: {info.training.dataset}",
+        "error not measured"
+        if error is None
+        else f"mean error on unseen images: {error:.1f} {label.unit}",
+        "needs a whole-head T1 volume" if info.input.space == "mni" else "needs a plain 2D image",
+    ]
+    if info.collapsed:
+        lines.insert(0, f"COLLAPSED, do not use: {info.collapsed}")
+    return " · ".join(lines)
+
+
+def _fit(layer: Layer, info: ModelInfo) -> tuple[str, str]:
+    """Why a layer cannot be used, or else how it will be processed."""
+    from expert.imaging.preprocessing import incompatibility
+
+    try:
+        volume: Volume = volume_from_layer(layer, pixels=False)
+        problem = incompatibility(volume, info.input)
+    except ExpertError as error:
+        return str(error), ""
+    size = "×".join(map(str, volume.data.shape))
+    steps = list(dict.fromkeys(f"{step:.3g}" for step in volume.spacing))
+    spacing = steps[0] if len(steps) == 1 else "×".join(f"{step:.3g}" for step in volume.spacing)
+    spacing = f"{spacing} mm" if volume.spacing_known else "pixel size unknown"
+    todo = (
+        "will be registered to the template"
+        if info.input.space == "mni"
+        else "will be fitted to the input size"
+    )
+    return problem, f"{size}, {spacing} → {todo}"

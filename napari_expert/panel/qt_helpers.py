@@ -1,4 +1,4 @@
-"""Qt parts that the panel is made of."""
+"""Qt widgets that the panel is made of."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from superqt import QCollapsible
 
 COLORS = {"warning": ("#E69F00", "#8A5A00"), "error": ("#FF7A45", "#B33A00")}
 """On a dark and on a light theme: at least 4.5 to 1 against the background."""
 
 
 class Label(QLabel):
-    """A text that wraps in whatever width there is, in the theme's ink or in that of a warning or
-    an error."""
+    """A text that wraps, in the theme's colour or in that of a warning or an error."""
 
     def __init__(self, name: str = "", kind: str = "", style: str = "") -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Label(QLabel):
 
 
 def is_light(widget: QWidget) -> bool:
-    """Whether a widget stands on a light background."""
+    """Whether a widget is on a light background."""
     return bool(widget.palette().color(QPalette.ColorRole.Window).lightness() > 127)
 
 
@@ -64,8 +64,26 @@ def combo(name: str, tip: str) -> QComboBox:
     return box
 
 
+def collapsible(title: str, content: QWidget, expanded: bool = False) -> QCollapsible:
+    """A section that opens and closes with a click on its title."""
+    section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    section.setDuration(0)
+    for layout in (section.layout(), section.content().layout()):
+        layout.setContentsMargins(0, 0, 0, 0)
+    button = section.toggleButton()
+    button.setAccessibleName(title)
+    button.setStyleSheet(
+        "QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0; "
+        "font-weight: bold; } QPushButton:focus { text-decoration: underline; }"
+    )
+    section.addWidget(content)
+    if expanded:
+        section.expand(animate=False)
+    return section
+
+
 def fill_combo(box: QComboBox, items: list[str], current: int = 0) -> None:
-    """Replace the items of a list without telling anybody."""
+    """Replace the items of a list without a signal."""
     with QSignalBlocker(box):
         box.clear()
         box.addItems(items)
@@ -87,7 +105,7 @@ def menu_button(
 
 
 class SortedItem(QTableWidgetItem):
-    """A cell of a table that sorts by its value, not by its text."""
+    """A table item that sorts by its value, not by its text."""
 
     def __init__(self, text: str, value: Any) -> None:
         super().__init__(text)

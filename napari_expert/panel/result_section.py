@@ -1,91 +1,70 @@
-"""The lower half of the panel: the answer in words and numbers, and the table of matched
-patches."""
+"""The lower half of the panel: the prediction in words and numbers, what is shown of it, and the
+table of matched patches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
-    QFormLayout,
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QTableWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtWidgets import QButtonGroup, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
-from expert import attribution as speaking
 from expert.explanation import effective_prototypes
-from expert.patches import CHOICES, CONVENTION, NEUROLOGICAL, Choice, sharpness, spread, whereabouts
+from expert.patches import CHOICES, CONVENTION, NEUROLOGICAL, patch_location_text, sharpness, spread
+from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
 from napari_expert.panel.qt_helpers import (
     Label,
-    SortedItem,
+    collapsible,
     combo,
     fill_combo,
     menu_button,
     percent,
 )
+from napari_expert.session import CONTRIBUTION, Mode, PatchMap, Session
 
 if TYPE_CHECKING:
-    from napari_expert.canvas.result_layers import Focus, Mode, Scene
+    from expert.explanation import Explanation
+    from napari_expert.session import Focus
     from napari_expert.side_by_side import Board
 
-COLUMNS = ("#", "here", "there", "share", "over", "adds")
 MODES: dict[Mode, tuple[str, str]] = {
-    "grid": ("Grid", "Every picture in a box of its own (Shift-G)."),
-    "lines": (
-        "Lines",
-        "The image beside one prototype, matched patches joined by lines (Shift-M).",
-    ),
-    "own": (
-        "Own space",
-        "The original image with the patches and what they say, where they are (Shift-O).",
+    "grid": ("Grid", "One panel per image (Shift-G)."),
+    "lines": ("Lines", "The image beside one prototype, lines between matched patches (Shift-M)."),
+    "native": (
+        "Native space",
+        "The original image with the patches and the contribution map (Shift-O).",
     ),
 }
-WHERE = {
-    True: (
-        "centre of the patch in template mm (Right/Left, Anterior/Posterior, Superior/Inferior "
-        "of the commissure)"
-    ),
-    False: "row and column of the patch, counted from the top left",
-}
-"""What the table's places are, of a head or of a plain image."""
-TIPS = (
-    "Number of the patch, as on the pictures.",
-    "Where it lies in this image.",
-    "The prototype, and where the patch was matched to in it.",
-    "Part of the patch that was matched there.",
-    "Over how many patches it was spread; 1 is sharp.",
-    "What the patch adds to the distance from the prototype, in the label's unit.",
-)
-"""One for each column of the table."""
-PATCH, CELL = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
-class AnswerPanel(QWidget):
-    """Shows what a scene shows, in words, and steers it; hidden while there is none."""
+class ResultSection(QWidget):
+    """Shows a session in words and changes it; hidden while nothing is shown.
 
-    find_asked = Signal()
-    """The images of the prototypes are to be looked for."""
-    save_asked = Signal(str)
+    Parameters
+    ----------
+    session : Session
+        What is shown.
+    parent : QWidget, optional
+    """
+
+    find_asked = QtSignal()
+    """The folder with the images of the prototypes is to be chosen."""
+    save_asked = QtSignal(str)
     """ "report", "explanation", "table" or "layers" is to be saved."""
-    compare_asked = Signal(str)
-    """With the "previous" answer or a "saved" one."""
-    clear_asked = Signal()
-    mode_asked = Signal(str)
-    changed = Signal()
-    """Other patches are numbered, or other values colour them."""
+    compare_asked = QtSignal(str)
+    """With the "previous" result or a "saved" one."""
+    clear_asked = QtSignal()
+    mode_asked = QtSignal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.scene: Scene | None = None
+        self.session = session
+        self._maps: list[PatchMap | None] = [None]
         self._build()
+        self._connect()
         self.hide()
 
     # --- building ---------------------------------------------------------------------------------
@@ -97,49 +76,20 @@ class AnswerPanel(QWidget):
         self.warnings = Label("expert_warnings", "warning")
         self.find_button = QPushButton("Find the prototypes' images…")
         self.find_button.setToolTip(
-            "Choose the folder with the data set this model was trained on; the run is "
-            "then repeated."
+            "Choose the folder with the data set this model was trained on; the run is then "
+            "repeated."
         )
         self.plot = PrototypePlot()
-        self.view_box = combo(
-            "Plane",
-            "What of the image is shown; napari's slider and Page Up / Page Down move it too.",
-        )
-        self.choice_box = combo(
-            "Patches",
-            (
-                "Most alike: where this image is most like what it was likened to. Least "
-                "alike: where it is least so."
-            ),
-        )
-        fill_combo(self.choice_box, list(CHOICES))
-        self.speak_box = combo(
-            "What the colours show",
-            "Colours the image's patches: orange up or for, blue down or against.",
-        )
-        self.legend = Label()
-        self.matching = Label()
-        self.table = self._make_table()
-        self.focus_line = Label()
         for widget in (self.headline, self.about, self.warnings, self.find_button, self.plot):
             column.addWidget(widget)
         column.addLayout(self._make_modes())
-        self.form = QFormLayout()
-        self.form.addRow("Plane", self.view_box)
-        self.form.addRow("Patches", self.choice_box)
-        self.form.addRow("Colours", self.speak_box)
-        column.addLayout(self.form)
-        for widget in (self.legend, self.focus_line, self.table, self.matching):
+        column.addLayout(self._make_form())
+        self.legend, self.focus_line, self.matching = Label(), Label(), Label()
+        self.table = MatchTable(self.session)
+        self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
+        for widget in (self.legend, self.focus_line, self.table_section, self.matching):
             column.addWidget(widget)
         column.addLayout(self._make_buttons())
-        self.view_box.currentIndexChanged.connect(self._plane_chosen)
-        self.choice_box.currentIndexChanged.connect(self._choice_chosen)
-        self.speak_box.currentIndexChanged.connect(self._speaking_chosen)
-        self.table.itemSelectionChanged.connect(self._row_chosen)
-        self.table.cellEntered.connect(self._row_pointed)
-        self.plot.pointed.connect(self._prototype_pointed)
-        self.plot.chosen.connect(self._prototype_chosen)
-        self.find_button.clicked.connect(self.find_asked)
 
     def _make_modes(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -159,320 +109,225 @@ class AnswerPanel(QWidget):
             self.mode_buttons[mode] = button
         return row
 
-    def _make_table(self) -> QTableWidget:
-        table = QTableWidget(0, len(COLUMNS))
-        table.setHorizontalHeaderLabels(COLUMNS)
-        table.setAccessibleName("Matched patches")
-        for place, tip in enumerate(TIPS):
-            table.horizontalHeaderItem(place).setToolTip(tip)
-        table.verticalHeader().hide()
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setTabKeyNavigation(False)
-        table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        table.setMinimumHeight(170)
-        font = table.font()
-        font.setPointSizeF(0.85 * font.pointSizeF())
-        table.setFont(font)
-        # Six columns in the width of a panel.
-        table.setStyleSheet(
-            "QHeaderView::section { padding: 2px 1px; } QTableWidget::item { padding: 0px; }"
+    def _make_form(self) -> QFormLayout:
+        self.view_box = combo(
+            "Plane", "The plane shown; napari's slider and Page Up / Page Down change it too."
         )
-        table.horizontalHeader().setMinimumSectionSize(16)
-        table.setMouseTracking(True)
-        return table
+        self.choice_box = combo(
+            "Patches",
+            "Which patches are numbered. 6 most similar: where this image is most similar to the "
+            "prototypes shown. 6 least similar: where it is least similar.",
+        )
+        fill_combo(self.choice_box, list(CHOICES))
+        self.map_box = combo(
+            "Colours",
+            "Colours the patches of the image: orange for an increase or more similarity, blue "
+            "for a decrease or less.",
+        )
+        self.form = QFormLayout()
+        self.form.addRow("Plane", self.view_box)
+        self.form.addRow("Patches", self.choice_box)
+        self.form.addRow("Colours", self.map_box)
+        return self.form
 
     def _make_buttons(self) -> QHBoxLayout:
-        ask = self.save_asked.emit
+        save, compare = self.save_asked.emit, self.compare_asked.emit
         self.save_button = menu_button(
             "Save…",
-            "What leaves the tool carries neither names nor paths.",
+            "Exports contain no patient names or file paths.",
             [
-                ("Report (HTML or PDF)…", lambda: ask("report")),
-                ("Explanation (JSON)…", lambda: ask("explanation")),
-                ("Table of matched patches (CSV)…", lambda: ask("table")),
-                ("What the patches say, on the image's grid (NIfTI)…", lambda: ask("layers")),
+                ("Report (HTML or PDF)…", lambda: save("report")),
+                ("Explanation (JSON)…", lambda: save("explanation")),
+                ("Table of matched patches (CSV)…", lambda: save("table")),
+                ("Contribution map in native space (NIfTI)…", lambda: save("layers")),
             ],
         )
-        self.named = self.save_button.menu().addAction("Write the image's name into the report")
-        self.named.setCheckable(True)
+        menu = self.save_button.menu()
+        assert menu is not None
+        named = menu.addAction("Write the image's name into the report")
+        assert named is not None
+        self.named = named
+        named.setCheckable(True)
+        named.toggled.connect(lambda on: setattr(self.session, "name_in_report", on))
         self.compare_button = menu_button(
             "Compare…",
-            "Two explained images side by side with the prototypes they share.",
+            "Two explained images side by side, with the prototypes they share.",
             [
-                ("With the answer before this one", lambda: self.compare_asked.emit("previous")),
-                ("With a saved explanation…", lambda: self.compare_asked.emit("saved")),
+                ("With the previous result", lambda: compare("previous")),
+                ("With a saved explanation…", lambda: compare("saved")),
             ],
         )
         self.clear_button = QPushButton("Clear")
         self.clear_button.setToolTip(
-            "Take the result away; your layers, grid and camera come back as they were."
+            "Remove the result layers and restore your layers, the grid and the camera."
         )
-        self.clear_button.clicked.connect(self.clear_asked)
         row = QHBoxLayout()
         for button in (self.save_button, self.compare_button, self.clear_button):
             row.addWidget(button)
         return row
 
-    # --- showing ----------------------------------------------------------------------------------
-    @property
-    def board(self) -> Board | None:
-        """What is shown side by side."""
-        return None if self.scene is None else self.scene.board
+    def _connect(self) -> None:
+        self.view_box.currentIndexChanged.connect(self._plane_chosen)
+        self.choice_box.currentTextChanged.connect(
+            lambda words: self.session.choose_patches(CHOICES[words])
+        )
+        self.map_box.currentIndexChanged.connect(
+            lambda number: self.session.set_map(self._maps[max(number, 0)])
+        )
+        self.plot.pointed.connect(self._prototype_hovered)
+        self.plot.chosen.connect(self._prototype_chosen)
+        self.find_button.clicked.connect(self.find_asked)
+        self.clear_button.clicked.connect(self.clear_asked)
+        events = self.session.events
+        events.result.connect(self._show_result)
+        events.source.connect(self._show_source)
+        events.plane.connect(self._show_plane)
+        events.patches.connect(self._show_patches)
+        events.map.connect(self._show_map)
+        events.mode.connect(self.show_mode)
+        events.convention.connect(self._show_convention)
+        events.focus.connect(self._show_focus)
 
-    def show_scene(self, scene: Scene, own_space: bool) -> None:
-        """Show an explanation, in place of the one before; `own_space`: whether the original image
-        is at hand."""
-        self.scene = scene
-        board, e = scene.board, scene.explanation
+    # --- showing ----------------------------------------------------------------------------------
+    def _show_result(self) -> None:
+        session, board = self.session, self.session.board
+        self.setVisible(board is not None)
+        if board is None:
+            self.plot.show_explanation(None)
+            return
+        e = board.explanations[0]
         self.headline.setText(_headline(board))
-        self.about.setText(_about(board, scene.neurological))
         notices = {notice.message: None for one in board.explanations for notice in one.warnings}
         self.warnings.setText("\n".join(f"⚠ {message}" for message in notices))
         self.warnings.setVisible(bool(notices))
-        self.find_button.setVisible(
-            any(notice.code == "prototype_image_missing" for notice in e.warnings)
-        )
+        missing = any(notice.code == "prototype_image_missing" for notice in e.warnings)
+        self.find_button.setVisible(missing)
         ranks = {
             match.index: match.rank for match in e.prototypes if match.index in board.prototypes
         }
         self.plot.show_explanation(e, ranks, board.explanations[1] if board.subjects == 2 else None)
-        several = len(e.views) > 1
-        fill_combo(
-            self.view_box,
-            [
-                f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}"
-                if several
-                else plane.name
-                for plane in board.planes
-            ],
-            scene.plane_number,
-        )
+        fill_combo(self.view_box, _plane_names(board), session.plane_number)
         self.form.setRowVisible(self.view_box, len(board.planes) > 1)
+        self._maps, words = _maps(board)
+        fill_combo(self.map_box, words)
+        self._show_convention()
+        self._show_source()
+        self._show_patches()
+        self.show_mode()
+
+    def _show_source(self) -> None:
+        self.mode_buttons["native"].setEnabled(self.session.source is not None)
+
+    def show_mode(self) -> None:
+        """Check the button of the mode shown."""
+        self.mode_buttons[self.session.mode].setChecked(True)
+        self._show_map()
+
+    def _show_plane(self) -> None:
+        with QSignalBlocker(self.view_box):
+            self.view_box.setCurrentIndex(self.session.plane_number)
+        self._show_matching()
+        self._show_map()
+
+    def _show_patches(self) -> None:
         with QSignalBlocker(self.choice_box):
-            self.choice_box.setCurrentIndex(list(CHOICES.values()).index(scene.choice))
-        names = board.names[board.subjects :]
-        self._speakers = [None, ("answer",), *(("one", i) for i in board.prototypes)]
-        known = [
-            f"{name} ({e.labels[i]:.0f})" for name, i in zip(names, board.prototypes, strict=True)
-        ]
-        words = ["none", "what moved the answer", *(f"why {name}" for name in known)]
-        for first, index in enumerate(board.prototypes):
-            for second in range(first + 1, len(board.prototypes)):
-                self._speakers.append(("two", index, board.prototypes[second]))
-                words.append(f"why {known[first]} and not {known[second]}")
-        fill_combo(self.speak_box, words)
-        self.table.setToolTip(f"here, there: {WHERE[board.head]}.")
-        self.offer_own_space(own_space)
-        self.show_mode(scene.mode)
-        self._fill_table()
-        self.show()
+            self.choice_box.setCurrentIndex(list(CHOICES.values()).index(self.session.choice))
+        self._show_matching()
 
-    def offer_own_space(self, there: bool) -> None:
-        """Whether the original image is at hand."""
-        self.mode_buttons["own"].setEnabled(there)
+    def _show_map(self) -> None:
+        """Which map is chosen, and the legend: what its colours mean, and the strongest patches."""
+        session, board = self.session, self.session.board
+        if session.map in self._maps:
+            with QSignalBlocker(self.map_box):
+                self.map_box.setCurrentIndex(self._maps.index(session.map))
+        self.legend.setVisible(session.map is not None)
+        if board is not None and session.map is not None:
+            self.legend.setText(_legend(session, board, session.map))
 
-    def show_mode(self, mode: Mode) -> None:
-        """Which of the modes is on."""
-        self.mode_buttons[mode].setChecked(True)
-        self._tell_speaking()
+    def _show_matching(self) -> None:
+        if self.session.board is not None:
+            e = self.session.board.explanations[0]
+            self.matching.setText(_matching(e, self.session.plane.view))
+            self._show_focus()
 
-    def show_plane(self) -> None:
-        """The scene went to another plane by itself."""
-        if self.scene is not None:
-            with QSignalBlocker(self.view_box):
-                self.view_box.setCurrentIndex(self.scene.plane_number)
-            self._fill_table()
-            self._tell_speaking()
-            self.changed.emit()
+    def _show_convention(self) -> None:
+        if self.session.board is not None:
+            self.about.setText(_about(self.session.board, self.session.neurological))
 
-    def forget(self) -> None:
-        """Show nothing."""
-        self.scene = None
-        self.plot.show_explanation(None)
-        self.table.setRowCount(0)
-        self.hide()
-
-    def show_convention(self) -> None:
-        """Which side is drawn where."""
-        if self.scene is not None:
-            self.about.setText(_about(self.scene.board, self.scene.neurological))
+    def _show_focus(self) -> None:
+        board, focus = self.session.board, self.session.focus
+        if board is None or focus is None:
+            self.focus_line.setText("Hover over a patch to highlight its matches; click to lock.")
+        else:
+            self.focus_line.setText(_focus(board, self.session.plane.view, focus))
 
     # --- choosing ---------------------------------------------------------------------------------
     def _plane_chosen(self, number: int) -> None:
-        if self.scene is not None and number >= 0:
-            self.scene.show_plane(number)
+        if number >= 0:
+            self.session.show_plane(number)
 
-    def _choice_chosen(self) -> None:
-        if self.scene is not None:
-            self.scene.show_choice(CHOICES[self.choice_box.currentText()])
-            self._fill_table()
-            self.changed.emit()
-
-    def choose_patches(self, choice: Choice) -> None:
-        """Number other patches."""
-        self.choice_box.setCurrentIndex(list(CHOICES.values()).index(choice))
-
-    def values(self) -> np.ndarray | None:
-        """(V, M) what the patches say, label units, as chosen under *Colours*; None for nothing."""
-        speaker = (
-            self._speakers[max(self.speak_box.currentIndex(), 0)]
-            if self.scene is not None
-            else None
-        )
-        return None if speaker is None else self._spoken(speaker)
-
-    def answer_values(self) -> np.ndarray:
-        """(V, M) as `values`; the pull on the answer where nothing is chosen."""
-        values = self.values()
-        return self._spoken(("answer",)) if values is None else values
-
-    def speak(self) -> None:
-        """Something is to be painted: the pull on the answer, where nothing else is chosen."""
-        if self.speak_box.currentIndex() == 0:
-            self.speak_box.setCurrentIndex(1)
-
-    def _spoken(self, speaker: tuple[Any, ...]) -> np.ndarray:
-        assert self.scene is not None
-        e = self.scene.explanation
-        kind, *who = speaker
-        call = {
-            "answer": speaking.for_answer,
-            "one": speaking.for_prototype,
-            "two": speaking.between,
-        }[kind]
-        return np.stack([call(e, view, *who) for view in range(len(e.views))])
-
-    def _speaking_chosen(self) -> None:
-        if self.scene is not None:
-            self.scene.show_speaking(self.values())
-            self._tell_speaking()
-            self.changed.emit()
-
-    def _tell_speaking(self) -> None:
-        """The legend: what the colours mean here, and the strongest patches by name."""
-        scene, values = self.scene, self.values()
-        self.legend.setVisible(values is not None)
-        if scene is None or values is None:
-            return
-        speaker = self._speakers[self.speak_box.currentIndex()]
-        assert speaker is not None
-        up, down = {
-            "answer": ("pulls the answer up", "down"),
-            "one": ("more like it than the rest", "less"),
-            "two": tuple(f"speaks for {self._rank(index)}" for index in speaker[1:]),
-        }[speaker[0]]
-        own, unit = scene.mode == "own", scene.explanation.unit
-        here = values.mean(axis=0) if own else values[scene.plane.view]
-        if not here.any():
-            self.legend.setText("No patch speaks: the nearest prototype alone is the answer.")
-            return
-        order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
-        strongest = "; ".join(
-            f"{whereabouts(scene.explanation, scene.plane.view, n)}: {here[n]:+.2f}" for n in order
-        )
-        where = "on the whole" if own and len(values) > 1 else "here"
-        self.legend.setText(f"Orange {up}, blue {down}. Strongest {where} ({unit}): {strongest}.")
-
-    def _rank(self, index: int) -> str:
-        """What a prototype on show is called."""
-        board = self.board
-        assert board is not None
-        return board.names[board.subjects + board.prototypes.index(index)]
-
-    # --- the table --------------------------------------------------------------------------------
-    def _fill_table(self) -> None:
-        scene = self.scene
-        if scene is None:
-            return
-        e, view, names = scene.explanation, scene.plane.view, scene.board.names
-        rows = scene.board.matches(view, scene.patches)
-        table = self.table
-        blocked = QSignalBlocker(table)
-        table.setSortingEnabled(False)
-        table.setRowCount(len(rows))
-        for line, match in enumerate(rows):
-            here, there = (
-                _briefly(whereabouts(e, view, patch)) for patch in (match.source, match.target)
-            )
-            adds = ("", -1.0) if match.adds is None else (f"{match.adds:.2f}", match.adds)
-            cells = (
-                (str(match.number), match.number),
-                (here, here),
-                (f"{names[match.cell]}: {there}", (match.cell, there)),
-                (percent(match.share), match.share),
-                (f"{match.spread:.0f}", match.spread),
-                adds,
-            )
-            for place, (words, value) in enumerate(cells):
-                item = SortedItem(words, value)
-                item.setData(PATCH, match.source)
-                item.setData(CELL, match.cell)
-                table.setItem(line, place, item)
-        table.setSortingEnabled(True)
-        table.sortItems(0)
-        table.clearSelection()
-        blocked.unblock()
-        guided = " Patches are matched by their place as well (spatial prior)." if e.prior else ""
-        if e.guide:
-            guided = (
-                " Which patches are matched is said by a second network that knows no "
-                "labels (guide)."
-            ) + guided
-        self.matching.setText(
-            f"Matching: {percent(sharpness(e, view))} of a patch goes to its strongest "
-            f"partner, on average.{guided}"
-        )
-        self.show_focus(scene.focus)
-
-    def _row_chosen(self) -> None:
-        items = self.table.selectedItems()
-        if self.scene is not None and items:
-            if items[0].data(CELL) >= self.scene.board.subjects:
-                self.scene.show_partner(int(items[0].data(CELL)))
-            self.scene.set_focus(0, int(items[0].data(PATCH)), pin=True)
-
-    def _row_pointed(self, row: int, column: int) -> None:
-        if self.scene is not None and not self.scene.pinned:
-            self.scene.set_focus(0, int(self.table.item(row, 0).data(PATCH)))
-
-    def leaveEvent(self, event: Any) -> None:
-        if self.scene is not None and not self.scene.pinned:
-            self.scene.set_focus(None)
-        super().leaveEvent(event)
-
-    # --- the plot ---------------------------------------------------------------------------------
-    def _prototype_pointed(self, index: int) -> None:
-        """Where the image is like the prototype under the mouse, while it is there."""
-        if self.scene is not None:
-            self.scene.show_speaking(self.values() if index < 0 else self._spoken(("one", index)))
+    def _prototype_hovered(self, index: int) -> None:
+        """Show where the image is similar to the prototype under the mouse, while it is there."""
+        hovered = index >= 0 and self.session.board is not None
+        self.session.set_preview(PatchMap("similarity", (index,)) if hovered else None)
 
     def _prototype_chosen(self, index: int) -> None:
-        board = self.board
-        if self.scene is not None and board is not None and index in board.prototypes:
-            number = board.prototypes.index(index)
-            self.scene.show_partner(board.subjects + number)
-            self.speak_box.setCurrentIndex(2 + number)
+        board = self.session.board
+        if board is not None and index in board.prototypes:
+            self.session.show_partner(board.subjects + board.prototypes.index(index))
+            self.session.set_map(PatchMap("similarity", (index,)))
 
-    # --- pointing ---------------------------------------------------------------------------------
-    def show_focus(self, focus: Focus | None) -> None:
-        """Say where the patch that is pointed at went, image by image; None: how to point."""
-        scene = self.scene
-        if scene is None or focus is None:
-            self.focus_line.setText(
-                "Point at a patch: its partners light up in every image. A click holds it."
-            )
-            return
-        names, view = scene.board.names, scene.plane.view
-        parts = [
-            f"{names[number]} {whereabouts(scene.explanation, view, int(share.argmax()))} "
-            f"({percent(float(share.max()))}{_spread(spread(share))})"
-            for number, share in enumerate(focus.shares)
-            if number != focus.cell and share.any()
-        ]
-        here = whereabouts(scene.explanation, view, focus.patch)
-        self.focus_line.setText(f"{names[focus.cell]} {here} → " + "; ".join(parts))
+    def leaveEvent(self, event: Any) -> None:
+        if not self.session.pinned:
+            self.session.set_focus(None)
+        super().leaveEvent(event)
+
+
+# --- texts ----------------------------------------------------------------------------------------
+def _maps(board: Board) -> tuple[list[PatchMap | None], list[str]]:
+    """The maps that can be chosen, and what they are called."""
+    labels, ranks = board.explanations[0].labels, board.names[board.subjects :]
+    names = [
+        f"{rank} ({labels[index]:.0f})" for rank, index in zip(ranks, board.prototypes, strict=True)
+    ]
+    maps: list[PatchMap | None] = [None, CONTRIBUTION]
+    words = ["none", "Contribution to prediction"]
+    for name, index in zip(names, board.prototypes, strict=True):
+        maps.append(PatchMap("similarity", (index,)))
+        words.append(f"Similarity to {name}")
+    for first, index in enumerate(board.prototypes):
+        for second in range(first + 1, len(board.prototypes)):
+            maps.append(PatchMap("difference", (index, board.prototypes[second])))
+            words.append(f"{names[first]} vs {names[second]}")
+    return maps, words
+
+
+def _legend(session: Session, board: Board, chosen: PatchMap) -> str:
+    e, values = board.explanations[0], chosen.values(board.explanations[0])
+    names = dict(zip(board.prototypes, board.names[board.subjects :], strict=True))
+    positive, negative = {
+        "contribution": ("increases the prediction", "decreases it"),
+        "similarity": ("more similar than average", "less similar"),
+        "difference": tuple(f"favours {names.get(n, 'another')}" for n in chosen.prototypes),
+    }[chosen.kind]
+    here = values.mean(axis=0) if session.native else values[session.plane.view]
+    if not here.any():
+        return "No map: the prediction is the nearest prototype's label."
+    order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
+    strongest = "; ".join(
+        f"{patch_location_text(e, session.plane.view, n)}: {here[n]:+.2f}" for n in order
+    )
+    where = "on average over the planes" if session.native and len(values) > 1 else "here"
+    return f"Orange {positive}, blue {negative}. Strongest {where} ({e.unit}): {strongest}."
+
+
+def _plane_names(board: Board) -> list[str]:
+    e = board.explanations[0]
+    if len(e.views) == 1:
+        return [plane.name for plane in board.planes]
+    return [
+        f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" for plane in board.planes
+    ]
 
 
 def _headline(board: Board) -> str:
@@ -481,30 +336,26 @@ def _headline(board: Board) -> str:
         other = board.explanations[1]
         step = other.prediction - e.prediction
         return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
-    answer = f"{e.prediction:.1f} {e.unit}"
-    if e.interval is not None:
-        answer += (
-            f" ({percent(e.interval.level)} interval: {e.interval.lower:.0f} – "
-            f"{e.interval.upper:.0f})"
-        )
-    return answer
+    if e.interval is None:
+        return f"{e.prediction:.1f} {e.unit}"
+    level, low, high = percent(e.interval.level), e.interval.lower, e.interval.upper
+    return f"{e.prediction:.1f} {e.unit} ({level} interval: {low:.0f} – {high:.0f})"
 
 
 def _about(board: Board, neurological: bool) -> str:
     e = board.explanations[0]
-    voices = effective_prototypes(e.shares[None])
+    count = effective_prototypes(e.shares[None])
     shown = float(e.shares[list(board.prototypes)].sum())
     text = f"{e.label_name}: the label of one prototype."
     if board.subjects == 2:
         text = (
-            f"{e.label_name} of two images, and {len(board.prototypes)} prototypes both were "
-            "likened to (shares A / B)."
+            f"{e.label_name} of two images, and the {len(board.prototypes)} prototypes most "
+            "similar to both (weights A / B)."
         )
     elif float(e.shares.max()) < 1 - 1e-9:
         text = (
-            f"{e.label_name}: weighted mean of the prototypes' labels. {voices:.0f} "
-            "prototypes hold 80 % of the weight, those "
-            f"shown {percent(shown)}."
+            f"{e.label_name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
+            f"have 80 % of the weight, those shown {percent(shown)}."
         )
     if board.head:
         convention = NEUROLOGICAL if neurological else CONVENTION
@@ -512,10 +363,28 @@ def _about(board: Board, neurological: bool) -> str:
     return text
 
 
-def _briefly(where: str) -> str:
-    """For a table that says elsewhere what its places are: "L 32 P 97", "5, 6"."""
-    return where.replace(" · ", " ").replace("row ", "").replace(" column", "")
+def _matching(e: Explanation, view: int) -> str:
+    """How patches are matched, on average and by what."""
+    share = percent(sharpness(e, view))
+    text = f"Matching: on average, {share} of a patch goes to its strongest match."
+    if e.guide:
+        text += " Patches are matched by a separate network trained without labels."
+    if e.prior:
+        text += " Positions are taken into account as well (spatial prior)."
+    return text
 
 
-def _spread(cells: float) -> str:
-    return f", spread over {cells:.0f} patches" if cells >= 1.5 else ""
+def _focus(board: Board, view: int, focus: Focus) -> str:
+    """Where the highlighted patch was matched to in each image."""
+    e, names = board.explanations[0], board.names
+    parts = [
+        f"{names[number]} {patch_location_text(e, view, int(share.argmax()))} "
+        f"({percent(float(share.max()))}{_spread(spread(share))})"
+        for number, share in enumerate(focus.shares)
+        if number != focus.tile and share.any()
+    ]
+    return f"{names[focus.tile]} {patch_location_text(e, view, focus.patch)} → " + "; ".join(parts)
+
+
+def _spread(patches: float) -> str:
+    return f", spread over {patches:.0f} patches" if patches >= 1.5 else ""

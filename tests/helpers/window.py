@@ -16,14 +16,14 @@ def canvas_of(viewer):
     return viewer.window._qt_viewer.canvas.native
 
 
-def place_of(viewer, scene, cell: int, patch: int) -> QPoint:
-    """Where a patch of a cell is drawn on the canvas (grid mode)."""
+def place_of(viewer, drawn, tile: int, patch: int) -> QPoint:
+    """Where a patch of a tile is drawn on the canvas (grid mode)."""
     native = canvas_of(viewer)
     rows, columns = viewer.canvas.grid.actual_shape(viewer.layers)
-    row, column = divmod(cell, columns)
+    row, column = divmod(tile, columns)
     size = np.array([native.height() / rows, native.width() / columns])
-    image = scene.cells[cell].image
-    world = np.array(image.data_to_world(box(scene.explanation, patch).mean(axis=0)))[-2:]
+    image = drawn.tiles[tile].image
+    world = np.array(image.data_to_world(box(drawn.session.explanation, patch).mean(axis=0)))[-2:]
     camera = viewer.scene.camera
     away = (world - np.array(camera.center[-2:])) * camera.zoom
     y, x = (np.array([row, column]) + 0.5) * size + away
@@ -83,13 +83,13 @@ def square(brightness: float, size: int = 32) -> np.ndarray:
 def run_without_error(panel, qtbot):
     with qtbot.waitSignal(panel.ended, timeout=120_000):
         panel.run()
-    assert not panel.error.text()
+    assert not panel.runs.error.text()
     QApplication.processEvents()
 
 
 def words_of(panel) -> str:
     """Everything that stands in the answer and on the pictures."""
-    answer = panel.answer
+    answer = panel.result
     texts = [
         answer.headline,
         answer.about,
@@ -104,7 +104,9 @@ def words_of(panel) -> str:
         for row in range(table.rowCount())
         for column in range(table.columnCount())
     ]
-    drawn = [str(word) for cell in panel.scene.cells for word in cell.boxes.features["text"]]
+    drawn = [
+        str(word) for tile in panel.result_layers.tiles for word in tile.boxes.features["text"]
+    ]
     return "\n".join([*(label.text() for label in texts), table.toolTip(), *cells, *drawn])
 
 
@@ -125,8 +127,8 @@ def height_of(e, patch: int) -> int:
     return int(np.unravel_index(patch, e.grid)[0])
 
 
-def lit(cell) -> np.ndarray:
-    return np.asarray(cell.wash.edge_color)[:, 3]
+def lit(tile) -> np.ndarray:
+    return np.asarray(tile.highlight.edge_color)[:, 3]
 
 
 def across(e) -> tuple[int, int, int]:
@@ -143,11 +145,11 @@ def across(e) -> tuple[int, int, int]:
     return found
 
 
-def go_to(scene, layer: int) -> None:
-    scene.show_plane(
+def go_to(session, layer: int) -> None:
+    session.show_plane(
         next(
             n
-            for n, plane in enumerate(scene.board.planes)
-            if slab(scene.explanation, plane) == layer
+            for n, plane in enumerate(session.board.planes)
+            if slab(session.explanation, plane) == layer
         )
     )

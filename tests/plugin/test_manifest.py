@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 from npe2 import PluginManager, PluginManifest
 
-from napari_expert import commands
+import napari_expert
+from napari_expert.actions import ACTIONS
 from napari_expert.panel.main_widget import ExpertWidget
 
-MANIFEST = Path(commands.__file__).with_name("napari.yaml")
+MANIFEST = Path(napari_expert.__file__).with_name("napari.yaml")
 
 
 def test_every_command_of_the_manifest_leads_to_something():
@@ -19,12 +22,15 @@ def test_every_command_of_the_manifest_leads_to_something():
         module, name = command.python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name)), command.id
     ids = {command.id for command in manifest.contributions.commands}
-    functions = {
-        name
-        for name, value in vars(commands).items()
-        if getattr(value, "__module__", "") == commands.__name__
-    }
-    assert {f"napari-expert.{name}" for name in functions - {"panel_of", "_panel"}} <= ids
+    assert {f"napari-expert.{action.name}" for action in ACTIONS} <= ids
+
+
+def test_manifest_and_key_list_are_those_of_the_table_of_actions():
+    tool = MANIFEST.parents[1] / "tools" / "write_actions.py"
+    done = subprocess.run(
+        [sys.executable, tool, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_what_is_ours_is_claimed():
@@ -70,5 +76,5 @@ def test_the_menus_have_the_commands(viewer):
 def test_the_manifest_offers_the_panel(viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-expert", "ExPeRT")
     assert isinstance(widget, ExpertWidget)
-    assert widget.model == "phantom"
+    assert widget.input.model == "phantom"
     widget.close_down()

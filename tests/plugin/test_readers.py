@@ -18,7 +18,7 @@ from napari_expert.readers import get_reader
 def test_a_dropped_model_is_chosen_in_the_panel(viewer, model_file):
     assert viewer.open(str(model_file), plugin=None) == []
     (panel,) = panels(viewer)
-    assert panel.model == str(model_file)
+    assert panel.input.model == str(model_file)
     assert len(viewer.layers) == 0
     panel.close_down()
 
@@ -27,7 +27,7 @@ def test_a_dropped_explanation_is_shown_without_its_image(viewer, saved, explana
     assert viewer.open(str(saved), plugin=None) == []
     (panel,) = panels(viewer)
     assert panel.explanation.prediction == explanation.prediction
-    assert len(panel.scene.cells) == 4
+    assert len(panel.result_layers.tiles) == 4
     panel.close_down()
 
 
@@ -51,7 +51,7 @@ def test_a_damaged_model_is_told_and_changes_nothing(
     model_file.write_bytes(damage(model_file.read_bytes()))
     assert viewer.open(str(model_file), plugin=None) == []
     assert notifications()[-1].startswith("theirs.safetensors is not a readable model file")
-    assert empty_panel.model == "phantom"
+    assert empty_panel.input.model == "phantom"
     assert empty_panel.explanation is explanation
 
 
@@ -105,13 +105,13 @@ def test_a_damaged_file_dropped_on_a_result_changes_nothing(
     viewer, panel, explanation, tmp_path, name
 ):
     panel.show_explanation(explanation)
-    panel.toggle_lines()
-    panel.scene.set_focus(0, panel.scene.patches[2], pin=True)
+    panel.session.toggle_mode("lines")
+    panel.session.set_focus(0, panel.session.patches[2], pin=True)
     kept = (
-        panel.scene,
-        panel.scene.mode,
-        panel.scene.focus,
-        panel.model,
+        panel.result_layers,
+        panel.result_layers.mode,
+        panel.session.focus,
+        panel.input.model,
         [layer.name for layer in viewer.layers],
     )
     path = tmp_path / name
@@ -122,9 +122,9 @@ def test_a_damaged_file_dropped_on_a_result_changes_nothing(
         path.write_bytes(expert.load_model("phantom").path.read_bytes()[:100_000])
     viewer.open(str(path), plugin="napari-expert")
     assert (
-        panel.scene,
-        panel.scene.mode,
-        panel.scene.focus,
-        panel.model,
+        panel.result_layers,
+        panel.result_layers.mode,
+        panel.session.focus,
+        panel.input.model,
         [l.name for l in viewer.layers],  # noqa: E741
     ) == kept

@@ -23,7 +23,7 @@ def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
     assert layer.metadata["source"].startswith("https://")
     assert "CC BY-SA 3.0" in notifications()[-1]
     panel = ExpertWidget(viewer)
-    assert "will be registered" in panel.fit.text()
+    assert "will be registered" in panel.input.fit.text()
     panel.close_down()
 
 

@@ -21,8 +21,9 @@ def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation)
         len(viewer.keymap),
     )
     panel.show_explanation(explanation)
-    for act in (panel.toggle_lines, panel.toggle_lines, panel.toggle_convention):
-        act()
+    for _ in range(2):
+        panel.session.toggle_mode("lines")
+    panel.session.toggle_convention()
     panel.clear()
     after = (
         viewer.scene.camera.zoom,
@@ -45,30 +46,30 @@ def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
     panel.show_explanation(other)
     first = expert.explain(model, phantom(72, 5), top=8)
     panel.show_explanation(first)
-    panel._compare_asked("previous")
-    board = panel.scene.board
+    panel.compare("previous")
+    board = panel.session.board
     assert board.subjects == 2
-    assert f"{other.prediction - first.prediction:+.1f}" in panel.answer.headline.text()
-    assert len(viewer.layers) == 1 + 3 * board.cells
-    panel.toggle_lines()
-    assert [cell.image.visible for cell in panel.scene.cells][:3] == [True, True, True]
+    assert f"{other.prediction - first.prediction:+.1f}" in panel.result.headline.text()
+    assert len(viewer.layers) == 1 + 3 * board.tiles
+    panel.session.toggle_mode("lines")
+    assert [tile.image.visible for tile in panel.result_layers.tiles][:3] == [True, True, True]
     rest = tuple(m for m in other.prototypes if m.index not in {n.index for n in first.prototypes})
     panel.show_explanation(first)
     path = other.model_copy(
         update={"model_sha256": "0", "prototypes": rest or other.prototypes}
     ).save(tmp_path / "o.json")
-    panel.compare(path)
-    assert "different models" in panel.error.text()
-    assert panel.scene.board.subjects == 1
+    panel.compare("saved", path)
+    assert "different models" in panel.runs.error.text()
+    assert panel.session.board.subjects == 1
 
 
 @pytest.mark.visible
 def test_more_prototypes_without_another_run(panel, model, head, viewer):
     panel.show_explanation(expert.explain(model, head, top=8))
     assert len(viewer.layers) == 1 + 3 * 4
-    panel.top.setValue(5)
+    panel.input.prototypes.value = 5
     assert len(viewer.layers) == 1 + 3 * 6
-    assert panel.visit.exported().prototypes[-1].rank == 5
+    assert panel.session.shown_explanation().prototypes[-1].rank == 5
 
 
 @pytest.mark.visible
@@ -103,8 +104,8 @@ def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):
     def one():
         with qtbot.waitSignal(panel.ended, timeout=120_000):
             panel.run()
-        for act in (panel.toggle_lines, panel.toggle_lines):
-            act()
+        for _ in range(2):
+            panel.session.toggle_mode("lines")
         QApplication.processEvents()
 
     one()
@@ -121,18 +122,22 @@ def test_two_images_are_compared_with_the_prototypes_they_share(viewer, image_pa
     for brightness in (40, 60):
         viewer.add_image(square(brightness), name=f"scan {brightness}")
         run_without_error(image_panel, qtbot)
-    image_panel._compare_asked("previous")
-    assert not image_panel.error.text()
-    board = image_panel.scene.board
+    image_panel.compare("previous")
+    assert not image_panel.runs.error.text()
+    board = image_panel.session.board
     assert board.subjects == 2
     np.testing.assert_array_equal(
-        image_panel.scene.cells[0].image.data, image_panel.explanation.views[0].image
+        image_panel.result_layers.tiles[0].image.data, image_panel.explanation.views[0].image
     )
     np.testing.assert_array_equal(
-        image_panel.scene.cells[1].image.data, image_panel.visit.other.views[0].image
+        image_panel.result_layers.tiles[1].image.data, image_panel.session.other.views[0].image
     )
-    image_panel.toggle_lines()
-    assert [cell.image.visible for cell in image_panel.scene.cells][:3] == [True, True, True]
+    image_panel.session.toggle_mode("lines")
+    assert [tile.image.visible for tile in image_panel.result_layers.tiles][:3] == [
+        True,
+        True,
+        True,
+    ]
 
 
 @pytest.mark.visible
@@ -144,13 +149,17 @@ def test_two_heads_are_compared_slice_by_slice(
 
     other = expert.explain(expert.load_model(volume_model_file), phantom(35, 8), top=4)
     volume_shown.show_explanation(other)
-    volume_shown._compare_asked("previous")
-    board, scene = volume_shown.scene.board, volume_shown.scene
+    volume_shown.compare("previous")
+    board, drawn, session = (
+        volume_shown.session.board,
+        volume_shown.result_layers,
+        volume_shown.session,
+    )
     assert board.subjects == 2
-    assert board.title(0, scene.plane).startswith("A · ")
+    assert board.title(0, session.plane).startswith("A · ")
     for number in (0, len(board.planes) - 1):
-        scene.show_plane(number)
+        session.show_plane(number)
         np.testing.assert_array_equal(
-            scene.cells[1].image.data,
-            display(volume_explanation.views[0].image[scene.plane.slice], True),
+            drawn.tiles[1].image.data,
+            display(volume_explanation.views[0].image[session.plane.slice], True),
         )

@@ -31,7 +31,7 @@ def both(model, head, other):
 
 def test_one_image_and_its_prototypes(explanation):
     board = Board(explanation, top=2)
-    assert board.cells == 3
+    assert board.tiles == 3
     assert board.names == ("this image", "#1", "#2")
     plane = board.planes[2]
     assert plane.name in board.title(0, plane)
@@ -59,11 +59,11 @@ def test_matches_are_the_strongest_partners(explanation):
     found = board.matches(1, patches)
     assert len(found) == len(patches) * 3
     for match in found:
-        row = explanation.prototypes[match.cell - 1].views[1].matches(match.source)
+        row = explanation.prototypes[match.tile - 1].views[1].matches(match.source)
         assert match.target == row.argmax()
         assert match.share == pytest.approx(row.max())
-        assert match.adds == pytest.approx(
-            explanation.prototypes[match.cell - 1].views[1].contributions[match.source]
+        assert match.contribution == pytest.approx(
+            explanation.prototypes[match.tile - 1].views[1].contributions[match.source]
         )
 
 
@@ -75,10 +75,10 @@ def test_two_images_share_prototypes_and_lead_to_each_other(both):
     plane = both.planes[2]
     assert both.title(1, plane).startswith("B · ")
     patch = both.patches(plane, "closest")[0]
-    for cell in range(both.cells):
-        partners = both.partners(plane.view, cell, patch)
-        assert len(partners) == both.cells
-        assert partners[cell][patch] == 1
+    for tile in range(both.tiles):
+        partners = both.partners(plane.view, tile, patch)
+        assert len(partners) == both.tiles
+        assert partners[tile][patch] == 1
         for share in partners:
             assert share.sum() == pytest.approx(1, abs=1e-4)
     # An image compared with itself finds its own patches again.

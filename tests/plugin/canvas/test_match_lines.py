@@ -11,91 +11,93 @@ from expert.patches import FAINT, box
 
 @pytest.mark.visible
 def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(viewer, shown):
-    scene = shown.scene
-    shown.step_plane(1)
-    scene.set_focus(0, scene.patches[0], pin=True)
-    scene.reset_camera(1.5)
-    kept = (scene.plane_number, scene.focus)
-    shown.toggle_lines()
+    drawn, session = shown.result_layers, shown.session
+    shown.session.show_plane(shown.session.plane_number + 1)
+    session.set_focus(0, session.patches[0], pin=True)
+    drawn.reset_camera(1.5)
+    kept = (session.plane_number, session.focus)
+    shown.session.toggle_mode("lines")
     assert not viewer.canvas.grid.enabled
-    assert (scene.plane_number, scene.focus) == kept
-    assert viewer.scene.camera.zoom == pytest.approx(1.5 * scene._framing.fitted()[1])
-    assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
+    assert (session.plane_number, session.focus) == kept
+    assert viewer.scene.camera.zoom == pytest.approx(1.5 * drawn.fitted_zoom)
+    assert [tile.image.visible for tile in drawn.tiles] == [True, True, False, False]
     # Held: the row of that patch alone; let go: those of all numbered ones.
     start = np.array(
-        scene.cells[0].image.data_to_world(box(scene.explanation, scene.patches[0]).mean(axis=0))
+        drawn.tiles[0].image.data_to_world(
+            box(session.explanation, session.patches[0]).mean(axis=0)
+        )
     )[-2:]
     np.testing.assert_allclose(
-        scene.lines.data[:, 0], np.tile(start, (len(scene.lines.data), 1)), atol=1e-3
+        drawn.lines.data[:, 0], np.tile(start, (len(drawn.lines.data), 1)), atol=1e-3
     )
-    shares = scene.focus.shares[1]
+    shares = session.focus.shares[1]
     np.testing.assert_allclose(
-        np.sort(np.asarray(scene.lines.edge_color)[:, 3]),
+        np.sort(np.asarray(drawn.lines.edge_color)[:, 3]),
         np.sort(0.15 + 0.85 * shares[shares >= 0.1]),
         atol=1e-5,
     )
-    scene.set_focus(None)
-    assert len(scene.lines.data) >= 6
-    ends = scene.lines.data[:, 0] + scene.lines.data[:, 1]
-    first = scene.cells[1].image
+    session.set_focus(None)
+    assert len(drawn.lines.data) >= 6
+    ends = drawn.lines.data[:, 0] + drawn.lines.data[:, 1]
+    first = drawn.tiles[1].image
     low, high = (
         np.array(first.data_to_world(corner))[-2:] for corner in ((0, 0), first.data.shape)
     )
     assert ((ends > low) & (ends < high)).all()
-    shown.step_prototype(1)
-    assert [cell.image.visible for cell in scene.cells] == [True, False, True, False]
-    shown.toggle_lines()
-    assert scene.lines is None
-    assert all(cell.image.visible for cell in scene.cells)
+    shown.session.step_partner(1)
+    assert [tile.image.visible for tile in drawn.tiles] == [True, False, True, False]
+    shown.session.toggle_mode("lines")
+    assert drawn.lines is None
+    assert all(tile.image.visible for tile in drawn.tiles)
 
 
 @pytest.mark.visible
 def test_lines_and_which_patches_speak(viewer, image_panel, qtbot):
     viewer.add_image(square(60, 64), name="scan", scale=(0.5, 0.5), units=("mm", "mm"))
     run_without_error(image_panel, qtbot)
-    scene = image_panel.scene
+    drawn, session = image_panel.result_layers, image_panel.session
     viewer.canvas.overlays.text.text, viewer.canvas.overlays.text.visible = "mine", True
-    image_panel.toggle_own_space()
-    assert image_panel.scene.mode == "own"
+    image_panel.attempt(lambda: image_panel.session.toggle_mode("native"))
+    assert image_panel.result_layers.mode == "native"
     assert (viewer.canvas.overlays.text.text, viewer.canvas.overlays.text.visible) == ("mine", True)
-    image_panel.toggle_lines()
-    assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
+    image_panel.session.toggle_mode("lines")
+    assert [tile.image.visible for tile in drawn.tiles] == [True, True, False, False]
     low, high = (
-        np.array(scene.cells[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31))
+        np.array(drawn.tiles[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31))
     )
-    drawn = scene.lines.data[np.asarray(scene.lines.edge_color)[:, 3] > 0]
+    drawn = drawn.lines.data[np.asarray(drawn.lines.edge_color)[:, 3] > 0]
     assert len(drawn)
     ends = drawn[:, 0] + drawn[:, 1]
     assert ((ends >= low) & (ends <= high)).all()
-    gap = low[1] - np.array(scene.cells[0].image.data_to_world((0, 31)))[-1]
+    gap = low[1] - np.array(drawn.tiles[0].image.data_to_world((0, 31)))[-1]
     assert 0 < gap < 0.3 * (high - low)[0]
-    speak = image_panel.answer.speak_box
+    speak = image_panel.result.map_box
     for number in range(1, speak.count()):
         speak.setCurrentIndex(number)
-        assert scene.speaking.shape == (1, 16)
+        assert session.painted_values().shape == (1, 16)
         assert (
-            "Strongest here (points)" in image_panel.answer.legend.text()
-            or "nearest prototype" in image_panel.answer.legend.text()
+            "Strongest here (points)" in image_panel.result.legend.text()
+            or "nearest prototype" in image_panel.result.legend.text()
         )
 
 
 @pytest.mark.visible
 def test_lines_join_what_the_slice_cuts_and_nothing_else(volume_shown, volume_explanation):
-    e, scene = volume_explanation, volume_shown.scene
-    volume_shown.toggle_lines()
-    assert [cell.image.visible for cell in scene.cells] == [True, True, False, False]
-    layer = slab(e, scene.plane)
+    e, drawn, session = volume_explanation, volume_shown.result_layers, volume_shown.session
+    volume_shown.session.toggle_mode("lines")
+    assert [tile.image.visible for tile in drawn.tiles] == [True, True, False, False]
+    layer = slab(e, session.plane)
     count = sum(
         height_of(e, n) == layer
-        for patch in scene.patches
+        for patch in session.patches
         for n in np.flatnonzero(e.prototypes[0].views[0].matches(patch) >= FAINT)
     )
-    drawn = np.asarray(scene.lines.edge_color)[:, 3] > 0
+    drawn = np.asarray(drawn.lines.edge_color)[:, 3] > 0
     assert drawn.sum() == count
     # A held patch that the slice does not cut starts no line: there is nothing there to start from.
-    patch = scene.patches[0]
-    scene.set_focus(0, patch, pin=True)
-    go_to(scene, layer - 1)
-    assert not (np.asarray(scene.lines.edge_color)[:, 3] > 0).any()
-    go_to(scene, layer)
-    assert scene.focus.patch == patch
+    patch = session.patches[0]
+    session.set_focus(0, patch, pin=True)
+    go_to(session, layer - 1)
+    assert not (np.asarray(drawn.lines.edge_color)[:, 3] > 0).any()
+    go_to(session, layer)
+    assert session.focus.patch == patch

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QApplication
 
 import expert
 from expert.errors import InputError
-from expert.native_space import patch_map, spread_over
-from expert.patches import COLORS, whereabouts
-from napari_expert.canvas.native_overlay import BEYOND_MM, Overlay
+from expert.native_space import center_of, patch_map, spread_over
+from expert.patches import COLORS, patch_location_text
+from napari_expert.canvas.native_overlay import BEYOND_MM, NativeOverlay
 from napari_expert.layer_geometry import layer_arguments, volume_from_layer
 
 
@@ -68,7 +68,7 @@ def test_the_overlay_lies_directly_above_and_changes_nothing_else(
         viewer_model.dims.point,
         viewer_model.canvas.grid.enabled,
     )
-    Overlay(viewer_model, layer, explanation, overlay_values, [7, 12])
+    NativeOverlay(viewer_model, layer, explanation, overlay_values, [7, 12])
     assert names(viewer_model) == ["below", "head", "contribution", "patches", "above"]
     after = (
         str(layer.as_layer_data_tuple()[1]),
@@ -98,7 +98,7 @@ def test_the_overlay_lies_directly_above_and_changes_nothing_else(
 def test_the_overlay_is_placed_as_the_layer_is(explanation, overlay_values, head, arguments):
     viewer = ViewerModel()
     layer = viewer.add_image(head.data, name="head", **arguments)
-    overlay = Overlay(viewer, layer, explanation, overlay_values)
+    overlay = NativeOverlay(viewer, layer, explanation, overlay_values)
     points = np.random.default_rng(1).uniform(-50, 150, (20, 3))
 
     def placed() -> None:
@@ -118,7 +118,7 @@ def test_the_overlay_is_placed_as_the_layer_is(explanation, overlay_values, head
 
 def test_what_the_overlay_shows(viewer_model, explanation, overlay_values):
     layer, count = viewer_model.layers["head"], overlay_values.shape[1]
-    overlay = Overlay(viewer_model, layer, explanation, overlay_values, [7, 12])
+    overlay = NativeOverlay(viewer_model, layer, explanation, overlay_values, [7, 12])
     volume = volume_from_layer(layer)
     assert isinstance(overlay.map, Image)
     assert isinstance(overlay.outlines, Labels)
@@ -150,12 +150,14 @@ def test_what_the_overlay_shows(viewer_model, explanation, overlay_values):
     table = overlay.outlines.features
     row = table[table["index"] == 8].iloc[0]
     assert row["number"] == "1"
-    assert row["where"] == whereabouts(explanation, len(explanation.views) // 2, 7)
+    assert row["where"] == patch_location_text(explanation, len(explanation.views) // 2, 7)
     assert row["value"] == pytest.approx(overlay_values.mean(axis=0)[7], abs=1e-3)
 
 
 def test_other_values_are_shown_in_place(viewer_model, explanation, overlay_values):
-    overlay = Overlay(viewer_model, viewer_model.layers["head"], explanation, overlay_values, [7])
+    overlay = NativeOverlay(
+        viewer_model, viewer_model.layers["head"], explanation, overlay_values, [7]
+    )
     layers, before = overlay.layers, listeners(viewer_model)
     mean = 3 * overlay_values.mean(axis=0)
     overlay.show(mean, [12])
@@ -173,7 +175,7 @@ def test_other_values_are_shown_in_place(viewer_model, explanation, overlay_valu
 
 def test_the_patch_under_the_mouse(viewer_model, explanation, overlay_values):
     layer = viewer_model.layers["head"]
-    overlay = Overlay(viewer_model, layer, explanation, overlay_values)
+    overlay = NativeOverlay(viewer_model, layer, explanation, overlay_values)
     numbers = patch_map(explanation, overlay.volume)
     for number in np.unique(numbers[numbers > 0]):
         voxel = np.argwhere(numbers == number)[0]
@@ -183,7 +185,9 @@ def test_the_patch_under_the_mouse(viewer_model, explanation, overlay_values):
     assert overlay.patch_under(layer.data_to_world((0, 0, 0))) is None
     assert overlay.patch_under(layer.data_to_world((-9, 5, 5))) is None
     # Above the planes the patches are drawn on, faintly, and found.
-    middle = overlay.middle_of(len(explanation.views) // 2)
+    middle = np.asarray(
+        layer.data_to_world(center_of(explanation, overlay.volume, len(explanation.views) // 2))
+    )
     assert overlay.patch_under(middle) is not None
     assert overlay.patch_under(middle + np.array([20.0, 0, 0])) is not None
     assert overlay.patch_under(middle + np.array([50.0, 0, 0])) is None
@@ -192,7 +196,9 @@ def test_the_patch_under_the_mouse(viewer_model, explanation, overlay_values):
 def test_the_overlay_leaves_nothing_behind(viewer_model, explanation, overlay_values):
     before, order = listeners(viewer_model), names(viewer_model)
     for _ in range(3):
-        overlay = Overlay(viewer_model, viewer_model.layers["head"], explanation, overlay_values)
+        overlay = NativeOverlay(
+            viewer_model, viewer_model.layers["head"], explanation, overlay_values
+        )
         assert listeners(viewer_model) != before
         overlay.remove()
         overlay.remove()
@@ -203,8 +209,8 @@ def test_the_overlay_leaves_nothing_behind(viewer_model, explanation, overlay_va
 @pytest.mark.parametrize("what", ["head", "contribution", "patches", "all", "data"])
 def test_the_overlay_goes_when_a_part_of_it_goes(viewer_model, explanation, overlay_values, what):
     before, gone, head = listeners(viewer_model), [], viewer_model.layers["head"]
-    overlay = Overlay(
-        viewer_model, head, explanation, overlay_values, on_gone=lambda: gone.append(1)
+    overlay = NativeOverlay(
+        viewer_model, head, explanation, overlay_values, on_removed=lambda: gone.append(1)
     )
     if what == "all":
         viewer_model.layers.clear()
@@ -225,7 +231,7 @@ def test_the_overlay_goes_when_a_part_of_it_goes(viewer_model, explanation, over
 
 
 def test_outlines_are_of_slices_only(viewer_model, explanation, overlay_values):
-    overlay = Overlay(viewer_model, viewer_model.layers["head"], explanation, overlay_values)
+    overlay = NativeOverlay(viewer_model, viewer_model.layers["head"], explanation, overlay_values)
     with warnings.catch_warnings(record=True):  # napari says that contours are of slices
         viewer_model.dims.ndisplay = 3
     assert not overlay.outlines.visible
@@ -246,7 +252,7 @@ def test_the_overlay_on_a_plain_image(tiny_model_file):
     layer = viewer.add_image(data, name="square")
     e = expert.explain(expert.load_model(tiny_model_file), volume_from_layer(layer), top=1)
     count = len(e.views[0].mass)
-    overlay = Overlay(viewer, layer, e, np.linspace(-1, 1, count), [3])
+    overlay = NativeOverlay(viewer, layer, e, np.linspace(-1, 1, count), [3])
     assert names(viewer) == ["square", "contribution", "patches"]
     assert set(np.unique(overlay.outlines.data)) - {0} <= set(range(1, count + 1))
     assert overlay.patch_under((16.0, 16.0)) is not None
@@ -256,7 +262,7 @@ def test_a_layer_that_was_not_explained_is_refused(viewer_model, explanation, ov
     flat = viewer_model.add_image(np.zeros((9, 9)), name="flat")
     before, order = listeners(viewer_model), names(viewer_model)
     with pytest.raises(InputError, match="explained image"):
-        Overlay(viewer_model, flat, explanation, overlay_values)
+        NativeOverlay(viewer_model, flat, explanation, overlay_values)
     assert (listeners(viewer_model), names(viewer_model)) == (before, order)
 
 
@@ -264,10 +270,10 @@ def test_the_overlay_in_a_window(make_napari_viewer_proxy, head, explanation, ov
     window = make_napari_viewer_proxy()
     data, arguments = layer_arguments(head)
     layer = window.add_image(data, **arguments, name="head")
-    overlay = Overlay(window, layer, explanation, overlay_values, [7, 12])
+    overlay = NativeOverlay(window, layer, explanation, overlay_values, [7, 12])
     for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
         window.dims.order = order
-        window.dims.point = tuple(overlay.middle_of(2))
+        window.dims.point = layer.data_to_world(center_of(explanation, overlay.volume, 2))
         drawn = np.asarray(overlay.outlines._slice.image.view)
         raw = np.asarray(overlay.outlines._slice.image.raw)
         assert raw.any()
@@ -283,12 +289,13 @@ def test_the_overlay_in_a_window(make_napari_viewer_proxy, head, explanation, ov
 def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say(
     viewer, shown, head, tmp_path
 ):
-    scene, source, before = shown.scene, viewer.layers["head"], viewer.canvas.overlays.text.visible
+    drawn, session = shown.result_layers, shown.session
+    source, before = viewer.layers["head"], viewer.canvas.overlays.text.visible
     press(viewer, "Shift-O")
-    assert scene.mode == "own"
+    assert drawn.mode == "native"
     assert source.visible
-    assert not any(cell.image.visible for cell in scene.cells)
-    overlay = shown.visit.overlay
+    assert not any(tile.image.visible for tile in drawn.tiles)
+    overlay = shown.view.overlay
     for layer in overlay.layers:
         np.testing.assert_allclose(layer.scale, source.scale)
         np.testing.assert_allclose(layer.translate, source.translate)
@@ -296,21 +303,21 @@ def test_6_in_its_own_space_the_original_image_carries_patches_and_what_they_say
     assert viewer.canvas.overlays.text.text == "top A · bottom P · left R · right L"
     # Something is said, and the legend says what the colours mean; the middle of a patch is that
     # patch's.
-    assert shown.answer.legend.isVisibleTo(shown)
-    patch = scene.patches[0]
+    assert shown.result.legend.isVisibleTo(shown)
+    patch = session.patches[0]
     voxels = np.argwhere(overlay.outlines.data == patch + 1)
     assert overlay.patch_under(source.data_to_world(voxels[len(voxels) // 2])) == patch
-    shown.save_layers(tmp_path / "said.nii.gz")
-    assert not shown.error.text()
+    shown.save("layers", tmp_path / "said.nii.gz")
+    assert not shown.runs.error.text()
     said, numbers = (
         expert.read_volume(tmp_path / name) for name in ("said.nii.gz", "said_patches.nii.gz")
     )
     np.testing.assert_allclose(
         np.abs(np.linalg.det(said.affine)), np.abs(np.linalg.det(head.affine))
     )
-    assert set(np.unique(numbers.data)) <= set(range(len(scene.explanation.views[0].mass) + 1))
+    assert set(np.unique(numbers.data)) <= set(range(len(session.explanation.views[0].mass) + 1))
     press(viewer, "Shift-O")
-    assert scene.mode == "grid"
+    assert drawn.mode == "grid"
     assert viewer.canvas.overlays.text.visible == before
     assert len(viewer.layers) == 1 + 3 * 4
 
@@ -325,23 +332,27 @@ def test_own_space_outlines_the_patches_on_the_original_image(
     layer = viewer.add_image(square(60, 64), name="scan", scale=scale, units=units)
     run_without_error(image_panel, qtbot)
     before = len(viewer.layers)
-    image_panel.toggle_own_space()
-    overlay, scene = image_panel.visit.overlay, image_panel.scene
-    assert scene.mode == "own"
+    image_panel.attempt(lambda: image_panel.session.toggle_mode("native"))
+    overlay, drawn, session = (
+        image_panel.view.overlay,
+        image_panel.result_layers,
+        image_panel.session,
+    )
+    assert drawn.mode == "native"
     assert layer.visible
     assert overlay.outlines.data.shape == (64, 64)
     e = image_panel.explanation
     # With a pixel size, 64 pixels of 0.5 mm are the frame of 32; without, the image is fitted into
     # it: 16 pixels a patch.
-    for patch in scene.patches:
+    for patch in session.patches:
         row, column = divmod(patch, 4)
         middle = (16 * row + 8, 16 * column + 8)
         assert overlay.outlines.data[middle] == patch + 1
         assert overlay.patch_under(layer.data_to_world(middle)) == patch
     assert "orientation unknown" not in overlay.outlines.name
     assert not viewer.canvas.overlays.text.visible
-    image_panel.toggle_own_space()
-    assert (scene.mode, len(viewer.layers)) == ("grid", before)
+    image_panel.attempt(lambda: image_panel.session.toggle_mode("native"))
+    assert (drawn.mode, len(viewer.layers)) == ("grid", before)
     assert e is image_panel.explanation
 
 
@@ -349,23 +360,23 @@ def test_own_space_outlines_the_patches_on_the_original_image(
 @pytest.mark.parametrize("what", ["deleted", "other data"])
 def test_the_image_goes_while_its_own_space_is_on_show(viewer, panel, explanation, what):
     panel.show_explanation(explanation)
-    panel.toggle_own_space()
-    assert panel.scene.mode == "own"
+    panel.attempt(lambda: panel.session.toggle_mode("native"))
+    assert panel.result_layers.mode == "native"
     layer = viewer.layers["head"]
     if what == "deleted":
         viewer.layers.remove(layer)
     else:
         layer.data = layer.data[::-1].copy()
     QApplication.processEvents()
-    assert panel.scene.mode == "grid"
-    assert panel.visit.overlay is None
+    assert panel.result_layers.mode == "grid"
+    assert panel.view.overlay is None
     assert panel.explanation is explanation
-    assert all(cell.image.visible for cell in panel.scene.cells)
+    assert all(tile.image.visible for tile in panel.result_layers.tiles)
     # What is there no more is not offered, and asked for all the same, it is one sentence.
-    assert not panel.answer.mode_buttons["own"].isEnabled()
-    panel.toggle_own_space()
-    assert "original image is not open" in panel.error.text()
-    assert panel.answer.mode_buttons["grid"].isChecked()
+    assert not panel.result.mode_buttons["native"].isEnabled()
+    panel.attempt(lambda: panel.session.toggle_mode("native"))
+    assert "original image is not open" in panel.runs.error.text()
+    assert panel.result.mode_buttons["grid"].isChecked()
     panel.clear()
     assert [one.name for one in viewer.layers] == ([] if what == "deleted" else ["head"])
     QApplication.processEvents()
@@ -374,39 +385,39 @@ def test_the_image_goes_while_its_own_space_is_on_show(viewer, panel, explanatio
 @pytest.mark.visible
 def test_own_space_outlines_the_patches_in_the_head(viewer, volume_shown, volume_explanation):
     e = volume_explanation
-    volume_shown.toggle_own_space()
-    assert volume_shown.scene.mode == "own"
-    overlay = volume_shown.visit.overlay
+    volume_shown.attempt(lambda: volume_shown.session.toggle_mode("native"))
+    assert volume_shown.result_layers.mode == "native"
+    overlay = volume_shown.view.overlay
     assert isinstance(overlay.outlines, Labels)
     # The middle of a patch, taken to the head by the registration, carries that patch's number.
     volume, view = overlay.volume, e.views[0]
     to_voxel = np.linalg.inv(volume.affine) @ e.registration.template_to_subject @ view.affine
-    for patch in volume_shown.scene.patches:
+    for patch in volume_shown.session.patches:
         middle = (np.array(np.unravel_index(patch, e.grid)) + 0.5) * np.array(
             e.view_shape
         ) / e.grid - 0.5
         voxel = tuple(np.rint((to_voxel @ [*middle, 1.0])[:3]).astype(int))
         assert overlay.outlines.data[voxel] == patch + 1
         assert overlay.patch_under(overlay.layer.data_to_world(voxel)) == patch
-    values = volume_shown.answer.answer_values()[0]
+    values = volume_shown.session.native_values()
     painted = overlay.map.data[np.isfinite(overlay.map.data)]
     assert set(np.unique(painted)) <= set(values.astype(np.float32))
     # The slider chooses the plane here too, and with it the patches that are numbered.
-    before = set(volume_shown.scene.patches)
-    heights = volume_shown.scene._heights
+    before = set(volume_shown.session.patches)
+    heights = volume_shown.result_layers.slider.heights
     away = next(
         n
-        for n, plane in enumerate(volume_shown.scene.board.planes)
-        if slab(e, plane) != slab(e, volume_shown.scene.plane)
+        for n, plane in enumerate(volume_shown.session.board.planes)
+        if slab(e, plane) != slab(e, volume_shown.session.plane)
     )
     viewer.dims.set_point(0, float(heights[away]))
-    assert volume_shown.scene.plane_number == away
-    assert volume_shown.scene.mode == "own"
+    assert volume_shown.session.plane_number == away
+    assert volume_shown.result_layers.mode == "native"
     table = overlay.outlines.features
     numbered = set(table["index"][table["number"] != ""] - 1) - set(
         range(len(e.views[0].mass), 2 * len(e.views[0].mass))
     )
-    assert numbered == set(volume_shown.scene.patches) != before
-    volume_shown.toggle_own_space()
-    assert volume_shown.scene.mode == "grid"
+    assert numbered == set(volume_shown.session.patches) != before
+    volume_shown.attempt(lambda: volume_shown.session.toggle_mode("native"))
+    assert volume_shown.result_layers.mode == "grid"
     assert len(viewer.layers) == 1 + 3 * 4

@@ -12,15 +12,15 @@ from helpers.window import over, run_without_error, square, state, wait_for_run
 def test_cancel_acts_within_a_second_and_loses_nothing(viewer, panel, qtbot):
     before = state(viewer)
     panel.run()
-    assert panel.run_button.text() == "Cancel"
+    assert panel.runs.button.text() == "Cancel"
     qtbot.wait(300)
     start = time.monotonic()
     with qtbot.waitSignal(panel.ended, timeout=5000):
-        panel.run_button.click()
+        panel.runs.button.click()
     assert time.monotonic() - start < 1
-    assert panel.run_button.text() == "Run"
+    assert panel.runs.button.text() == "Run"
     assert state(viewer) == before
-    assert not panel.error.text()
+    assert not panel.runs.error.text()
     wait_for_run(panel, qtbot)
     assert panel.explanation is not None
 
@@ -30,12 +30,12 @@ def test_an_error_is_one_sentence_in_the_panel(viewer, panel, qtbot):
         np.random.default_rng(0).random((40, 40, 40)), name="noise", scale=(2, 2, 2)
     )
     layer.data[:] = 0
-    panel.layer_box.setCurrentIndex(panel.layer_box.findText("noise"))
+    panel.input.layer_box.setCurrentIndex(panel.input.layer_box.findText("noise"))
     wait_for_run(panel, qtbot)
-    assert panel.error.text().endswith(".")
-    assert "Unexpected" not in panel.error.text()
+    assert panel.runs.error.text().endswith(".")
+    assert "Unexpected" not in panel.runs.error.text()
     assert panel.explanation is None
-    assert panel.run_button.isEnabled()
+    assert panel.runs.button.isEnabled()
 
 
 def test_the_layer_is_deleted_while_it_runs(viewer, panel, qtbot):
@@ -51,11 +51,11 @@ def test_3_run_passes_through_its_stages_and_becomes_cancel(panel, qtbot):
     stages = []
     panel.run_or_cancel()
     panel.job.advanced.connect(lambda stage, fraction: stages.append(stage))
-    assert panel.run_button.text() == "Cancel"
+    assert panel.runs.button.text() == "Cancel"
     with qtbot.waitSignal(panel.ended, timeout=120_000):
         pass
     assert list(dict.fromkeys(stages))[-3:] == ["register", "features", "match"]
-    assert panel.run_button.text() == "Run"
+    assert panel.runs.button.text() == "Run"
 
 
 @pytest.mark.visible
@@ -66,21 +66,21 @@ def test_cancel_in_every_stage_acts_at_once_and_leaves_the_panel_ready(viewer, p
     def cancel(now, fraction):
         if now == stage and panel.job is not None and panel.job.running:
             start = time.monotonic()
-            panel.run_button.click()
+            panel.runs.button.click()
             took.append(time.monotonic() - start)
 
     with qtbot.waitSignal(panel.ended, timeout=120_000):
         panel.run()
         panel.job.advanced.connect(cancel)
         if stage == "load":  # it is the one that a run begins with
-            assert panel.progress.format() == "loading the model"
+            assert panel.runs.progress.format() == "loading the model"
             cancel("load", 0.0)
     assert len(took) == 1
     assert took[0] < 1
     assert panel.job is None
-    assert (panel.run_button.text(), panel.run_button.isEnabled()) == ("Run", True)
-    assert not panel.progress.isVisible()
-    assert not panel.error.text()
+    assert (panel.runs.button.text(), panel.runs.button.isEnabled()) == ("Run", True)
+    assert not panel.runs.progress.isVisible()
+    assert not panel.runs.error.text()
     assert [layer.name for layer in viewer.layers] == ["head"]
     over(qtbot)
     assert panel.explanation is None
@@ -98,4 +98,4 @@ def test_the_layer_is_given_other_data_while_it_runs(viewer, image_panel, qtbot)
         image_panel.run()
         layer.data = square(20)
     assert image_panel.explanation is not None
-    assert not image_panel.answer.mode_buttons["own"].isEnabled()
+    assert not image_panel.result.mode_buttons["native"].isEnabled()

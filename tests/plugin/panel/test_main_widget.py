@@ -19,20 +19,20 @@ from napari_expert.panel.main_widget import ExpertWidget
 
 
 def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
-    assert panel.run_button.isEnabled()
-    assert "will be registered" in panel.fit.text()
+    assert panel.runs.button.isEnabled()
+    assert "will be registered" in panel.input.fit.text()
     wait_for_run(panel, qtbot)
     result = panel.explanation
-    assert f"{result.prediction:.1f} years" in panel.answer.headline.text()
+    assert f"{result.prediction:.1f} years" in panel.result.headline.text()
     assert abs(result.prediction - 72) < 8
     assert [type(layer) for layer in viewer.layers[-3:]] == [Image, Vectors, Shapes]
     assert len(viewer.layers) == 1 + 3 * 4
     assert viewer.canvas.grid.enabled
     assert not viewer.layers["head"].visible
-    assert panel.answer.table.rowCount() == 6 * 3
+    assert panel.result.table.rowCount() == 6 * 3
     boxes = viewer.layers[-1]
     assert {"1", "2", "6", "R", "L"} <= set(boxes.features["text"])
-    statement = [label.text() for label in panel.findChildren(type(panel.error))]
+    statement = [label.text() for label in panel.findChildren(type(panel.runs.error))]
     assert RESEARCH_USE in statement
 
 
@@ -56,11 +56,11 @@ def test_a_model_of_plain_images(viewer, tiny_model_file, qtbot):
     viewer.add_image(image, name="square")
     widget = ExpertWidget(viewer)
     viewer.window.add_dock_widget(widget, name="ExPeRT")
-    widget.choose_model(str(tiny_model_file))
+    widget.input.choose_model(str(tiny_model_file))
     wait_for_run(widget, qtbot)
     assert widget.explanation.unit == "points"
     assert len(viewer.layers) == 1 + 3 * 4
-    assert "this image" in "".join(map(str, widget.scene.cells[0].boxes.features["text"]))
+    assert "this image" in "".join(map(str, widget.result_layers.tiles[0].boxes.features["text"]))
     widget.close_down()
 
 
@@ -79,17 +79,17 @@ def test_every_control_has_a_name_for_screen_readers_and_the_tab_key_goes_down(s
     assert len(controls) > 8
     for control in controls:
         assert control.accessibleName() or getattr(control, "text", str)(), control
-    order, widget = [], shown.model_box
+    order, widget = [], shown.input.model_box
     while widget not in order:
         order.append(widget)
         widget = widget.nextInFocusChain()
     wanted = [
-        shown.model_box,
-        shown.layer_box,
-        shown.top,
-        shown.run_button,
-        shown.answer.view_box,
-        shown.answer.table,
+        shown.input.model_box,
+        shown.input.layer_box,
+        shown.input.prototypes.native,
+        shown.runs.button,
+        shown.result.view_box,
+        shown.result.table,
     ]
     places = [order.index(w) for w in wanted]
     assert places == sorted(places)
@@ -100,8 +100,8 @@ def test_the_panel_scrolls_at_1280_by_720(viewer, shown):
     QApplication.processEvents()
     assert viewer.window._qt_window.height() <= 720
     assert viewer.canvas.size[1] >= 500
-    assert shown.scroll.verticalScrollBar().maximum() > 0
-    assert shown.scroll.horizontalScrollBar().maximum() == 0
+    assert shown.scroll_area.verticalScrollBar().maximum() > 0
+    assert shown.scroll_area.horizontalScrollBar().maximum() == 0
 
 
 @pytest.mark.visible
@@ -117,30 +117,30 @@ def test_an_image_is_explained_without_letters_and_millimetres(
     viewer, image_panel, qtbot, scale, units, size, fit
 ):
     viewer.add_image(square(60, size), name="scan", scale=scale, units=units)
-    assert fit in image_panel.fit.text()
+    assert fit in image_panel.input.fit.text()
     run_without_error(image_panel, qtbot)
-    e, scene = image_panel.explanation, image_panel.scene
-    assert f"{e.prediction:.1f} points" in image_panel.answer.headline.text()
+    e, drawn = image_panel.explanation, image_panel.result_layers
+    assert f"{e.prediction:.1f} points" in image_panel.result.headline.text()
     assert any(notice.code == "spacing_unknown" for notice in e.warnings) == ("unknown" in fit)
     assert len(viewer.layers) == 1 + 3 * 4
     words = words_of(image_panel)
     assert ": 1, 2\n" in words or ": 2, 2\n" in words
     for wrong in (" mm", "left", "radiological", "brain", "commissure"):
         assert wrong not in words.replace("top left", "")
-    assert not {"R", "L", "A", "P"} & {str(word) for word in scene.cells[0].boxes.features["text"]}
-    assert not image_panel.answer.form.isRowVisible(image_panel.answer.view_box)
-    # The title stands above the picture, and the picture fills its cell, whatever a pixel's size
+    assert not {"R", "L", "A", "P"} & {str(word) for word in drawn.tiles[0].boxes.features["text"]}
+    assert not image_panel.result.form.isRowVisible(image_panel.result.view_box)
+    # The title stands above the picture, and the picture fills its tile, whatever a pixel's size
     # is.
-    rows = scene.cells[0].image.data.shape[0]
+    rows = drawn.tiles[0].image.data.shape[0]
     title = next(
         c
         for c, w in zip(
-            scene.cells[0].boxes.data, scene.cells[0].boxes.features["text"], strict=True
+            drawn.tiles[0].boxes.data, drawn.tiles[0].boxes.features["text"], strict=True
         )
         if "·" in w
     )
     height = viewer.canvas.viewbox_size(viewer.layers)[0]
-    pixels = rows * scene.cells[0].image.scale[0] * viewer.scene.camera.zoom
+    pixels = rows * drawn.tiles[0].image.scale[0] * viewer.scene.camera.zoom
     assert -0.1 * rows < title.mean(axis=0)[0] < -0.03 * rows
     assert pixels > 0.6 * min(height, viewer.canvas.viewbox_size(viewer.layers)[1])
 
@@ -178,32 +178,32 @@ def test_a_model_that_was_chosen_answers_when_its_file_is_gone(
     run_without_error(image_panel, qtbot)
     before = image_panel.explanation
     gone = shutil.copy(tiny_model_file, tmp_path / "gone.safetensors")
-    image_panel.choose_model(str(gone))
+    image_panel.input.choose_model(str(gone))
     gone.unlink()
     run_without_error(image_panel, qtbot)
     assert image_panel.explanation is not before
     assert image_panel.explanation.prediction == before.prediction
     with pytest.raises(ModelError, match=r"gone\.safetensors"):
-        image_panel.choose_model(str(gone))
-    assert image_panel.chooser.loaded.sha256 == before.model_sha256
+        image_panel.input.choose_model(str(gone))
+    assert image_panel.input.loaded.sha256 == before.model_sha256
     run_without_error(image_panel, qtbot)
 
 
 @pytest.mark.visible
 def test_a_run_shows_slices_of_the_head_and_of_its_prototypes(volume_panel, viewer, qtbot):
-    assert "will be registered" in volume_panel.fit.text()
+    assert "will be registered" in volume_panel.input.fit.text()
     with qtbot.waitSignal(volume_panel.ended, timeout=120_000):
         volume_panel.run()
-    e, scene = volume_panel.explanation, volume_panel.scene
+    e, session = volume_panel.explanation, volume_panel.session
     assert (len(e.view_shape), len(e.views)) == (3, 1)
-    assert f"{e.prediction:.1f} years" in volume_panel.answer.headline.text()
+    assert f"{e.prediction:.1f} years" in volume_panel.result.headline.text()
     assert len(viewer.layers) == 1 + 3 * 4
-    box_ = volume_panel.answer.view_box
+    box_ = volume_panel.result.view_box
     assert (
         box_.count()
-        == len(scene.board.planes)
+        == len(session.board.planes)
         == np.count_nonzero(e.views[0].image.any(axis=(1, 2)))
     )
     assert {box_.itemText(n) for n in range(box_.count())} == {
-        plane.name for plane in scene.board.planes
+        plane.name for plane in session.board.planes
     }

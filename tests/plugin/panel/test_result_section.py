@@ -12,15 +12,15 @@ from expert.schema import RESEARCH_USE
 
 def test_a_row_of_the_table_leads_to_its_patch(panel, explanation):
     panel.show_explanation(explanation)
-    panel.answer.table.selectRow(4)
-    assert panel.scene.pinned
-    assert panel.scene.focus.cell == 0
-    assert panel.scene.focus.patch in panel.scene.patches
+    panel.result.table.selectRow(4)
+    assert panel.session.pinned
+    assert panel.session.focus.tile == 0
+    assert panel.session.focus.patch in panel.session.patches
 
 
 @pytest.mark.visible
 def test_4_the_answer_with_its_interval_warnings_and_plot(shown, explanation, qtbot):
-    e, answer = explanation, shown.answer
+    e, answer = explanation, shown.result
     assert (
         f"{e.prediction:.1f} {e.unit} (90 % interval: {e.interval.lower:.0f} – "
         f"{e.interval.upper:.0f})"
@@ -44,19 +44,19 @@ def test_4_the_answer_with_its_interval_warnings_and_plot(shown, explanation, qt
 
 @pytest.mark.visible
 def test_what_speaks_for_one_prototype_rather_than_another(shown):
-    box_, scene = shown.answer.speak_box, shown.scene
+    box_, drawn, session = shown.result.map_box, shown.result_layers, shown.session
     words = [box_.itemText(n) for n in range(box_.count())]
-    assert words[:2] == ["none", "what moved the answer"]
-    labels = [scene.explanation.labels[index] for index in scene.board.prototypes]
-    wanted = f"why #1 ({labels[0]:.0f}) and not #2 ({labels[1]:.0f})"
+    assert words[:2] == ["none", "Contribution to prediction"]
+    labels = [session.explanation.labels[index] for index in session.board.prototypes]
+    wanted = f"#1 ({labels[0]:.0f}) vs #2 ({labels[1]:.0f})"
     assert wanted in words
     for number in range(1, box_.count()):
         box_.setCurrentIndex(number)
-        assert scene.speaking is not None
-        assert shown.answer.legend.isVisibleTo(shown)
+        assert session.painted_values() is not None
+        assert shown.result.legend.isVisibleTo(shown)
     box_.setCurrentIndex(words.index(wanted))
-    view, (first, second, *_) = scene.plane.view, scene.board.prototypes
-    gap = scene.explanation.views[view].distances
-    assert scene.speaking[view].sum() == pytest.approx(gap[second] - gap[first], abs=1e-6)
+    view, (first, second, *_) = session.plane.view, session.board.prototypes
+    gap = session.explanation.views[view].distances
+    assert session.painted_values()[view].sum() == pytest.approx(gap[second] - gap[first], abs=1e-6)
     box_.setCurrentIndex(0)
-    assert not np.asarray(scene.cells[0].wash.edge_color)[:, 3].any()
+    assert not np.asarray(drawn.tiles[0].highlight.edge_color)[:, 3].any()

@@ -12,15 +12,19 @@ import pytest
 import yaml
 from npe2 import PluginManifest
 
-from napari_expert import commands
+import napari_expert
 from napari_expert.panel.settings import Settings
 
-MANIFEST = Path(commands.__file__).with_name("napari.yaml")
+MANIFEST = Path(napari_expert.__file__).with_name("napari.yaml")
 
 
 def in_a_new_session(folder: Path, code: str) -> str:
     """What `code` prints in a Python of its own, whose napari keeps its settings in `folder`."""
-    lines = ["from dataclasses import replace", "from napari_expert.settings import Settings", code]
+    lines = [
+        "from dataclasses import replace",
+        "from napari_expert.panel.settings import Settings",
+        code,
+    ]
     environment = {**os.environ, "NAPARI_CONFIG": str(folder / "settings.yaml")}
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)],

@@ -1,4 +1,4 @@
-"""Tests of `napari_expert.canvas.picture_layers`."""
+"""Tests of `napari_expert.canvas.tile_layers`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from expert.patches import FAINT, box
 
 @pytest.mark.visible
 def test_boxes_are_those_of_patches_the_slice_cuts(volume_shown, volume_explanation):
-    e, scene = volume_explanation, volume_shown.scene
+    e, drawn, session = volume_explanation, volume_shown.result_layers, volume_shown.session
     for choice in ("closest", "all"):
-        scene.show_choice(choice)
-        for number in (1, len(scene.board.planes) // 2, len(scene.board.planes) - 2):
-            scene.show_plane(number)
-            layer = slab(e, scene.plane)
-            assert scene.patches
-            assert all(height_of(e, patch) == layer for patch in scene.patches)
-            for cell, layers in enumerate(scene.cells):
+        session.choose_patches(choice)
+        for number in (1, len(session.board.planes) // 2, len(session.board.planes) - 2):
+            session.show_plane(number)
+            layer = slab(e, session.plane)
+            assert session.patches
+            assert all(height_of(e, patch) == layer for patch in session.patches)
+            for tile, layers in enumerate(drawn.tiles):
                 wanted = []
-                for patch in scene.patches:
+                for patch in session.patches:
                     row = (
                         np.eye(len(e.views[0].mass))[patch]
-                        if cell == 0
-                        else e.prototypes[cell - 1].views[0].matches(patch)
+                        if tile == 0
+                        else e.prototypes[tile - 1].views[0].matches(patch)
                     )
                     wanted += [n for n in np.flatnonzero(row >= FAINT) if height_of(e, n) == layer]
                 boxes = [
@@ -49,8 +49,8 @@ def test_boxes_are_those_of_patches_the_slice_cuts(volume_shown, volume_explanat
 def test_many_boxes_on_one_patch_nest_within_it(volume_shown, volume_explanation):
     """A patch of eight pixels to which five others went: every box is smaller than the one before
     and none is turned over."""
-    e, scene = volume_explanation, volume_shown.scene
-    sink = scene.patches[0]
+    e, session = volume_explanation, volume_shown.session
+    sink = session.patches[0]
     flow = np.zeros_like(e.prototypes[0].views[0].flow)
     flow[:, sink] = e.views[0].mass
     first = e.prototypes[0]
@@ -60,7 +60,7 @@ def test_many_boxes_on_one_patch_nest_within_it(volume_shown, volume_explanation
             update={"prototypes": (first.model_copy(update={"views": (view,)}), *e.prototypes[1:])}
         )
     )
-    layer = volume_shown.scene.cells[1].boxes
+    layer = volume_shown.result_layers.tiles[1].boxes
     sizes = [
         np.asarray(corners)[2] - np.asarray(corners)[0]
         for corners, words, width in zip(

@@ -1,0 +1,174 @@
+"""Shows a session in a viewer: listens to it, and makes, updates and removes the layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from expert.errors import ExpertError
+from napari_expert.canvas.mouse import PatchPointer
+from napari_expert.canvas.native_overlay import NativeOverlay, OrientationLetters
+from napari_expert.canvas.result_layers import ResultLayers
+from napari_expert.layer_geometry import volume_from_layer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_expert.session import Session
+
+CENTER_MM = (0.0, -18.0)
+"""R and A of the middle of the template's brain: where a plane's height is converted to a position
+of napari's slider."""
+
+
+class ResultView:
+    """The canvas side of a session.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        Gets the layers.
+    session : Session
+        What is shown.
+    """
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self.viewer, self.session = viewer, session
+        self.layers: ResultLayers | None = None
+        self.overlay: NativeOverlay | None = None
+        self._letters: OrientationLetters | None = None
+        self._pointer: PatchPointer | None = None
+        self._watched: Image | None = None
+        events = session.events
+        events.result.connect(self._show_result)
+        events.source.connect(self._watch_source)
+        events.mode.connect(self._show_mode)
+        for signal, draw in (
+            (events.plane, ResultLayers.show_plane),
+            (events.patches, ResultLayers.draw),
+            (events.focus, ResultLayers.show_focus),
+            (events.partner, ResultLayers.show_partner),
+            (events.map, ResultLayers.highlight),
+            (events.preview, ResultLayers.highlight),
+            (events.convention, ResultLayers.show_convention),
+        ):
+            signal.connect(lambda draw=draw: self._draw(draw))
+        for signal in (events.plane, events.patches, events.map):
+            signal.connect(self._update_overlay)
+
+    def _draw(self, draw: Any) -> None:
+        if self.layers is not None:
+            draw(self.layers)
+
+    # --- result -----------------------------------------------------------------------------------
+    def _show_result(self) -> None:
+        """In the layers that are there, if it fits; else in new ones."""
+        self._remove_overlay()
+        heights = self._heights()
+        if self.session.board is None:
+            self._remove_layers()
+        elif self.layers is None or not self.layers.change(heights):
+            self._remove_layers()
+            self.layers = ResultLayers(self.viewer, self.session, heights, self.session.clear)
+            self._pointer = PatchPointer(self.viewer, self.session, self._patch_under)
+            self.layers.show_mode(self.session.mode)
+
+    def _remove_layers(self) -> None:
+        if self._pointer is not None:
+            self._pointer.disconnect()
+        if self.layers is not None:
+            layers, self.layers = self.layers, None
+            layers.remove()
+
+    def _patch_under(self, event: Any) -> tuple[int, int] | None:
+        if self.overlay is not None:
+            patch = self.overlay.patch_under(event.position)
+            return None if patch is None else (0, patch)
+        return None if self.layers is None else self.layers.patch_under(event)
+
+    def _heights(self) -> np.ndarray | None:
+        """World coordinate of every plane along the viewer's first slider."""
+        board, source = self.session.board, self.session.source
+        if board is None or source is None or source.ndim != 3:
+            return None
+        registration = board.explanations[0].registration
+        if registration is None:
+            return None
+        to_index = (
+            np.linalg.inv(volume_from_layer(source, pixels=False).affine)
+            @ registration.template_to_subject
+        )
+        heights = [plane.position_mm for plane in board.planes]
+        return np.array(
+            [source.data_to_world((to_index @ [*CENTER_MM, z, 1.0])[:3])[0] for z in heights]
+        )
+
+    # --- native space -----------------------------------------------------------------------------
+    def _show_mode(self) -> None:
+        session, layers = self.session, self.layers
+        if layers is None:
+            return
+        if session.native:
+            try:
+                self._make_overlay()
+            except ExpertError as error:
+                session.show_mode(session.layout)
+                session.events.failed.emit(str(error))
+                return
+        else:
+            self._remove_overlay()
+        layers.show_mode(session.mode)
+
+    def _make_overlay(self) -> None:
+        session = self.session
+        source, explanation = session.source, session.explanation
+        assert source is not None
+        assert explanation is not None
+        self.overlay = NativeOverlay(
+            self.viewer,
+            source,
+            explanation,
+            session.native_values(),
+            session.patches,
+            on_removed=self._overlay_removed,
+        )
+        self._letters = OrientationLetters(self.viewer, source, self.overlay.volume)
+        self.viewer.layers.selection.active = source
+
+    def _update_overlay(self) -> None:
+        if self.overlay is not None:
+            self.overlay.show(self.session.native_values(), self.session.patches)
+
+    def _remove_overlay(self) -> None:
+        if self.overlay is not None:
+            overlay, self.overlay = self.overlay, None
+            overlay.remove()
+        if self._letters is not None:
+            self._letters.remove()
+            self._letters = None
+
+    def _overlay_removed(self) -> None:
+        self.overlay = None
+        self._remove_overlay()
+        if self.session.native:
+            self.session.show_mode("grid")
+
+    # --- the original image -----------------------------------------------------------------------
+    def _watch_source(self) -> None:
+        """The session holds the explained layer as long as it is open and has the same data."""
+        if self._watched is not None:
+            self._watched.events.data.disconnect(self._forget_source)
+            self.viewer.layers.events.removed.disconnect(self._layer_removed)
+        self._watched = self.session.source
+        if self._watched is not None:
+            self._watched.events.data.connect(self._forget_source)
+            self.viewer.layers.events.removed.connect(self._layer_removed)
+
+    def _forget_source(self, event: Any = None) -> None:
+        self.session.set_source(None)
+
+    def _layer_removed(self, event: Any) -> None:
+        if event.value == self._watched:  # not "is": napari hands plugins a proxy
+            self._forget_source()

@@ -1,0 +1,125 @@
+"""The middle of the panel: the Run button, its progress, and the error of what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from expert.errors import ExpertError
+from napari_expert.panel.explain_worker import ExplainJob
+from napari_expert.panel.qt_helpers import Label
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from expert.explanation import Explanation
+
+STAGES = {
+    "load": "loading the model",
+    "register": "registering",
+    "features": "computing features",
+    "match": "matching",
+    "layers": "adding layers",
+}
+"""What the stages of a run are called."""
+
+
+class RunSection(QWidget):
+    """Starts and cancels one run at a time."""
+
+    succeeded = QtSignal(object, object)
+    """The Explanation, and the layer it is about."""
+    ended = QtSignal()
+    """A run ended: with a result, an error or Cancel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.job: ExplainJob | None = None
+        self._ready = False
+        self.button = QPushButton("Run")
+        self.button.setToolTip("Explain the chosen image with the chosen model (Shift-R).")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 100)
+        self.progress.hide()
+        self.error = Label("expert_error", "error")
+        self.error.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.button, self.progress, self.error):
+            column.addWidget(widget)
+
+    def set_ready(self, ready: bool) -> None:
+        """Whether a run can be started."""
+        self._ready = ready
+        if self.job is None:
+            self.button.setEnabled(ready)
+
+    # --- running ----------------------------------------------------------------------------------
+    def start(self, job: ExplainJob, source: Layer) -> None:
+        """Start a run.
+
+        Parameters
+        ----------
+        job : ExplainJob
+            The run.
+        source : napari.layers.Layer
+            The layer that it explains.
+        """
+        self.job = job
+        job.advanced.connect(self.advance)
+        job.succeeded.connect(partial(self._succeed, source))
+        job.failed.connect(self.fail)
+        job.finished.connect(partial(self._finish, job))
+        self.button.setText("Cancel")
+        self.button.setEnabled(True)
+        self.progress.show()
+        self.advance("load", 0.0)
+        job.start()
+
+    def cancel(self) -> None:
+        """Cancel the run in progress, if there is one."""
+        if self.job is not None:
+            self.job.cancel()
+
+    def advance(self, stage: str, fraction: float) -> None:
+        """Show how far the run is."""
+        if self.job is not None and self.job.running:
+            self.progress.setFormat(STAGES.get(stage, stage))
+            self.progress.setValue(round(100 * fraction))
+
+    def _succeed(self, source: Layer, explanation: Explanation) -> None:
+        self.advance("layers", 0.5)
+        self.succeeded.emit(explanation, source)
+
+    def _finish(self, job: ExplainJob) -> None:
+        if self.job is job:
+            self.job = None
+        job.deleteLater()
+        self.progress.hide()
+        self.button.setText("Run")
+        self.button.setEnabled(self._ready)
+        self.ended.emit()
+
+    # --- errors -----------------------------------------------------------------------------------
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Do something; an error is shown as one sentence."""
+        self.show_error("")
+        try:
+            act()
+        except ExpertError as error:
+            self.fail(str(error))
+
+    def fail(self, message: str) -> None:
+        """Show an error in the panel and as a notification."""
+        self.show_error(message)
+        show_error(message)
+
+    def show_error(self, message: str) -> None:
+        """Show an error in the panel, or none if empty."""
+        self.error.setText(message)
+        self.error.setVisible(bool(message))
