@@ -23,7 +23,7 @@ def test_copies_are_changed_the_same_way_every_time(tissue_recipe, volume_table,
     made = CountedCopies(cohort, tissue_recipe, 3)
     assert len(made) == 3 * len(cohort.labels)
     assert made.histograms.shape == (len(cohort.labels), 3, 13, 4, 5, 4)
-    own = HistogramBackbone(tissue_recipe.architecture).front(
+    own = HistogramBackbone(tissue_recipe.architecture).soft_histogram(
         torch.from_numpy(cohort.images[2])[:, None].float() / 255
     )
     torch.testing.assert_close(made.histograms[2, 0].float(), own[0], atol=2e-3, rtol=2e-3)
@@ -68,5 +68,5 @@ def test_a_residual_network_gets_images_and_a_histogram_backbone_histograms(regi
     )
     backbone = HistogramBackbone(registered_recipe.architecture)
     counted = as_input(backbone, images)
-    torch.testing.assert_close(counted, backbone.front(as_input(None, images)))
+    torch.testing.assert_close(counted, backbone.soft_histogram(as_input(None, images)))
     torch.testing.assert_close(backbone(counted), backbone(as_input(None, images)))
