@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.attribution import for_answer
+from expert.attribution import for_prediction
 from expert.errors import InputError
 from expert.files import replacing
-from expert.patches import whereabouts
+from expert.patches import patch_location_text
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
@@ -98,9 +98,10 @@ def _head(e: Explanation) -> list[str]:
 
 def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
     for number, view in enumerate(e.views):
-        pull = for_answer(e, number)
+        pull = for_prediction(e, number)
         places = [
-            whereabouts(e, number, patch).replace(" · ", " ") for patch in range(len(view.mass))
+            patch_location_text(e, number, patch).replace(" · ", " ")
+            for patch in range(len(view.mass))
         ]
         for match in e.prototypes:
             matched = match.views[number]

@@ -1,91 +1,30 @@
-"""What a report is made of before it is a page: blocks of text, tables and drawings, which HTML and
-PDF both render."""
+"""The content of a report before it becomes a file: text, tables and drawings, in sections.
+
+`report` writes it as HTML, `pdf` as PDF.
+"""
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-# --- drawings: a few kinds of marks in a frame of their own unit, y downwards, later ones over earl
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG image stretched over a rectangle."""
-
-    kind: ClassVar[str] = "picture"
-    x: float
-    y: float
-    width: float
-    height: float
-    png: bytes
-
-    @property
-    def href(self) -> str:
-        """The image as a data URI."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
-
-
-@dataclass(frozen=True)
-class Rect:
-    """A rectangle, filled, outlined or both; an empty colour is none."""
-
-    kind: ClassVar[str] = "rect"
-    x: float
-    y: float
-    width: float
-    height: float
-    fill: str = ""
-    fill_opacity: float = 1.0
-    stroke: str = ""
-    stroke_width: float = 1.0
-    stroke_opacity: float = 1.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """A straight line."""
-
-    kind: ClassVar[str] = "line"
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    color: str
-    width: float = 1.0
-    opacity: float = 1.0
-
-
-@dataclass(frozen=True)
-class Text:
-    """One line of text; `y` is its baseline. With a halo it is legible on any image."""
-
-    kind: ClassVar[str] = "text"
-    x: float
-    y: float
-    text: str
-    size: float
-    color: str
-    anchor: Literal["start", "middle", "end"] = "middle"
-    bold: bool = False
-    halo: bool = False
-
-
-Mark = Picture | Rect | Line | Text
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Marks in a frame of `width` by `height`; `description` is for those who cannot see it."""
+    """A figure of `width` by `height` units that Matplotlib draws into axes of that shape.
+
+    On screen a unit is one point; on paper the axes may be larger or smaller.
+    """
 
     width: float
     height: float
     description: str
-    marks: tuple[Mark, ...]
-
-
-# --- blocks: what a section is a sequence of ------------------------------------------------------
+    """Read aloud by screen readers."""
+    draw: Callable[[Axes], None]
 
 
 @dataclass(frozen=True)
@@ -98,7 +37,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing under its caption, with a note below where there is something to add."""
+    """A drawing under its caption, with an optional note below."""
 
     caption: str
     drawing: Drawing
@@ -116,7 +55,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of a table: plain, on a coloured ground, or of fixed pitch (checksums)."""
+    """One entry of a table: plain, on a coloured ground, or in a monospaced font (checksums)."""
 
     text: str
     color: str = ""
@@ -125,7 +64,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading; numbers stand to the right."""
+    """A column's heading; numbers are right-aligned."""
 
     title: str
     number: bool = False
@@ -133,7 +72,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings; without headings, the first column names what the second says."""
+    """Rows under headings; without headings, the first column names the content of the second."""
 
     kind: ClassVar[str] = "table"
     columns: tuple[Column, ...]
@@ -141,8 +80,8 @@ class Table:
 
     @property
     def short(self) -> bool:
-        """Whether it is not to be broken over two pages."""
-        return len(self.rows) <= 8
+        """Whether all rows are kept on one page."""
+        return len(self.rows) <= 12
 
     @property
     def headed(self) -> bool:
@@ -167,9 +106,9 @@ class Report:
 
     title: str
     statement: str
-    """Stands at the top, at the end and on every printed page."""
+    """Printed at the top, at the end and on every page."""
     origin: str
-    """One small line: which model, when."""
+    """One small line: the model and the date."""
     headline: str
     aside: str
     """Beside the headline, smaller."""

@@ -1,415 +1,360 @@
-"""A report as PDF: A4, vector drawings over embedded images, the statement and the page number on
-every page.
+"""A report as PDF on A4 pages, drawn by Matplotlib.
 
-The fonts are those every PDF reader has, so the file is small; what they lack (outside
-Windows-1252) is written otherwise.
+The report becomes a list of strips, each a line of text, a line of a table or a row of figures;
+`_paginate` places them on pages. The statement and the page number stand on every page.
 """
 
 from __future__ import annotations
 
 import datetime
 import io
-import unicodedata
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
-from fpdf.fonts import FontFace
-from PIL import Image
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure as Page
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
 
 from expert import __version__
-from expert.report.document import (
-    Cell,
-    Drawing,
-    Figure,
-    Figures,
-    Line,
-    Paragraph,
-    Picture,
-    Rect,
-    Report,
-    Section,
-    Table,
-    Text,
+from expert.report.document import Cell, Figures, Paragraph, Report, Section, Table
+from expert.report.document import Figure as Captioned
+from expert.report.style import figure_style
+from expert.report.typesetting import (
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    TEXT,
+    Type,
+    fill,
+    print_line,
+    printable,
+    text_width,
+    wrap,
 )
 
-ENCODING = "cp1252"
-FONT = "Helvetica"
-LEFT, TOP, BOTTOM = 15.0, 13.0, 18.0
-WIDTH = 210.0 - 2 * LEFT
+LEFT, TOP, BOTTOM = 15.0, 13.0, PAGE_HEIGHT - 17.0
+WIDTH = PAGE_WIDTH - 2 * LEFT
 GAP = 5.0
-TALLEST, SMALLEST = 92.0, 74.0
-"""Of a drawing, mm: one that has the whole width may shrink to stay on its page."""
-NARROW = 70.0
-"""Of drawings of which three or more stand in a row, mm."""
-LEADING = 1.36
-"""Height of a line in units of the font's size."""
+"""Between figures in a row, mm."""
+TALLEST, TALLEST_NARROW = 92.0, 70.0
+"""Greatest height of a drawing, and of one of three or more in a row, mm."""
 RESOLUTION = 150.0
-"""Of images, dots per inch."""
-PAGES = "\x01"
-"""Stands for the number of pages until it is known; no other text can hold it (see `printable`)."""
-POINT = 72 / 25.4
-"""Points in a mm."""
-INK, GREY, RED, BLUE, AMBER = (
-    (27, 27, 27),
-    (85, 85, 85),
-    (138, 31, 31),
-    (0, 114, 178),
-    (230, 159, 0),
-)
-INSTEAD = {
-    "−": "-",
-    "‐": "-",
-    "‑": "-",
-    "≤": "<=",
-    "≥": ">=",
-    "≈": "~",
-    "→": "->",
-    "←": "<-",
-    "Σ": "sum",
-    "α": "alpha",
-    "β": "beta",
-    "σ": "sigma",
-    "‖": "||",
-    "\u2009": " ",
-    "\u202f": " ",
-    "\u00ad": "",
-}
+"""Of images, dots per inch: many PDF readers show large pixels as squares."""
+SMALL = 7.4
+"""Size of text in tables, points."""
+GREY, RED, BLUE, AMBER = "#555555", "#8a1f1f", "#0072B2", "#E69F00"
 
 
 def render(report: Report) -> bytes:
     """The report as the bytes of a PDF file."""
-    page = _Page(report)
-    page.add_page()
-    _head(page, report)
-    for section in report.sections:
-        _section(page, section)
-    return bytes(page.output())
+    software = f"napari-expert {__version__}"
+    today = datetime.datetime.combine(datetime.date.today(), datetime.time(), datetime.UTC)
+    about = {
+        "Title": printable(report.title),
+        "Creator": software,
+        "Producer": software,
+        "CreationDate": today,
+    }
+    buffer = io.BytesIO()
+    with figure_style():
+        strips = _head(report)
+        for section in report.sections:
+            strips += _section(section)
+        sheets = _paginate(strips)
+        with PdfPages(buffer, metadata=about) as file:
+            for number, sheet in enumerate(sheets, 1):
+                _footer(sheet, report.statement, f"{number} / {len(sheets)}")
+                file.savefig(sheet, dpi=RESOLUTION)
+    return buffer.getvalue()
 
 
-def printable(text: str) -> str:
-    """The text in the characters of Windows-1252: accents are dropped where they must be, the rest
-    becomes "?"."""
-    out = []
-    for letter in text:
-        letter = INSTEAD.get(letter, letter)
-        if not _known(letter):
-            letter = unicodedata.normalize("NFKD", letter)
-            letter = "".join(c for c in letter if not unicodedata.combining(c))
-        out.append(letter if _known(letter) else "?")
-    return "".join(c if unicodedata.category(c) != "Cc" else " " for c in "".join(out))
+# --- pages ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Strip:
+    """A piece of the report over the page's whole width that is never broken."""
+
+    height: float
+    """mm."""
+    draw: Callable[[Page, float], None] | None = None
+    """Draws it on a page, its top so many mm below the page's; None for a space."""
+    keep: bool = False
+    """Whether it stays on one page with what follows."""
+    header: tuple[Strip, ...] = ()
+    """What is repeated above it at the top of a page: the headings of its table."""
 
 
-def _known(text: str) -> bool:
-    try:
-        text.encode(ENCODING)
-    except UnicodeEncodeError:
-        return False
-    return True
+def _paginate(strips: Sequence[Strip]) -> list[Page]:
+    """Place strips one below the other; those that are kept together go to the next page together,
+    unless they are taller than a page."""
+    pages: list[Page] = []
+    y = BOTTOM
+
+    def turn(first: Strip) -> float:
+        pages.append(Page(figsize=(PAGE_WIDTH / 25.4, PAGE_HEIGHT / 25.4)))
+        below = TOP
+        for strip in first.header:
+            _place(strip, pages[-1], below)
+            below += strip.height
+        return below
+
+    start = 0
+    while start < len(strips):
+        stop = start
+        while stop < len(strips) - 1 and strips[stop].keep:
+            stop += 1
+        group = strips[start : stop + 1]
+        start = stop + 1
+        if not pages:
+            y = turn(group[0])
+        total = sum(strip.height for strip in group)
+        if group[0].draw is None and len(group) == 1:  # a space vanishes at the end of a page
+            y = min(y + total, BOTTOM)
+            continue
+        if y + total > BOTTOM and y > TOP and total <= BOTTOM - TOP:
+            y = turn(group[0])
+        for strip in group:
+            if y + strip.height > BOTTOM and y > TOP:
+                y = turn(strip)
+            _place(strip, pages[-1], y)
+            y += strip.height
+    return pages
 
 
-class _Page(FPDF):
-    """A4 with the statement and the page's number below."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(format="A4", unit="mm")
-        self.core_fonts_encoding = ENCODING
-        self.alias_nb_pages(PAGES)
-        self.statement = printable(report.statement)
-        self.set_margins(LEFT, TOP, LEFT)
-        self.c_margin = 0.0
-        self.set_auto_page_break(True, BOTTOM)
-        self.set_title(printable(report.title))
-        self.set_lang("en")
-        self.set_creator(f"napari-expert {__version__}")
-        self.set_producer(f"napari-expert {__version__}")
-        today = datetime.date.today()
-        self.set_creation_date(
-            datetime.datetime(today.year, today.month, today.day, tzinfo=datetime.UTC)
-        )
-
-    def footer(self) -> None:
-        self.set_y(-12)
-        self.set_font(FONT, "B", 8.5)
-        self.set_text_color(*RED)
-        self.cell(WIDTH - 20, 4, self.statement)
-        self.set_font(FONT, "", 8.5)
-        self.set_text_color(*GREY)
-        self.cell(20, 4, f"{self.page_no()} / {PAGES}", align="R")
-
-    def room(self, height: float) -> None:
-        """Go to a new page unless so many mm are left on this one."""
-        if self.get_y() + height > self.h - BOTTOM:
-            self.add_page()
-
-    def write_text(
-        self,
-        text: str,
-        size: float,
-        style: str = "",
-        color: tuple[int, int, int] = INK,
-        **kwargs: Any,
-    ) -> None:
-        """A paragraph over the whole width, from here."""
-        self.set_font(FONT, style, size)
-        self.set_text_color(*color)
-        options = {
-            "w": WIDTH,
-            "h": size * LEADING / POINT,
-            "align": "L",
-            "new_x": XPos.LMARGIN,
-            "new_y": YPos.NEXT,
-        } | kwargs
-        self.multi_cell(text=printable(text), **options)
+def _place(strip: Strip, page: Page, y: float) -> None:
+    if strip.draw is not None:
+        strip.draw(page, y)
 
 
-def _head(page: _Page, report: Report) -> None:
-    page.write_text(report.origin, 8.5, color=GREY)
-    page.ln(1.5)
-    page.set_draw_color(*RED)
-    page.write_text(report.statement, 10, "B", RED, border=1, padding=(1.2, 2.5))
-    page.ln(3.5)
-    page.set_font(FONT, "B", 23)
-    page.set_text_color(*INK)
-    headline = printable(report.headline)
-    page.cell(page.get_string_width(headline) + 5, 10, headline)
-    page.write_text(report.aside, 11, color=GREY, w=0, h=11.5)
-    page.write_text(report.lead, 10.5)
+def _kept(strips: list[Strip]) -> list[Strip]:
+    """Strips that stay together, not with what follows."""
+    return [replace(strip, keep=n < len(strips) - 1) for n, strip in enumerate(strips)]
+
+
+def _footer(page: Page, statement: str, number: str) -> None:
+    kind = Type(7.8, RED, bold=True)
+    print_line(page, LEFT, PAGE_HEIGHT - 12, wrap(statement, kind, WIDTH - 22)[0], kind)
+    print_line(page, LEFT + WIDTH, PAGE_HEIGHT - 12, number, Type(7.8, GREY), "right")
+
+
+# --- the head -------------------------------------------------------------------------------------
+def _lines(text: str, kind: Type, x: float = LEFT, width: float = WIDTH) -> list[Strip]:
+    """One strip per line of a text."""
+
+    def strip(line: str) -> Strip:
+        return Strip(kind.leading, lambda page, y: print_line(page, x, y, line, kind))
+
+    return [strip(line) for line in wrap(text, kind, width)]
+
+
+def _boxed(text: str, kind: Type, ground: str, edge: str) -> list[Strip]:
+    """A text on a coloured ground with a bar of the colour `edge` on its left."""
+
+    def on_ground(strip: Strip) -> Strip:
+        def draw(page: Page, y: float) -> None:
+            # A little overlap: no hairline between two lines of one box.
+            fill(page, LEFT, y, WIDTH, strip.height + 0.05, ground)
+            fill(page, LEFT, y, 1.2, strip.height + 0.05, edge)
+            _place(strip, page, y)
+
+        return Strip(strip.height, draw)
+
+    inner = _lines(text, kind, LEFT + 4, WIDTH - 7)
+    return _kept([on_ground(strip) for strip in (Strip(1.2), *inner, Strip(1.2))])
+
+
+def _head(report: Report) -> list[Strip]:
+    big, beside = Type(21, bold=True), Type(10, GREY)
+    headline = _lines(report.headline, big)
+    wide = text_width(printable(report.headline), big)
+    aside = wrap(report.aside, beside, WIDTH)
+    if len(headline) == len(aside) == 1 and wide + text_width(aside[0], beside) < WIDTH - 4:
+        line = headline[0]
+
+        def draw(page: Page, y: float) -> None:
+            _place(line, page, y)
+            down = 0.78 * (big.leading - beside.leading)
+            print_line(page, LEFT + wide + 4, y + down, aside[0], beside)
+
+        headline = [Strip(big.leading, draw)]
+    else:
+        headline += _lines(report.aside, beside)
+    strips = [
+        *_lines(report.origin, Type(7.8, GREY)),
+        Strip(1.5),
+        *_boxed(report.statement, Type(9.2, RED, bold=True), "#fbeeee", RED),
+        Strip(2.5),
+        *headline,
+        Strip(0.5),
+        *_lines(report.lead, Type(9.2)),
+    ]
     for text in report.warnings:
-        page.ln(1.5)
-        page.room(12)
-        top = page.get_y()
-        with page.local_context(fill_color=(255, 246, 229)):
-            page.write_text(text, 9.5, fill=True, padding=(1.2, 4))
-        with page.local_context(fill_color=AMBER):
-            page.rect(LEFT, top, 1.2, page.get_y() - top, style="F")
-    page.ln(1)
+        strips += [Strip(1.5), *_boxed(text, Type(8.6), "#fff6e5", AMBER)]
+    return [*strips, Strip(1.0)]
 
 
-def _section(page: _Page, section: Section) -> None:
-    page.room(_needed(page, section))
-    page.ln(3.5)
-    page.start_section(printable(section.title))
-    page.write_text(section.title, 12, "B")
-    page.set_draw_color(*BLUE)
-    page.set_line_width(0.5)
-    page.line(LEFT, page.get_y() + 0.8, LEFT + WIDTH, page.get_y() + 0.8)
-    page.ln(2.5)
+# --- sections -------------------------------------------------------------------------------------
+def _section(section: Section) -> list[Strip]:
+    title = _lines(section.title, Type(11.5, bold=True))
+    rule = Strip(2.8, lambda page, y: fill(page, LEFT, y + 0.5, WIDTH, 0.4, BLUE))
+    strips = [Strip(3.5), *(replace(strip, keep=True) for strip in (*title, rule))]
     for block, following in zip(section.blocks, (*section.blocks[1:], None), strict=True):
         if isinstance(block, Paragraph):
-            page.room(
-                _lines(page, block.text, 8.8, "", WIDTH)
-                + (18 if isinstance(following, Table) else 0)
-            )
-            page.write_text(block.text, 8.8, color=(60, 60, 60))
-            page.ln(1.5)
+            lines = _lines(block.text, Type(color="#3c3c3c"))
+            together = following is not None
+            strips += [replace(strip, keep=True) for strip in lines[:-1]]
+            strips += [replace(lines[-1], keep=together), Strip(1.3, keep=together)]
         elif isinstance(block, Table):
-            _table(page, block)
+            strips += [*_table(block), Strip(2.5)]
         else:
-            _figures(page, block)
+            strips += [*_figures(block), Strip(0.5)]
+    return strips
 
 
 # --- tables ---------------------------------------------------------------------------------------
-def _table(page: _Page, block: Table) -> None:
-    page.room(5.3 * (len(block.rows) + 1) if block.short else 16)
-    page.set_draw_color(205, 205, 205)
-    page.set_line_width(0.15)
-    page.set_font(FONT, "", 8.5)
-    page.set_text_color(*INK)
-    aligned = tuple("RIGHT" if column.number else "LEFT" for column in block.columns)
-    bold = FontFace(emphasis="BOLD", color=(50, 50, 50))
-    with page.table(
-        width=WIDTH, col_widths=_widths(page, block), text_align=aligned, borders_layout="HORIZONTAL_LINES", padding=(0.7, 1.2),  # noqa: E501
-        line_height=3.9, first_row_as_headings=block.headed, headings_style=bold, v_align="TOP", align="LEFT",  # noqa: E501
-    ) as grid:  # fmt: skip
-        if block.headed:
-            grid.row([printable(column.title) for column in block.columns])
-        for entries in block.rows:
-            row = grid.row()
-            for number, entry in enumerate(entries):
-                row.cell(
-                    printable(entry.text),
-                    style=_style(entry, naming=number == 0 and not block.headed),
-                )
-    page.ln(2.5)
+PADDING = 1.2
 
 
-def _style(entry: Cell, naming: bool) -> FontFace | None:
-    if entry.color:
-        return FontFace(emphasis="BOLD", fill_color=_rgb(entry.color))
-    if entry.mono:
-        return FontFace(family="Courier", size_pt=7)
-    return FontFace(emphasis="BOLD", color=(68, 68, 68)) if naming else None
-
-
-def _widths(page: _Page, block: Table) -> tuple[float, ...]:
-    """Widths for the columns in mm: what their texts need, stretched to the page's width; coloured
-    ones stay narrow."""
-    if not block.headed:
-        return (30.0, WIDTH - 30.0)
-    needed, fixed = [], []
-    for number, column in enumerate(block.columns):
-        page.set_font(FONT, "B", 8.5)
-        widest = page.get_string_width(printable(column.title))
-        for row in block.rows:
-            page.set_font(
-                "Courier" if row[number].mono else FONT, "", 7 if row[number].mono else 8.5
-            )
-            widest = max(widest, page.get_string_width(printable(row[number].text)))
-        needed.append(min(widest + 3.5, 0.56 * WIDTH))
-        fixed.append(any(row[number].color for row in block.rows))
-    page.set_font(FONT, "", 8.5)
-    still = sum(width for width, keep in zip(needed, fixed, strict=True) if keep)
-    stretch = (WIDTH - still) / (sum(needed) - still)
-    return tuple(
-        width if keep else width * stretch for width, keep in zip(needed, fixed, strict=True)
+def _table(block: Table) -> list[Strip]:
+    widths = _widths(block)
+    heading = _row(
+        block,
+        tuple(Cell(column.title) for column in block.columns),
+        widths,
+        [Type(SMALL, "#333333", bold=True)] * len(widths),
+        "#777777",
     )
+    header = tuple(heading) if block.headed else ()
+    rows = []
+    for entries in block.rows:
+        kinds = [_type(entry, naming=n == 0 and not header) for n, entry in enumerate(entries)]
+        row = _row(block, entries, widths, kinds, "#cdcdcd")
+        # A row of a whole page, as of a long model card, may be broken.
+        rows.append(_kept(row) if len(row) <= 14 else row)
+    strips = [replace(strip, header=header) for row in rows for strip in row]
+    if block.short and all(len(row) <= 14 for row in rows):
+        strips = _kept(strips)
+    return [*(replace(strip, keep=True) for strip in header), *strips]
 
 
-# --- drawings -------------------------------------------------------------------------------------
-def _figures(page: _Page, block: Figures) -> None:
+def _type(entry: Cell, naming: bool) -> Type:
+    if entry.color:
+        return Type(SMALL, "#000000", bold=True)
+    if entry.mono:
+        return Type(6.2, mono=True)
+    return Type(SMALL, "#444444", bold=True) if naming else Type(SMALL)
+
+
+def _row(
+    block: Table,
+    entries: tuple[Cell, ...],
+    widths: Sequence[float],
+    kinds: Sequence[Type],
+    rule: str,
+) -> list[Strip]:
+    """One row: a strip for each of its lines and one for the rule below."""
+    high = Type(SMALL).leading
+    cells = [
+        wrap(entry.text, kind, width - PADDING)
+        for entry, kind, width in zip(entries, kinds, widths, strict=True)
+    ]
+    starts = [LEFT + sum(widths[:n]) for n in range(len(widths))]
+
+    def line(number: int) -> Strip:
+        def draw(page: Page, y: float) -> None:
+            for n, lines in enumerate(cells):
+                if number == 0 and entries[n].color:
+                    fill(page, starts[n], y, widths[n] - PADDING, high, entries[n].color)
+                if number < len(lines) and block.columns[n].number:
+                    right = starts[n] + widths[n] - PADDING
+                    print_line(page, right, y, lines[number], kinds[n], "right")
+                elif number < len(lines):
+                    inset = 1.0 if entries[n].color else 0.0
+                    print_line(page, starts[n] + inset, y, lines[number], kinds[n])
+
+        return Strip(high, draw)
+
+    end = Strip(1.3, lambda page, y: fill(page, LEFT, y + 0.5, WIDTH, 0.15, rule))
+    return [*(line(number) for number in range(max(len(lines) for lines in cells))), end]
+
+
+def _widths(block: Table) -> list[float]:
+    """Widths of the columns, mm: what their texts need and an equal part of what is left of the
+    page's width; coloured ones stay narrow."""
+    if not block.headed:
+        return [30.0, WIDTH - 30.0]
+    needed, fixed = [], []
+    for n, column in enumerate(block.columns):
+        texts = [(column.title, Type(SMALL, bold=True))]
+        texts += [(row[n].text, _type(row[n], naming=False)) for row in block.rows]
+        widest = max(text_width(printable(text), kind) for text, kind in texts)
+        needed.append(min(widest + 2 * PADDING, 0.56 * WIDTH))
+        fixed.append(any(row[n].color for row in block.rows))
+    over = sum(needed) - WIDTH
+    if over > 0:
+        return [width * WIDTH / sum(needed) for width in needed]
+    free = -over / max(fixed.count(False), 1)
+    return [width if keep else width + free for width, keep in zip(needed, fixed, strict=True)]
+
+
+# --- figures --------------------------------------------------------------------------------------
+CAPTION = Type(TEXT, bold=True)
+
+
+def _figures(block: Figures) -> list[Strip]:
     wide = (WIDTH - GAP * (block.columns - 1)) / block.columns
+    tallest = TALLEST if block.columns < 3 else TALLEST_NARROW
+    strips = []
     for start in range(0, len(block.figures), block.columns):
         row = block.figures[start : start + block.columns]
-        tallest = TALLEST
-        if (
-            block.columns == 1
-        ):  # a large drawing rather shrinks a little than leave half a page empty
-            around = _height(page, row, wide, 0.0)
-            left = page.h - BOTTOM - page.get_y() - around
-            tallest = left if SMALLEST <= left < TALLEST else TALLEST
-        page.room(_height(page, row, wide, tallest))
-        top = bottom = page.get_y()
-        for number, figure in enumerate(row):
-            page.set_xy(LEFT + number * (wide + GAP), top)
-            bottom = max(bottom, _figure(page, figure, wide, tallest))
-        page.set_xy(LEFT, bottom + 2.5)
+        captions = [wrap(figure.caption, CAPTION, wide)[:8] for figure in row]
+        lines = max(len(caption) for caption in captions)
+        parts = [
+            _figure(figure, LEFT + n * (wide + GAP), wide, tallest, lines)
+            for n, figure in enumerate(row)
+        ]
+        strips += [_beside(parts), Strip(2.0)]
+    return strips
 
 
-def _needed(page: _Page, section: Section) -> float:
-    """Height of a section's beginning, which stays together: heading, first paragraphs, first row
-    of figures or of a table."""
-    height = 13.0
-    for block in section.blocks:
-        if isinstance(block, Paragraph):
-            height += _lines(page, block.text, 8.8, "", WIDTH) + 1.5
-            continue
-        if isinstance(block, Figures):
-            wide = (WIDTH - GAP * (block.columns - 1)) / block.columns
-            height += _height(
-                page,
-                block.figures[: block.columns],
-                wide,
-                SMALLEST if block.columns == 1 else TALLEST,
+def _beside(parts: list[Strip]) -> Strip:
+    def draw(page: Page, y: float) -> None:
+        for part in parts:
+            _place(part, page, y)
+
+    return Strip(max(part.height for part in parts), draw)
+
+
+def _figure(figure: Captioned, x: float, wide: float, tallest: float, lines: int) -> Strip:
+    """A figure with its caption of so many lines and its note as one strip."""
+    drawing = figure.drawing
+    width = min(wide, tallest * drawing.width / drawing.height)
+    height = width * drawing.height / drawing.width
+    caption = _lines(figure.caption, CAPTION, x, wide)[:lines]
+    above = lines * CAPTION.leading + 1.0
+    note = _lines(figure.note, Type(SMALL, GREY), x, wide)[:8] if figure.note else []
+
+    def draw(page: Page, y: float) -> None:
+        for n, strip in enumerate(caption):
+            _place(strip, page, y + n * strip.height)
+        y += above
+        axes = page.add_axes(
+            (
+                x / PAGE_WIDTH,
+                1 - (y + height) / PAGE_HEIGHT,
+                width / PAGE_WIDTH,
+                height / PAGE_HEIGHT,
             )
-        return height + (16.0 if isinstance(block, Table) else 0.0)
-    return height
-
-
-def _drawn(figure: Figure, wide: float, tallest: float) -> float:
-    """Width of the drawing in mm."""
-    if wide < WIDTH / 2.5:
-        tallest = min(tallest, NARROW)
-    return min(wide, tallest * figure.drawing.width / figure.drawing.height)
-
-
-def _lines(page: _Page, text: str, size: float, style: str, wide: float) -> float:
-    """Height of a text in mm."""
-    page.set_font(FONT, style, size)
-    high = size * LEADING / POINT
-    return high * len(
-        page.multi_cell(wide, high, printable(text), align="L", dry_run=True, output="LINES")
-    )
-
-
-def _height(page: _Page, figures: tuple[Figure, ...], wide: float, tallest: float) -> float:
-    """Height of a row of figures in mm."""
-    each = []
-    for figure in figures:
-        note = _lines(page, figure.note, 8, "", wide) + 1 if figure.note else 0.0
-        ratio = figure.drawing.height / figure.drawing.width
-        each.append(
-            _lines(page, figure.caption, 8.8, "B", wide)
-            + 1
-            + _drawn(figure, wide, tallest) * ratio
-            + note
         )
-    return max(each)
+        drawing.draw(axes)
+        for artist in axes.findobj():
+            if isinstance(artist, AxesImage):
+                artist.set_interpolation("bicubic")
+            elif isinstance(artist, Text):
+                artist.set_text(printable(artist.get_text()))
+        y += height + 1.0
+        for strip in note:
+            _place(strip, page, y)
+            y += strip.height
 
-
-def _figure(page: _Page, figure: Figure, wide: float, tallest: float) -> float:
-    """Draw a figure from here; returns where it ends."""
-    x = page.get_x()
-    stay = {"w": wide, "new_x": XPos.LEFT}
-    page.write_text(figure.caption, 8.8, "B", **stay)
-    top, width = page.get_y() + 1, _drawn(figure, wide, tallest)
-    _draw(page, figure.drawing, x, top, width)
-    bottom = top + width * figure.drawing.height / figure.drawing.width
-    page.set_xy(x, bottom + 1)
-    if figure.note:
-        page.write_text(figure.note, 8, color=GREY, **stay)
-    return float(page.get_y())
-
-
-def _draw(page: _Page, drawing: Drawing, x: float, y: float, width: float) -> None:
-    k = width / drawing.width
-    for mark in drawing.marks:
-        if isinstance(mark, Picture):
-            page.image(
-                _smooth(mark, k), x + k * mark.x, y + k * mark.y, k * mark.width, k * mark.height,
-                alt_text=printable(drawing.description),
-            )  # fmt: skip
-        elif isinstance(mark, Rect):
-            _draw_rect(page, mark, x, y, k)
-        elif isinstance(mark, Line):
-            with page.local_context(
-                draw_color=_rgb(mark.color), line_width=k * mark.width, stroke_opacity=mark.opacity
-            ):
-                page.line(x + k * mark.x1, y + k * mark.y1, x + k * mark.x2, y + k * mark.y2)
-        else:
-            _draw_text(page, mark, x, y, k)
-
-
-def _smooth(mark: Picture, k: float) -> Image.Image:
-    """The picture at the resolution of print: many PDF readers show large pixels as squares."""
-    image = Image.open(io.BytesIO(mark.png))
-    dots = round(k * mark.width / 25.4 * RESOLUTION)
-    if dots <= image.width:
-        return image
-    return image.resize((dots, round(dots * image.height / image.width)), Image.Resampling.BICUBIC)
-
-
-def _draw_rect(page: _Page, mark: Rect, x: float, y: float, k: float) -> None:
-    place = (x + k * mark.x, y + k * mark.y, k * mark.width, k * mark.height)
-    if mark.fill:
-        with page.local_context(fill_color=_rgb(mark.fill), fill_opacity=mark.fill_opacity):
-            page.rect(*place, style="F")
-    if mark.stroke:
-        with page.local_context(
-            draw_color=_rgb(mark.stroke),
-            line_width=k * mark.stroke_width,
-            stroke_opacity=mark.stroke_opacity,
-        ):
-            page.rect(*place, style="D")
-
-
-def _draw_text(page: _Page, mark: Text, x: float, y: float, k: float) -> None:
-    text = printable(mark.text)
-    page.set_font(FONT, "B" if mark.bold else "", k * mark.size * POINT)
-    left = (
-        x
-        + k * mark.x
-        - {"start": 0.0, "middle": 0.5, "end": 1.0}[mark.anchor] * page.get_string_width(text)
-    )
-    if mark.halo:
-        with page.local_context(
-            text_mode="STROKE", draw_color=(0, 0, 0), line_width=0.2 * k * mark.size
-        ):
-            page.text(left, y + k * mark.y, text)
-    page.set_text_color(*_rgb(mark.color))
-    page.text(left, y + k * mark.y, text)
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    """Three numbers from "#RRGGBB"."""
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+    below = 1.0 + sum(strip.height for strip in note) if note else 0.0
+    return Strip(above + height + below, draw)

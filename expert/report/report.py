@@ -1,5 +1,5 @@
-"""A self-contained report of an explanation, HTML or PDF: images with their matched patches, plot,
-tables, provenance."""
+"""A self-contained report of an explanation as HTML or PDF: images with their matched patches,
+plot, tables, provenance."""
 
 from __future__ import annotations
 
@@ -9,31 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expert.errors import InputError
-from expert.explanation import Explanation, effective_prototypes
 from expert.files import replacing
-from expert.patches import (
-    chosen_patches,
-    middle_plane,
-    planes,
-)
-from expert.report.document import (
-    Drawing,
-    Report,
-)
+from expert.patches import chosen_patches, middle_plane, planes
+from expert.report.document import Report
+from expert.report.provenance import model_section, origin_section, settings_section
 from expert.report.sections import (
     attribution_section,
+    lead_text,
     matches_section,
-    model_section,
-    origin_section,
     planes_section,
     prediction_section,
     prototypes_section,
-    settings_section,
 )
+from expert.report.style import inline_svg
 
 if TYPE_CHECKING:
-    import jinja2
-
+    from expert.explanation import Explanation
     from expert.schema import ModelInfo
 
 
@@ -55,12 +46,13 @@ def write_report(
 
     Returns
     -------
-    Path of the file
+    Path
+        The file.
 
     Raises
     ------
     InputError
-        The file cannot be written, or its name ends otherwise.
+        The file cannot be written, or its name has another ending.
     """
     target = Path(path)
     report = compose(explanation, model=model, source=source)
@@ -82,48 +74,29 @@ def write_report(
     return target
 
 
-def _templates() -> jinja2.Environment:
+def _html(report: Report) -> bytes:
     import jinja2
+    from markupsafe import Markup
 
-    return jinja2.Environment(
+    pages = jinja2.Environment(
         loader=jinja2.PackageLoader("expert", "report/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _html(report: Report) -> bytes:
+    pages.filters["svg"] = lambda drawing: Markup(inline_svg(drawing))
     # A file name may hold what UTF-8 cannot (Linux names are bytes).
-    return _templates().get_template("report.html").render(r=report).encode("utf-8", "replace")
-
-
-def write_svg(drawing: Drawing, path: str | os.PathLike[str]) -> Path:
-    """Write a drawing as an SVG file of its own."""
-    target = Path(path)
-    template = _templates().from_string(
-        '{% from "drawing.svg" import svg %}{{ svg(d, alone=true) }}'
-    )
-    target.write_text(template.render(d=drawing), encoding="utf-8")
-    return target
+    return pages.get_template("report.html").render(r=report).encode("utf-8", "replace")
 
 
 def compose(
     explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None
 ) -> Report:
-    """What a report says, before it is HTML or PDF; see `write_report` for the parameters."""
+    """The content of a report before it is HTML or PDF; see `write_report` for the parameters."""
     e = explanation
     plane = planes(e)[middle_plane(e)]
     patches = chosen_patches(e, plane, "closest")
-    told = "" if source is None else f" of {source}"
-    mean = "the label of one prototype, which is a training image"
-    if e.shares.max() < 1 - 1e-9:
-        voices = int(effective_prototypes(e.shares[None]))
-        mean = (
-            f"the weighted mean of the prototypes' labels, each a training image; {voices} of "
-            "them hold 80 % of the weight"
-        )
     aside = "no interval: the model is not calibrated"
     if e.interval is not None:
         aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
@@ -146,10 +119,7 @@ def compose(
         ),
         headline=f"{e.prediction:.1f} {e.unit}",
         aside=aside,
-        lead=(
-            f"Predicted {e.label_name}{told}, by the model {e.model_name} {e.model_version}: "
-            f"{mean}."
-        ),
+        lead=lead_text(e, source),
         warnings=_warnings(e),
         sections=tuple(section for section in sections if section is not None),
     )
@@ -159,18 +129,9 @@ def _warnings(e: Explanation) -> tuple[str, ...]:
     out = [notice.message for notice in e.warnings if notice.code != "prototype_image_missing"]
     missing = sum(match.image is None for match in e.prototypes)
     if missing:
-        # Not the notice's own words: they may tell where on this computer was looked.
+        # Not the notice's own text, which may contain a path of this computer.
         out.append(
             f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
-            "it was not at hand."
+            "it was not available."
         )
     return tuple(out)
-
-
-# --- the answer -----------------------------------------------------------------------------------
-
-
-# --- which patches speak --------------------------------------------------------------------------
-
-
-# --- tables ---------------------------------------------------------------------------------------

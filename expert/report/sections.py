@@ -1,15 +1,14 @@
-"""The sections of a report."""
+"""The sections of a report that show the explanation: prediction, prototypes, contributions,
+planes, matches."""
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert import __version__
-from expert import attribution as speaking
-from expert.explanation import Explanation, PrototypeMatch
+from expert import attribution
+from expert.explanation import effective_prototypes
 from expert.patches import (
     CONVENTION,
     FAINT,
@@ -18,22 +17,13 @@ from expert.patches import (
     foreground,
     is_head,
     pairs,
+    patch_location_text,
     patches_in_plane,
     planes,
     sharpness,
     spread,
-    whereabouts,
 )
-from expert.report.document import (
-    Block,
-    Cell,
-    Drawing,
-    Figure,
-    Figures,
-    Paragraph,
-    Section,
-    table,
-)
+from expert.report.document import Block, Cell, Figure, Figures, Paragraph, Section, table
 from expert.report.drawings import (
     color_of,
     decimals,
@@ -45,15 +35,27 @@ from expert.report.drawings import (
 )
 
 if TYPE_CHECKING:
-    from expert.schema import ModelInfo
+    from expert.explanation import Explanation, PrototypeMatch
 
 LISTED = 4
 """Patches listed in each direction under a signed map."""
-METHOD = (
-    "Hesse, Dinsdale, Namburete: Prototype Learning for Explainable Brain Age Prediction, WACV "
-    "2024 (arXiv 2306.09858)"
-)
-SURROUNDINGS = "A patch's features also see what surrounds its box."
+SURROUNDINGS = "The features of a patch also depend on the area around its box."
+
+
+def lead_text(e: Explanation, source: str | None) -> str:
+    """What is predicted, by which model and from which prototypes, in a sentence."""
+    mean = "the label of one prototype, which is a training image"
+    if e.shares.max() < 1 - 1e-9:
+        number = int(effective_prototypes(e.shares[None]))
+        have = "has" if number == 1 else "have"
+        mean = (
+            f"the weighted mean of the prototypes' labels, each a training image; {number} of "
+            f"them {have} 80 % of the weight"
+        )
+    image = "" if source is None else f" of {source}"
+    return (
+        f"Predicted {e.label_name}{image}, by the model {e.model_name} {e.model_version}: {mean}."
+    )
 
 
 def _place(plane: Plane) -> str:
@@ -62,9 +64,10 @@ def _place(plane: Plane) -> str:
 
 
 def prediction_section(e: Explanation) -> Section:
+    """The prototypes on the label axis and as a table."""
     held = sum(match.share for match in e.prototypes)
     band = "" if e.interval is None else f"; band: {100 * e.interval.level:.0f} % interval"
-    caption = f"Ticks: all {len(e.labels)} prototypes; stems: their share; line: prediction{band}"
+    caption = f"Ticks: all {len(e.labels)} prototypes; stems: their weight; line: prediction{band}"
     rows: list[tuple[str | Cell, ...]] = [
         (
             f"#{match.rank}",
@@ -81,60 +84,59 @@ def prediction_section(e: Explanation) -> Section:
         "rank",
         f">label {unit}",
         f">label of its image {unit}",
-        ">share",
+        ">weight",
         f">distance {unit}",
         ">its plane",
     )
     if all(match.position_mm is None for match in e.prototypes):
         headings, rows = headings[:-1], [row[:-1] for row in rows]
     note = (
-        f"The {len(e.prototypes)} prototypes shown hold {100 * held:.0f} % of the weight. "
+        f"The {len(e.prototypes)} prototypes shown have {100 * held:.0f} % of the weight. "
         if len(e.prototypes) > 1
         else ""
     )
     within = (
-        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes lie within the radius of "
-        f"{e.radius:g} {e.unit}; the nearest "
-        f"is {e.nearest_distance:.1f} {e.unit} away."
+        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes are within the radius of "
+        f"{e.radius:g} {e.unit}; the distance to the nearest is {e.nearest_distance:.1f} {e.unit}."
     )
     if not e.prototypes_in_radius and not e.fallback:
-        within += " None needs to: this model weighs them relative to the nearest."
+        within += " This model does not need one there: it weights relative to the nearest."
     plot = Figures(1, (Figure(caption, prototype_plot(e)),))
-    return Section("The answer", (plot, table(headings, rows), Paragraph(note + within)))
+    return Section("Prediction", (plot, table(headings, rows), Paragraph(note + within)))
 
 
 def prototypes_section(e: Explanation, plane: Plane, patches: list[int]) -> Section:
-    drawn = f" Drawn {CONVENTION}." if is_head(e) else ""
+    """The image beside each prototype, with matched patches."""
+    drawn = f" Orientation: {CONVENTION}." if is_head(e) else ""
     text = (
-        f"Left: this image{_place(plane)}; right: the prototype. Boxes of one number and "
-        "colour were matched; the lines' width "
-        f"is the share of the patch that went there (from {100 * FAINT:.0f} %). Numbered "
-        "are the patches in which this image "
-        f"is most like its prototypes.{drawn}"
+        f"Left: this image{_place(plane)}; right: the prototype. Boxes with the same number and "
+        "colour are matched; the width of a line is the share of the patch that is matched there "
+        f"(from {100 * FAINT:.0f} %). Numbered are the patches in which this image is most "
+        f"similar to its prototypes.{drawn}"
     )
     figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
     blocks: list[Block] = [Paragraph(text), Figures(1, tuple(figures[:1]))]
     if figures[1:]:
         blocks.append(Figures(2, tuple(figures[1:])))
     blocks.append(Paragraph(f"{_sharpness(e, plane)} {SURROUNDINGS}"))
-    return Section("Likened to", tuple(blocks))
+    return Section("Most similar prototypes", tuple(blocks))
 
 
 def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) -> Figure:
     match = e.prototypes[number]
     caption = (
-        f"#{match.rank} · {match.label:.1f} {e.unit} · share {100 * match.share:.0f} % · "
+        f"#{match.rank} · {match.label:.1f} {e.unit} · weight {100 * match.share:.0f} % · "
         f"distance {match.distance:.1f}"
     )
     if abs(match.label - match.own_label) >= 0.05:
-        caption += f" · its image's own label {match.own_label:.1f}"
+        caption += f" · label of its image {match.own_label:.1f}"
     visible = patches_in_plane(e, plane)
     away = [
         str(pair.number)
         for pair in pairs(e, plane.view, number, patches)
         if pair.target not in visible
     ]
-    note = f"Went mostly to another slice: {', '.join(away)} (see the table)." if away else ""
+    note = f"Matched mostly to another slice: {', '.join(away)} (see the table)." if away else ""
     return Figure(caption, side_by_side(e, plane, number, patches), note)
 
 
@@ -146,63 +148,67 @@ def _sharpness(e: Explanation, plane: Plane) -> str:
     ]
     over = f", and a patch is spread over {np.mean(each):.1f} patches" if each else ""
     return (
-        f"On average {100 * sharpness(e, plane.view):.0f} % of a patch goes to its strongest "
-        f"partner{over}."
+        f"On average {100 * sharpness(e, plane.view):.0f} % of a patch is matched to its best "
+        f"match{over}."
     )
 
 
 def attribution_section(e: Explanation, plane: Plane) -> Section:
+    """Signed maps of the patches: for the prediction, for a prototype, for one against another."""
     view, first = e.views[plane.view], e.prototypes[0]
     noun = "plane" if plane.slice is None and is_head(e) else "image"
     texts, figures, columns = [], [], []
-    answer, told = (
-        (e.prediction, "answer") if e.together else (view.prediction, f"prediction of this {noun}")
+    value, name = (
+        (e.prediction, "prediction")
+        if e.together
+        else (view.prediction, f"prediction of this {noun}")
     )
     if e.fallback if e.together else view.fallback:
         texts.append(
-            f"In this {noun} no prototype is in radius and the nearest one alone answers: "
-            "no patch pulls."
+            f"In this {noun} no prototype is within the radius: the prediction is the label of "
+            "the nearest one, and no patch contributes."
         )
     else:
         texts.append(
-            f"For the answer: how far the {told} ({answer:.1f} {e.unit}) would move "
-            "if the patch counted twice, to first order. Orange patches pull up, blue "
-            f"ones down. Values are in {e.unit}."
+            f"Contribution to the prediction: the change of the {name} ({value:.1f} {e.unit}) "
+            "if the patch counted twice, to first order. Orange patches increase it, blue ones "
+            f"decrease it. Values in {e.unit}."
         )
-        pull = speaking.for_answer(e, plane.view)
-        figures.append(
-            Figure(f"For the answer, {answer:.1f}", signed_map(e, plane, pull, ("down", "up")))
-        )
-        columns += _strongest(e, plane, pull, ("pulls up", "pulls down"))
+        pull = attribution.for_prediction(e, plane.view)
+        caption = f"Contribution to {value:.1f} {e.unit}"
+        figures.append(Figure(caption, signed_map(e, plane, pull, ("decrease", "increase"))))
+        columns += _strongest(e, plane, pull, ("increases", "decreases"))
     texts.append(
-        f"For #{first.rank}: orange patches are more like those of #{first.rank} than this "
-        "image is on the whole, blue ones "
-        "less; they add up to 0."
+        f"Similarity to #{first.rank}: orange patches are more similar to #{first.rank} than this "
+        "image is on average, blue ones less similar; they sum to 0."
     )
-    alike = speaking.for_prototype(e, plane.view, first.index)
+    alike = attribution.for_prototype(e, plane.view, first.index)
     figures.append(
         Figure(
-            f"For #{first.rank}, {first.label:.1f}",
-            signed_map(e, plane, alike, ("less alike", "more alike")),
+            f"Similarity to #{first.rank}, {first.label:.1f}",
+            signed_map(e, plane, alike, ("less", "more")),
         )
     )
-    columns += _strongest(e, plane, alike, (f"more like #{first.rank}", f"less like #{first.rank}"))
+    ends = (f"more similar to #{first.rank}", f"less similar to #{first.rank}")
+    columns += _strongest(e, plane, alike, ends)
     if len(e.prototypes) > 1:
         second = e.prototypes[1]
         question = f"Why {first.label:.1f} and not {second.label:.1f}?"
-        between = speaking.between(e, plane.view, first.index, second.index)
+        between = attribution.between(e, plane.view, first.index, second.index)
         gap = float(between.sum())
         texts.append(
-            f"{question} Orange patches are nearer to #{first.rank}, blue ones to "
-            f"#{second.rank}. They add up, without a rest, "
-            f"to the difference of the two distances: this {noun} is {abs(gap):.2f} "
-            f"{e.unit} nearer to "
+            f"{question} Orange patches are closer to #{first.rank}, blue ones to "
+            f"#{second.rank}. They sum exactly to the difference of the two distances: this "
+            f"{noun} is {abs(gap):.2f} {e.unit} closer to "
             f"#{first.rank if gap >= 0 else second.rank}."
         )
         figures.append(
             Figure(question, signed_map(e, plane, between, (f"#{second.rank}", f"#{first.rank}")))
         )
-        ends = (f"for #{first.rank}, not #{second.rank}", f"for #{second.rank}, not #{first.rank}")
+        ends = (
+            f"closer to #{first.rank} than #{second.rank}",
+            f"closer to #{second.rank} than #{first.rank}",
+        )
         columns += _strongest(e, plane, between, ends)
     depth = max(len(texts) for _, texts in columns)
     rows: list[tuple[str | Cell, ...]] = [
@@ -210,7 +216,7 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
     ]
     headings = tuple(heading for heading, _ in columns)
     return Section(
-        f"Which patches speak{_place(plane)}",
+        f"Contributions of the patches{_place(plane)}",
         (
             *(Paragraph(text) for text in texts),
             Figures(3, tuple(figures)),
@@ -228,51 +234,52 @@ def _strongest(
     for heading, sign in zip(ends, (1, -1), strict=True):
         texts = []
         for patch in strongest(e, values, sign)[:LISTED]:
-            place = whereabouts(e, plane.view, patch).replace(" ", "\N{NO-BREAK SPACE}")
+            place = patch_location_text(e, plane.view, patch).replace(" ", "\N{NO-BREAK SPACE}")
             texts.append(f"{values[patch]:+.{digits}f} {place}".replace("-", "–"))
         columns.append((heading, texts or ["none"]))
     return columns
 
 
 def planes_section(e: Explanation) -> Section | None:
-    """Every 2D view with its own prediction and the pull of its patches; nothing where there is
+    """Every 2D view with its own prediction and the contributions of its patches; None if there is
     only one."""
     drawn = [plane for plane in planes(e) if plane.slice is None]
     if len(drawn) < 2:
         return None
-    pulls = [speaking.for_answer(e, plane.view) for plane in drawn]
+    pulls = [attribution.for_prediction(e, plane.view) for plane in drawn]
     limit = max(float(np.abs(pull).max()) for pull in pulls)
     figures = []
     for plane, pull in zip(drawn, pulls, strict=True):
         view = e.views[plane.view]
-        drawing: Drawing = signed_map(e, plane, pull, ("down", "up"), limit=limit, named=0)
+        drawing = signed_map(e, plane, pull, ("decrease", "increase"), limit=limit, named=0)
         note = (
-            "no prototype in radius: the nearest one answers"
+            "no prototype within the radius: label of the nearest one"
             if view.fallback and not e.together
             else ""
         )
         figures.append(Figure(f"{plane.name}: {view.prediction:.1f}", drawing, note))
     how = (
-        f"The answer is the mean of {len(drawn)} planes, each explained by itself; their "
+        f"The prediction is the mean over {len(drawn)} planes, each explained separately; their "
         "predictions"
     )
-    pulled = "the plane's own prediction"
+    target = "the plane's own prediction"
     if e.together:
         how = (
-            f"The answer follows from each prototype's mean distance over {len(drawn)} "
-            "planes; what each plane would answer "
-            "alone is written beside it, and these answers"
+            f"The prediction follows from each prototype's mean distance over {len(drawn)} planes. "
+            "The number beside each plane is the prediction from that plane alone; these "
+            "predictions"
         )
-        pulled = "the common answer"
+        target = "the common prediction"
     text = (
-        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: pull on {pulled}, on one "
-        "scale (strongest: "
-        f"{limit:.{decimals(limit)}f} {e.unit})."
+        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: contribution to {target} "
+        f"(orange: increase, blue: decrease), on one scale with the strongest at "
+        f"{limit:.{decimals(limit)}f} {e.unit}."
     )
     return Section("Plane by plane", (Paragraph(text), Figures(5, tuple(figures))))
 
 
 def matches_section(e: Explanation, plane: Plane, patches: list[int]) -> Section:
+    """The numbered patches and their best matches as a table."""
     visible = patches_in_plane(e, plane)
     found = [
         (match, pair)
@@ -282,10 +289,10 @@ def matches_section(e: Explanation, plane: Plane, patches: list[int]) -> Section
     found.sort(key=lambda each: (each[1].number, each[0].rank))
 
     def row(match: PrototypeMatch, pair: Pair) -> tuple[str | Cell, ...]:
-        there = whereabouts(e, plane.view, pair.target)
+        there = patch_location_text(e, plane.view, pair.target)
         return (
             Cell(str(pair.number), color=color_of(pair.number)),
-            whereabouts(e, plane.view, pair.source),
+            patch_location_text(e, plane.view, pair.source),
             f"#{match.rank}",
             there if pair.target in visible else f"{there} (another slice)",
             f"{100 * pair.share:.0f} %",
@@ -297,157 +304,25 @@ def matches_section(e: Explanation, plane: Plane, patches: list[int]) -> Section
     where = ""
     if is_head(e):
         where = (
-            "Places are the patches' centres, mm from the anterior commissure (Right or Left, "
-            "Anterior or Posterior). "
+            "Positions are the patches' centres in mm from the anterior commissure (R right, "
+            "L left, A anterior, P posterior). "
         )
     text = (
-        f"{where}Share: the part of the patch that went to its strongest partner; spread: "
-        "over how many patches it went in "
-        "all; cost: how unlike the two are; adds: what the patch adds to the distance from "
-        "the prototype."
+        f"{where}Share: the part of the patch that is matched to its best match; spread: the "
+        "number of patches it is spread over; cost: the dissimilarity of the two patches; "
+        "contribution: what the patch adds to the distance from the prototype."
     )
     headings = (
         "patch",
         "in this image",
-        "in",
-        "its strongest partner",
+        "prototype",
+        "matched to",
         ">share",
         ">spread",
         ">cost",
-        f">adds ({e.unit})",
+        f">contribution ({e.unit})",
     )
     return Section(
         f"Matched patches{_place(plane)}",
         (Paragraph(text), table(headings, [row(*each) for each in found])),
-    )
-
-
-def settings_section(e: Explanation, model: ModelInfo | None) -> Section:
-    worst = max(view.marginal_error for match in e.prototypes for view in match.views)
-    cells = "×".join(map(str, e.grid))
-    rows: list[tuple[str | Cell, ...]] = [
-        (
-            "prototypes",
-            (
-                f"{len(e.prototypes)} explained in full of {len(e.labels)}; all of them make "
-                "the answer"
-            ),
-        ),
-        (
-            "radius",
-            (
-                f"{e.radius:g} {e.unit}: three standard deviations of the Gaussian that makes "
-                "distances weights"
-            ),
-        ),
-        ("views", f"{len(e.views)}: {', '.join(view.name for view in e.views)}"),
-        (
-            "patches",
-            f"{cells} = {int(np.prod(e.grid))} in each view of {'×'.join(map(str, e.view_shape))}",
-        ),
-    ]
-    if model is not None:
-        about = model.architecture
-        masses = {"uniform": "the same for every patch", "content": "the patch's part of the brain"}
-        rows += [
-            ("regularisation", f"{about.regularization:g} (entropic optimal transport)"),
-            ("mass of a patch", masses[about.marginals]),
-            ("input", f"{'×'.join(map(str, model.input.shape))} at {model.input.spacing_mm:g} mm"),
-        ]
-    if e.guide:
-        rows.append(
-            (
-                "guide",
-                (
-                    "a second network, trained without labels, says which patches are matched; "
-                    "no part of distances"
-                ),
-            )
-        )
-    if e.prior:
-        rows.append(
-            (
-                "spatial prior",
-                f"{e.prior:g} per cell of distance: patches are matched by their place as well",
-            )
-        )
-    rows.append(("plans", f"largest deviation of a plan from its masses: {worst:.0e}"))
-    if is_head(e):
-        rows.append(("convention", CONVENTION))
-    if e.registration is not None:
-        verdict = "" if e.registration.acceptable else ", not acceptable"
-        rows.append(("registration", f"quality {e.registration.quality:.2f} of 1{verdict}"))
-    return Section("Settings", (table(("", ""), rows),))
-
-
-def model_section(e: Explanation, model: ModelInfo | None) -> Section:
-    rows: list[tuple[str | Cell, ...]] = [
-        ("model", f"{e.model_name} {e.model_version}"),
-        ("sha256", Cell(e.model_sha256, mono=True)),
-    ]
-    if model is not None:
-        unit, figures = model.label.unit, model.validation
-        rows += [
-            (
-                "predicts",
-                f"{model.label.name}, {model.label.minimum:g} – {model.label.maximum:g} {unit}",
-            ),
-            (
-                "trained on",
-                f"{model.training.dataset}, {model.training.people}; {model.training.licence}",
-            ),
-        ]
-        if "mae" in figures:
-            known = f"mean absolute error {figures['mae']:.1f} {unit}"
-            if "mae_low" in figures and "mae_high" in figures:
-                known += f" (95 %: {figures['mae_low']:.1f} – {figures['mae_high']:.1f})"
-            if "images" in figures:
-                known += f" on {figures['images']:.0f} held-out images"
-            if "mean_predictor_mae" in figures:
-                known += f"; always answering the mean: {figures['mean_predictor_mae']:.1f}"
-            rows.append(("error", known))
-        if model.collapsed:
-            rows.append(("collapsed", model.collapsed))
-        if model.card:
-            rows.append(("model card", " ".join(model.card.split())))
-    blocks: list[Block] = [table(("", ""), rows)]
-    references = [match for match in e.prototypes if match.reference is not None]
-    if references:
-        blocks.append(Paragraph("The prototypes' images, as the model refers to them:"))
-        headings = ("", "data set", "subject", "sha256 of the image file")
-        blocks.append(table(headings, [_reference(match) for match in references]))
-    return Section("The model", tuple(blocks))
-
-
-def _reference(match: PrototypeMatch) -> tuple[str | Cell, ...]:
-    reference = match.reference
-    assert reference is not None
-    return (
-        f"#{match.rank}",
-        reference.dataset,
-        reference.subject,
-        Cell(reference.sha256, mono=True),
-    )
-
-
-def origin_section(e: Explanation) -> Section:
-    rows: list[tuple[str | Cell, ...]] = [
-        ("computed with", " · ".join(f"{name} {version}" for name, version in e.versions.items())),
-        (
-            "report",
-            f"written by napari-expert {__version__} on {datetime.date.today().isoformat()}",
-        ),
-        ("method", METHOD),
-    ]
-    limits = (
-        "What this report shows is what the prediction was computed from, without a rest: "
-        "which prototypes, with which "
-        "weights, at which distances, and how each distance is a sum over matched patches. "
-        "It does not say that a patch "
-        "caused the prediction: that it adds much says that it differs from its partner, "
-        "not that the difference is one of "
-        f"{e.label_name}. {SURROUNDINGS}"
-    )
-    return Section(
-        "How to read it, and where it comes from", (Paragraph(limits), table(("", ""), rows))
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import html.parser
-import re
-import zlib
+import io
+
+from matplotlib.text import Text
+from pypdf import PdfReader
 
 import expert
 from expert.explanation import Explanation
+from expert.report.document import Drawing
+from expert.report.style import OUTLINE, figure_of
 
 
 class Page(html.parser.HTMLParser):
@@ -33,21 +37,20 @@ class Page(html.parser.HTMLParser):
 
 
 def pdf_pages(data: bytes) -> list[str]:
-    """The text of each page of a PDF, from its own streams; lines are joined by spaces."""
-    pages = []
-    for raw in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", data, re.S):
-        try:
-            stream = zlib.decompress(raw)
-        except zlib.error:
-            continue
-        if b" Tf" not in stream:
-            continue  # an image
-        found = re.findall(rb"\(((?:[^()\\]|\\.)*)\) ?Tj", stream, re.S)
-        texts = [
-            re.sub(rb"\\(.)", rb"\1", text).decode("cp1252").replace("\xa0", " ") for text in found
-        ]
-        pages.append(" ".join(" ".join(texts).split()))
-    return pages
+    """The text of each page of a PDF; lines are joined by spaces."""
+    texts = (page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)
+    return [" ".join(text.replace("\xa0", " ").split()) for text in texts]
+
+
+def artists(drawing: Drawing, kind: type) -> list:
+    """Matplotlib's artists of one kind in a drawing, in order, without the outlines of texts."""
+    found = figure_of(drawing).findobj(kind)
+    return [artist for artist in found if artist.get_gid() != OUTLINE]
+
+
+def texts_of(drawing: Drawing) -> list[str]:
+    """All texts in a drawing."""
+    return [text.get_text() for text in artists(drawing, Text)]
 
 
 def both_reports(e: Explanation, folder, **kwargs) -> tuple[str, str]:

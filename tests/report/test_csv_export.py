@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from expert.attribution import for_answer
+from expert.attribution import for_prediction
 from expert.report.csv_export import COLUMNS, LEAST, write_csv
 from expert.schema import RESEARCH_USE
 
@@ -25,7 +25,7 @@ def test_the_table_of_matches(explanation, tmp_path):
     assert tuple(rows[0]) == COLUMNS
     assert {row["view"] for row in rows} == {view.name for view in e.views}
     assert min(float(row["share"]) for row in rows) >= LEAST
-    view, match, pull = e.views[2], e.prototypes[1], for_answer(e, 2)
+    view, match, pull = e.views[2], e.prototypes[1], for_prediction(e, 2)
     for patch in np.flatnonzero(view.mass):
         mine = [
             row

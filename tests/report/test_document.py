@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from helpers.reports import both_reports
+from helpers.reports import both_reports, texts_of
 
-from expert.report.document import Figures, Paragraph, Text
+from expert.report.document import Figures, Paragraph
 from expert.report.report import compose
 
 
@@ -20,12 +20,7 @@ def test_both_reports_hold_the_same_content(explanation, model, tmp_path):
                 texts += [
                     text for figure in block.figures for text in (figure.caption, figure.note)
                 ]
-                texts += [
-                    mark.text
-                    for figure in block.figures
-                    for mark in figure.drawing.marks
-                    if isinstance(mark, Text)
-                ]
+                texts += [text for figure in block.figures for text in texts_of(figure.drawing)]
             else:
                 texts += [column.title for column in block.columns] + [
                     cell.text for row in block.rows for cell in row

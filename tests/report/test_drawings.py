@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers.reports import both_reports
+from helpers.reports import artists, both_reports, texts_of
+from matplotlib.colors import to_hex
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from expert.patches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
-from expert.report.document import Line, Picture, Rect, Text
-from expert.report.drawings import DOWN, UP, side_by_side, signed_map
+from expert.report.drawings import side_by_side, signed_map
+from expert.report.style import DOWN, UP
 
 
 def test_a_volume_is_drawn_in_its_middle_slice(solid, tmp_path):
@@ -23,34 +27,34 @@ def test_a_volume_is_drawn_in_its_middle_slice(solid, tmp_path):
     ]
     assert away, "the untrained network shall match across slices"
     for text in both_reports(solid, tmp_path):
-        assert "Went mostly to another slice: " in text
+        assert "Matched mostly to another slice: " in text
         assert text.count("(another slice)") == len(away)
         assert plane.name in text
-    drawn = [
-        mark for mark in side_by_side(solid, plane, 0, patches).marks if isinstance(mark, Picture)
-    ]
-    assert all((mark.width, mark.height) == (48, 64) for mark in drawn)
+    images = artists(side_by_side(solid, plane, 0, patches), AxesImage)
+    assert len(images) == 2
+    for left, right, bottom, top in (image.get_extent() for image in images):
+        assert (right - left, bottom - top) == pytest.approx((48, 64))
 
 
 def test_lines_join_the_matched_patches_as_wide_as_their_share(explanation):
     plane = planes(explanation)[2]
     patches = chosen_patches(explanation, plane, "closest")
     drawing = side_by_side(explanation, plane, 0, patches)
-    lines = [mark for mark in drawing.marks if isinstance(mark, Line) and mark.color != "#000000"]
-    boxes = [mark for mark in drawing.marks if isinstance(mark, Rect) and mark.stroke]
+    lines = [line for line in artists(drawing, Line2D) if line.get_color() != "#000000"]
+    boxes = [box for box in artists(drawing, Rectangle) if box.get_edgecolor()[3] > 0]
     for pair in pairs(explanation, plane.view, 0, patches):
         widest = max(
-            (line for line in lines if line.color == color(pair.number)),
-            key=lambda line: line.width,
+            (line for line in lines if line.get_color() == color(pair.number)),
+            key=lambda line: line.get_linewidth(),
         )
-        assert widest.width == pytest.approx(1.6 * pair.share)
-        for x, y in ((widest.x1, widest.y1), (widest.x2, widest.y2)):
+        assert widest.get_linewidth() == pytest.approx(1.6 * pair.share)
+        for x, y in widest.get_xydata():
             touched = [
                 b
                 for b in boxes
-                if b.stroke == color(pair.number)
-                and b.x - 0.1 <= x <= b.x + b.width + 0.1
-                and b.y <= y <= b.y + b.height
+                if to_hex(b.get_edgecolor()) == color(pair.number).lower()
+                and b.get_x() - 0.1 <= x <= b.get_x() + b.get_width() + 0.1
+                and b.get_y() <= y <= b.get_y() + b.get_height()
             ]
             assert touched
 
@@ -68,13 +72,9 @@ def test_the_map_is_orange_up_blue_down_and_clear_at_zero(explanation):
     drawing = signed_map(explanation, plane, values, ("down", "up"))
     height = explanation.view_shape[0]
     patches = [
-        mark
-        for mark in drawing.marks
-        if isinstance(mark, Rect) and mark.fill in (UP, DOWN) and mark.y < height
+        (to_hex(box.get_facecolor()), round(box.get_facecolor()[3], 3))
+        for box in artists(drawing, Rectangle)
+        if to_hex(box.get_facecolor()) in (UP.lower(), DOWN.lower()) and box.get_y() < height
     ]
-    assert [(mark.fill, round(mark.fill_opacity, 3)) for mark in patches] == [
-        (UP, 0.75),
-        (DOWN, 0.375),
-    ]
-    written = [mark.text for mark in drawing.marks if isinstance(mark, Text)]
-    assert {"+0.40", "–0.20"} <= set(written)
+    assert patches == [(UP.lower(), 0.75), (DOWN.lower(), 0.375)]
+    assert {"+0.40", "–0.20"} <= set(texts_of(drawing))

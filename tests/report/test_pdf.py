@@ -20,14 +20,15 @@ def test_the_pdf_has_the_statement_and_its_number_on_every_page_of_a4(explanatio
     for number, text in enumerate(pages, 1):
         assert RESEARCH_USE in text
         assert f"{number} / {len(pages)}" in text
-    assert set(re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", data)) == {
-        (b"595.28", b"841.89")
+    sizes = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", data)
+    assert {(round(float(wide), 2), round(float(high), 2)) for wide, high in sizes} == {
+        (595.28, 841.89)
     }
     assert data.count(b"/Subtype /Image") > 1
     drawn = b"".join(
         zlib.decompress(raw) for raw in re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", data, re.S)
     )
-    assert drawn.count(b" l S") > 30  # lines are lines, not pixels
+    assert len(re.findall(rb" l\s+S", drawn)) > 30  # lines are lines, not pixels
 
 
 def test_the_pdf_tells_date_and_software_and_nothing_else(explanation, tmp_path):
@@ -42,9 +43,9 @@ def test_the_pdf_tells_date_and_software_and_nothing_else(explanation, tmp_path)
 @pytest.mark.parametrize(
     ("name", "printed"),
     [
-        ("Zażółć.nii", "Zazó?c.nii"),
+        ("Zażółć.nii", "Zażółć.nii"),
         ("頭.nii", "?.nii"),
-        ("a−b ≤ c", "a-b <= c"),
+        ("a−b ≤ c", "a−b ≤ c"),
         ("(50 %) \\ {nb}", "(50 %) \\ {nb}"),
         ("line\nbreak\x00\x1b", "line break"),
         ("€ “quoted” – ƒ", "€ “quoted” – ƒ"),
@@ -57,10 +58,10 @@ def test_any_name_can_be_printed(explanation, tmp_path, name, printed):
 
 
 def test_every_character_can_be_printed():
-    from expert.report.pdf import printable
+    from expert.report.typesetting import _letters, printable
 
     for code in range(0x20000):
-        printable(chr(code)).encode("cp1252")
+        assert _letters().issuperset(map(ord, printable(chr(code))))
 
 
 def test_long_and_broken_names_are_no_trouble(explanation, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from helpers.reports import Page, both_reports
 
 import expert
-from expert.attribution import for_answer
+from expert.attribution import for_prediction
 from expert.errors import InputError
 from expert.patches import chosen_patches, middle_plane, pairs, planes
 from expert.report.csv_export import write_csv
@@ -23,18 +23,18 @@ def test_both_reports_say_what_they_must(explanation, model, tmp_path):
     plane = planes(e)[middle_plane(e)]
     pair = pairs(e, plane.view, 0, chosen_patches(e, plane, "closest"))[0]
     first, second = e.prototypes[:2]
-    strong = strongest(e, for_answer(e, plane.view), 1)[0]
+    strong = strongest(e, for_prediction(e, plane.view), 1)[0]
     for text in both_reports(e, tmp_path, model=model.info):
         assert f"{e.prediction:.1f} years" in text
         assert f"{e.interval.lower:.1f} – {e.interval.upper:.1f}" in text
-        assert f"share {100 * first.share:.0f} %" in text
+        assert f"weight {100 * first.share:.0f} %" in text
         assert f"{100 * pair.share:.0f} %" in text
         assert f"{pair.contribution:.2f}" in text
         assert f"Why {first.label:.1f} and not {second.label:.1f}?" in text
-        assert f"{for_answer(e, plane.view)[strong]:+.2f}" in text
+        assert f"{for_prediction(e, plane.view)[strong]:+.2f}" in text
         assert all(view.name in text for view in e.views)
         assert SURROUNDINGS in text
-        assert "goes to its strongest partner, and a patch is spread over" in text
+        assert "is matched to its best match, and a patch is spread over" in text
         assert "radiological: the patient's right is on the left" in text
         assert f"{e.radius:g} years" in text
         assert "0.1 (entropic optimal transport)" in text

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from helpers.reports import both_reports
+from helpers.reports import both_reports, texts_of
 
 from expert.patches import planes
-from expert.report.document import Text
 from expert.report.drawings import side_by_side
 from expert.schema import ImageReference
 
@@ -16,7 +15,7 @@ def test_a_message_about_a_missing_image_tells_no_path(explanation, tmp_path):
     )
     e = explanation.model_copy(update={"prototypes": (match, *explanation.prototypes[1:])})
     for text in both_reports(e, tmp_path):
-        assert "image not at hand" in text
+        assert "image not available" in text
         assert "1 of 3 prototypes are shown without their image" in text
         assert "jane" not in text
 
@@ -27,11 +26,7 @@ def test_a_plain_image_has_neither_letters_nor_millimetres(plain, tmp_path):
         assert " mm" not in text
         assert "radiological" not in text
         assert "Plane by plane" not in text
-    letters = [
-        mark.text
-        for mark in side_by_side(plain, planes(plain)[0], 0, [0]).marks
-        if isinstance(mark, Text)
-    ]
+    letters = texts_of(side_by_side(plain, planes(plain)[0], 0, [0]))
     assert not {"R", "L", "A", "P"} & set(letters)
 
 
@@ -47,12 +42,12 @@ def test_a_fallback_is_said_and_pulls_nothing(explanation, tmp_path):
     for text in both_reports(
         explanation.model_copy(update={"fallback": True, "views": views}), tmp_path
     ):
-        assert "the nearest one alone answers: no patch pulls" in text
-        assert "pulls up" not in text
-        assert text.count("no prototype in radius: the nearest one answers") == len(views)
-        assert "None needs to" not in text
+        assert "the prediction is the label of the nearest one, and no patch contributes" in text
+        assert "increases" not in text
+        assert text.count("no prototype within the radius: label of the nearest one") == len(views)
+        assert "does not need one" not in text
     for text in both_reports(explanation.model_copy(update={"prototypes_in_radius": 0}), tmp_path):
-        assert "None needs to: this model weighs them relative to the nearest." in text
+        assert "This model does not need one there: it weights relative to the nearest." in text
 
 
 def test_references_are_named_by_data_set_subject_and_checksum(explanation, tmp_path):
