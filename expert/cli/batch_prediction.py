@@ -1,5 +1,4 @@
-"""Many images, one table of predictions: a bad input is a row that says so, and the rest goes
-on."""
+"""Predict many images into one table; failed images are reported in its `error` column."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ class Item:
     """One input."""
 
     name: str
-    """As the user gave it: what the table shows."""
+    """As the user gave it; written to the table."""
     path: Path
     pixel_size_mm: float | None = None
 
@@ -44,13 +43,25 @@ class Item:
 def items(
     inputs: Sequence[str | os.PathLike[str]], table: str | os.PathLike[str] | None = None
 ) -> list[Item]:
-    """Inputs named one by one, then those of a table (`file` relative to it, optionally
-    `pixel_size_mm`).
+    """List the inputs given one by one, then those of a table.
+
+    Parameters
+    ----------
+    inputs : sequence of str or os.PathLike
+        Image files or DICOM folders.
+    table : str or os.PathLike, optional
+        CSV with the column `file` (relative to the table) and, for plain 2D images,
+        `pixel_size_mm`.
+
+    Returns
+    -------
+    list of Item
+        In the order given.
 
     Raises
     ------
     InputError
-        Nothing was given, or the table cannot be used.
+        No input was given, or the table cannot be used.
     """
     out = [Item(str(path), Path(path)) for path in inputs]
     if table is not None:
@@ -58,13 +69,27 @@ def items(
             Item(row.name, row.file, row.pixel_size_mm) for row in read_table(table, labelled=False)
         ]
     if not out:
-        raise InputError("Nothing to predict: name images or give a table.")
+        raise InputError("Nothing to predict: give images or a table.")
     return out
 
 
 def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, object]:
-    """One row of the output; never raises for an input that cannot be used. `corrected`: see
-    `predict`."""
+    """Predict one input; no error of the input ends the run.
+
+    Parameters
+    ----------
+    model : Model
+        From `expert.load_model`.
+    item : Item
+        The input.
+    corrected : bool
+        Also correct for regression to the mean.
+
+    Returns
+    -------
+    dict
+        One row of the table, by column; ``error`` is empty if the input was predicted.
+    """
     from expert.imaging.volume import read_volume
     from expert.inference import explain
 
@@ -97,7 +122,7 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
     return row
 
 
-def predict(
+def predict_table(
     model: Model,
     inputs: Iterable[Item],
     out: str | os.PathLike[str],
@@ -105,29 +130,36 @@ def predict(
     *,
     corrected: bool = False,
 ) -> tuple[Path, int]:
-    """Predict all inputs into a CSV file, row by row: what is done stays if the run is ended.
+    """Predict all inputs into a CSV file, row by row: finished rows stay if the run is ended.
 
     Parameters
     ----------
-    model : from `expert.load_model`
-    inputs : from `items`
-    out : CSV to write, with the columns `COLUMNS`
-    progress : called with 0 to 1
-    corrected : write the column `bias_corrected` beside the prediction, see
-        `expert.evaluation.metrics.bias_corrected`
+    model : Model
+        From `expert.load_model`.
+    inputs : iterable of Item
+        From `items`.
+    out : str or os.PathLike
+        CSV to write, with the columns `COLUMNS`.
+    progress : callable, optional
+        Called with a fraction, 0 to 1.
+    corrected : bool
+        Also write the column `bias_corrected`, see `expert.evaluation.metrics.bias_corrected`.
 
     Returns
     -------
-    path, failed : the file, and how many inputs could not be used
+    path : pathlib.Path
+        The file.
+    failed : int
+        Number of inputs that could not be used.
 
     Raises
     ------
     InputError
-        The output cannot be written, or a correction is asked for and the model knows none.
+        The file cannot be written, or the model has no bias correction.
     """
     if corrected and (model.info.calibration is None or model.info.calibration.bias is None):
         raise InputError(
-            f"The model {model.info.name} knows no bias correction: its training measured none."
+            f"The model {model.info.name} has no bias correction: its training estimated none."
         )
     columns = [*COLUMNS[:2], "bias_corrected", *COLUMNS[2:]] if corrected else list(COLUMNS)
     todo, failed, target = list(inputs), 0, Path(out)
@@ -145,3 +177,6 @@ def predict(
     except OSError as error:
         raise InputError(f"The table {target} could not be written: {error.strerror}.") from error
     return target, failed
+
+
+predict = predict_table  # former name

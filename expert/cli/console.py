@@ -1,4 +1,4 @@
-"""What commands have in common: errors as sentences, progress bars, options."""
+"""Shared options, error handling and progress bars of the commands."""
 
 from __future__ import annotations
 
@@ -16,33 +16,48 @@ ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")
 ]
 DataOption = Annotated[
-    Path | None, typer.Option(help="Folder with the data set of the model's prototype images.")
+    Path | None,
+    typer.Option(help="Folder of the data set that contains the model's prototype images."),
 ]
 
 
 def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
-    """Errors a user can act on end the command with one sentence and exit code 1."""
+    """Report an `ExpertError` as one sentence on standard error, with exit code 1.
+
+    Parameters
+    ----------
+    function : callable
+        A command.
+
+    Returns
+    -------
+    callable
+        The command; a cancelled one has exit code 130.
+    """
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except Cancelled:
+        except (Cancelled, KeyboardInterrupt):
             typer.echo("Cancelled.", err=True)
             raise typer.Exit(130) from None
         except ExpertError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("Cancelled.", err=True)
-            raise typer.Exit(130) from None
 
     return wrapped
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
-    """A rich progress bar on stderr, one task per stage; silent where stderr is no terminal."""
+    """Progress bars on standard error, one per stage; nothing if it is not a terminal.
+
+    Yields
+    ------
+    callable
+        Takes the name of a stage and a fraction, 0 to 1.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -56,9 +71,9 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
-        def tell(stage: str, fraction: float) -> None:
+        def report(stage: str, fraction: float) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0)
             bars.update(tasks[stage], completed=fraction)
 
-        yield tell
+        yield report

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from helpers.reports import pdf_pages
@@ -134,10 +139,43 @@ def test_a_model_in_place_of_an_image(tmp_path):
     )
 
 
+COMMANDS = [
+    "predict",
+    "explain",
+    "train",
+    "evaluate",
+    "info",
+    "phantom",
+    "fetch",
+    "view",
+    "convert",
+]
+
+
+def test_the_module_and_the_script_list_the_same_commands():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    module, name = project["scripts"]["expert"].split(":")
+    script = f"from {module} import {name}; {name}(prog_name='expert')"  # as pip writes it
+    by_module, by_script = (
+        subprocess.run([sys.executable, *way, "--help"], capture_output=True, check=True).stdout
+        for way in (["-m", "expert.cli"], ["-c", script])
+    )
+    assert by_module == by_script
+    assert sorted(re.findall(r"^│ ([a-z]+) ", by_module.decode(), re.MULTILINE)) == sorted(COMMANDS)
+
+
 @pytest.mark.parametrize(
-    "command",
-    ["predict", "explain", "train", "evaluate", "info", "phantom", "fetch", "view", "convert"],
+    ("former", "present"),
+    [("benchmark", "ablation"), ("planted", "planted"), ("strange", "corrupted")],
 )
+def test_a_moved_command_names_the_present_one(former, present):
+    result = run(app, [former, "a.yaml", "--data", "table.csv"])
+    assert result.exit_code == 2
+    assert result.output.count("\n") == 1
+    assert f"python -m studies {present}" in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command):
     assert run(app, [command, "--help"]).exit_code == 0
 

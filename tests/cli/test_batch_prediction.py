@@ -16,25 +16,27 @@ from expert.errors import InputError
 
 
 def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, squares, tmp_path):
-    from expert.cli.batch_prediction import items, predict
+    from expert.cli.batch_prediction import items, predict_table
     from expert.model_file import load_model
 
     model = load_model(tiny_model_file)
     assert model.info.calibration.bias is not None
-    target, failed = predict(model, items([], squares)[:3], tmp_path / "p.csv", corrected=True)
+    target, failed = predict_table(
+        model, items([], squares)[:3], tmp_path / "p.csv", corrected=True
+    )
     rows = [line.split(",") for line in target.read_text().splitlines()]
     assert failed == 0
     assert rows[0][1:3] == ["prediction", "bias_corrected"]
     start, slope = model.info.calibration.bias
     for row in rows[1:]:
         assert float(row[2]) == pytest.approx((float(row[1]) - start) / slope, abs=1e-3)
-    plain, _ = predict(model, items([], squares)[:1], tmp_path / "q.csv")
+    plain, _ = predict_table(model, items([], squares)[:1], tmp_path / "q.csv")
     assert "bias_corrected" not in plain.read_text()
     info = model.info.model_copy(
         update={"calibration": model.info.calibration.model_copy(update={"bias": None})}
     )
     with pytest.raises(InputError, match="no bias correction"):
-        predict(replace(model, info=info), [], tmp_path / "r.csv", corrected=True)
+        predict_table(replace(model, info=info), [], tmp_path / "r.csv", corrected=True)
 
 
 run = CliRunner().invoke

@@ -1,0 +1,169 @@
+"""Commands for model files: info, convert, fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expert.cli.console import one_sentence, progress
+from expert.schema import RESEARCH_USE
+
+
+@one_sentence
+def info(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+) -> None:
+    """Show a model's metadata and its model card."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from expert.model_file import load_model
+
+    loaded = load_model(model)
+    about = loaded.info
+    table = Table(title=f"{about.name} {about.version}", caption=RESEARCH_USE, show_header=False)
+    if loaded.prototype_images is not None:
+        images = "in the file"
+    elif any(p.reference is not None for p in about.prototypes):
+        images = "by reference"
+    else:
+        images = "not in the file"
+    label, settings = about.label, about.architecture
+    trained_on = f"{about.training.dataset}, {about.training.people}"
+    rows = [
+        ("predicts", f"{label.name}, {label.unit}, {label.minimum:g} – {label.maximum:g}"),
+        ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
+        ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
+        ("prototypes", f"{len(about.prototypes)}, images {images}"),
+        ("trained on", f"{trained_on}, licence: {about.training.licence}"),
+        (
+            "radius, regularisation",
+            f"{settings.radius:g} {label.unit}, {settings.regularization:g}",
+        ),
+        *((name.replace("_", " "), f"{value:.3g}") for name, value in about.validation.items()),
+        ("sha256", loaded.sha256),
+    ]
+    if about.collapsed:
+        rows.insert(0, ("COLLAPSED", about.collapsed))
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    if about.card:
+        typer.echo(about.card)
+
+
+@one_sentence
+def convert(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(help="State dict or Lightning checkpoint of the published ExPeRT code."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model file to write (.safetensors).")],
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Unit of the labels, such as years; no checkpoint contains it."),
+    ] = None,
+    label_name: Annotated[
+        str | None, typer.Option(help="What is predicted  [default: age]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model  [default: the file's name]")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Training data  [default: unknown]")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the training data  [default: unknown]")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="mni: slices of registered heads; image: plain 2D images  [default: mni]"
+        ),
+    ] = None,
+    spacing_mm: Annotated[float | None, typer.Option(help="mm per pixel  [default: 1]")] = None,
+    position_mm: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Axial plane, mm above the AC; may be repeated  [default: 7, slice 79 of MNI 1 mm]"
+        ),
+    ] = None,
+    first_pixel: Annotated[
+        str | None,
+        typer.Option(
+            help="Corner of a head's slice with row 0 and column 0: PL, PR, AL or AR  [default: PL]"
+        ),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="value: store the prototypes' images, which show subjects, in the file; none  "
+            "[default: none]"
+        ),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with these facts, see docs/convert.md; options take precedence."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model file if it exists.")
+    ] = False,
+) -> None:
+    """Convert a published checkpoint to a model file; no checkpoint code is executed."""
+    import warnings
+
+    from expert.convert.conversion import ConversionWarning, convert_checkpoint, read_facts
+    from expert.model_file import load_model
+
+    known = read_facts(
+        facts,
+        label_unit=unit,
+        label_name=label_name,
+        name=name,
+        dataset=dataset,
+        licence=licence,
+        space=space,
+        spacing_mm=spacing_mm,
+        positions_mm=position_mm or None,
+        first_pixel=first_pixel,
+        prototype_images=images,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConversionWarning)
+        target = convert_checkpoint(checkpoint, out, known, overwrite=overwrite)
+    about = load_model(target).info
+    for warning in caught:
+        if issubclass(warning.category, ConversionWarning):
+            typer.echo(f"Warning: {warning.message}", err=True)
+    typer.echo(about.card, nl=False)
+    typer.echo(
+        f"{target}: {len(about.prototypes)} prototypes, {about.label.minimum:g} – "
+        f"{about.label.maximum:g} {about.label.unit}. "
+        f"{RESEARCH_USE}"
+    )
+
+
+@one_sentence
+def fetch(
+    model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+    only: Annotated[int | None, typer.Option(min=1, help="Only the first N prototypes.")] = None,
+) -> None:
+    """Download the prototype images that a model refers to, and verify their checksums."""
+    from expert.datasets.prototype_images import fetch_reference, find_reference
+    from expert.model_file import load_model
+
+    loaded = load_model(model)
+    references = [p.reference for p in loaded.info.prototypes if p.reference is not None]
+    if loaded.prototype_images is not None or not references:
+        typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
+        return
+    typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
+    chosen = list({reference.file: reference for reference in references}.values())[:only]
+    with progress() as report:
+        for done, reference in enumerate(chosen, 1):
+            if find_reference(reference)[0] is None:
+                fetch_reference(reference)
+            report("fetch", done / len(chosen))
+    typer.echo(f"{len(chosen)} images are available. {RESEARCH_USE}")
