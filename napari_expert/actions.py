@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -233,14 +233,14 @@ def panel_of(viewer: napari.viewer.Viewer, create: bool = True) -> ExpertWidget 
         None,
     )
     if not create:
-        return panel
+        return cast("ExpertWidget | None", panel)
     if panel is None:
         panel = PluginManager.instance().commands.get(f"{PLUGIN}.open")(viewer)
         viewer.window.add_dock_widget(panel, name=DOCK)
     dock = panel.parent()
     dock.show()
     dock.raise_()
-    return panel
+    return cast("ExpertWidget", panel)
 
 
 def perform(action: Action) -> None:

@@ -7,6 +7,7 @@ the session.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -61,13 +62,13 @@ class PatchMap:
         numpy.ndarray
             (V, M) signed values per view and patch, label units.
         """
-        compute = {
+        compute: dict[str, Callable[..., np.ndarray]] = {
             "contribution": attribution.for_prediction,
             "similarity": attribution.for_prototype,
             "difference": attribution.between,
-        }[self.kind]
-        views = range(len(explanation.views))
-        return np.stack([compute(explanation, view, *self.prototypes) for view in views])
+        }
+        call, views = compute[self.kind], range(len(explanation.views))
+        return np.stack([call(explanation, view, *self.prototypes) for view in views])
 
 
 CONTRIBUTION = PatchMap("contribution")
@@ -115,7 +116,8 @@ class Session:
     def _reset(self) -> None:
         """State that belongs to one board."""
         board = self.board
-        self.native, self.choice = False, "closest"
+        self.native = False
+        self.choice: Choice = "closest"
         self.plane_number = 0 if board is None else middle_plane(board.explanations[0])
         self.partner = 1 if board is None else board.subjects
         self.map: PatchMap | None = None
@@ -219,10 +221,9 @@ class Session:
 
     def show_plane(self, number: int) -> None:
         """Show another plane; numbers beyond the ends mean the first or last."""
-        if self.board is None:
-            return
-        number = int(np.clip(number, 0, len(self.board.planes) - 1))
-        if number == self.plane_number:
+        last = 0 if self.board is None else len(self.board.planes) - 1
+        number = int(np.clip(number, 0, last))
+        if self.board is None or number == self.plane_number:
             return
         self.plane_number = number
         self._number_patches()

@@ -57,8 +57,7 @@ class ResultLayers:
         on_deleted: Callable[[], None],
     ) -> None:
         self.viewer, self.session, self._on_deleted = viewer, session, on_deleted
-        self._lines = MatchLines(viewer)
-        self._state = ViewerState(viewer)
+        self._lines, self._state = MatchLines(viewer), ViewerState(viewer)
         self._native_view = self._state.view
         self.slider = PlaneSlider(viewer, heights, session.show_plane)
         with self._quiet():

@@ -111,7 +111,7 @@ def tile_size(board: Board, plane: Plane) -> np.ndarray:
     """(2,) height and width of a tile's image in mm (pixels, where their size is unknown)."""
     e = board.explanations[0]
     place = placement(e.views[plane.view], board.head)
-    return np.abs(np.array(place["scale"])) * np.array(e.view_shape[-2:])
+    return np.asarray(np.abs(np.array(place["scale"])) * np.array(e.view_shape[-2:]))
 
 
 def tile_place(board: Board, plane: Plane, neurological: bool, offset: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, Container, FileEdit, SpinBox
 from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
@@ -90,7 +91,7 @@ class InputSection(QWidget):
         )
         self.data_folder = FileEdit(
             label="Data folder",
-            mode="d",
+            mode=FileDialogMode.EXISTING_DIRECTORY,
             nullable=True,
             tooltip=(
                 "Folder with the data set of the prototypes' images, for models that do not "
@@ -127,6 +128,12 @@ class InputSection(QWidget):
         self.viewer.layers.selection.events.active.disconnect(self._active_changed)
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
+
+    @property
+    def folder(self) -> Path | None:
+        """The chosen folder of the prototypes' images."""
+        value = self.data_folder.value
+        return value if isinstance(value, Path) else None
 
     # --- models -----------------------------------------------------------------------------------
     def _fill_models(self) -> None:

@@ -65,7 +65,7 @@ class ExpertWidget(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.session = Session()
+        self.session: Session = Session()
         self.view = ResultView(viewer, self.session)
         self.data: Path | None = None
         """Folder of the prototypes' images, set by a program; not remembered."""
@@ -128,7 +128,7 @@ class ExpertWidget(QWidget):
             self.input.choose_model(settings.model)
         self.input.prototypes.value = settings.prototypes
         self.input.device.value = settings.device
-        self.input.data_folder.value = settings.data or None
+        self.input.data_folder.value = Path(settings.data) if settings.data else None
         self.session.neurological = settings.convention == "neurological"
         self.session.layout = settings.view
         self._restored = True
@@ -142,7 +142,7 @@ class ExpertWidget(QWidget):
                 view=self.session.layout,
                 convention="neurological" if self.session.neurological else "radiological",
                 device=self.input.device.value,
-                data=str(self.input.data_folder.value or ""),
+                data=str(self.input.folder or ""),
             ).save()
 
     def _top_changed(self, top: int) -> None:
@@ -179,7 +179,7 @@ class ExpertWidget(QWidget):
             self.input.loaded or self.input.model,
             volume,
             max(EXPLAINED, self.input.prototypes.value),
-            self.data or self.input.data_folder.value or own,  # of the prototypes' images
+            self.data or self.input.folder or own,  # of the prototypes' images
             self.input.device.value,
             self,
         )

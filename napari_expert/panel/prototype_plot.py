@@ -3,11 +3,10 @@ prediction as a line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from expert.explanation import effective_prototypes
@@ -92,7 +91,7 @@ class PrototypePlot(QWidget):
             return -1
         return int(min(near, key=lambda n: (e.shares[n] < VISIBLE, away[n])))
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+    def mouseMoveEvent(self, event: Any) -> None:
         found = self.prototype_at(event.position().x())
         if found == self._under:
             return
@@ -114,12 +113,12 @@ class PrototypePlot(QWidget):
         words = f"{rank}{e.labels[index]:.1f} {e.unit}, weight {100 * e.shares[index]:.0f} %"
         return f"{words}, distance {e.distances[index]:.1f} {e.unit}"
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
+    def mousePressEvent(self, event: Any) -> None:
         found = self.prototype_at(event.position().x())
         if found >= 0:
             self.chosen.emit(found)
 
-    def leaveEvent(self, event: QEvent) -> None:
+    def leaveEvent(self, event: Any) -> None:
         if self._under >= 0:
             self._under = -1
             self._draw()
@@ -136,10 +135,10 @@ class PrototypePlot(QWidget):
         low, high = label_range(self._explanations())
         return MARGIN + (self.width() - 2 * MARGIN) * (label - low) / (high - low)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def resizeEvent(self, event: Any) -> None:
         self._draw()
 
-    def changeEvent(self, event: QEvent) -> None:
+    def changeEvent(self, event: Any) -> None:
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._draw()
 

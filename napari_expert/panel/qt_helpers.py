@@ -69,6 +69,7 @@ def collapsible(title: str, content: QWidget, expanded: bool = False) -> QCollap
     section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
     section.setDuration(0)
     for layout in (section.layout(), section.content().layout()):
+        assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
     button = section.toggleButton()
     button.setAccessibleName(title)
@@ -99,7 +100,9 @@ def menu_button(
     button.setAccessibleName(title)
     menu = QMenu(button)
     for words, call in entries:
-        menu.addAction(words).triggered.connect(lambda checked=False, call=call: call())
+        action = menu.addAction(words)
+        assert action is not None
+        action.triggered.connect(lambda checked=False, call=call: call())
     button.setMenu(menu)
     return button
 

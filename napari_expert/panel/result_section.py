@@ -87,8 +87,8 @@ class ResultSection(QWidget):
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
         self.table = MatchTable(self.session)
         self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
-        for widget in (self.legend, self.focus_line, self.table_section, self.matching):
-            column.addWidget(widget)
+        for below in (self.legend, self.focus_line, self.table_section, self.matching):
+            column.addWidget(below)
         column.addLayout(self._make_buttons())
 
     def _make_modes(self) -> QHBoxLayout:
