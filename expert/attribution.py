@@ -1,7 +1,7 @@
-"""Which patches speak: for the answer, for one prototype, for one prototype rather than another.
+"""Contributions of the patches: to the prediction, and to the similarity to a prototype.
 
-All of them are read off the exact split of each distance over the image's patches, ``d_p = sum_i
-c_pi`` (`expert.explanation.View.contributions`); nothing is estimated.
+All of them are computed from the exact decomposition of each distance over the image's patches,
+``d_p = sum_i c_pi`` (`expert.explanation.View.contributions`); nothing is estimated.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from expert.explanation import Explanation
 
 
-def for_answer(explanation: Explanation, view: int) -> np.ndarray:
-    """How far each patch pulls the answer up (+) or down (-).
+def for_prediction(explanation: Explanation, view: int) -> np.ndarray:
+    """How much each patch increases (+) or decreases (-) the prediction: gradient times input.
 
-    With the weights ``w_p = exp(-d_p^2 / (2 s^2))``, ``s = r / 3``, the answer moves with the
-    distances as ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. A patch's pull is that slope times
-    what the patch adds to each distance: to first order, the change of the answer if the patch
-    counted twice. Of views that decide together, a patch adds its part of the mean distance, and
-    pulls on the answer of all views; else on its own view's.
+    To first order, this is the change of the prediction if the patch counted twice. Where planes
+    are combined, a patch contributes its part of the mean distance to the prediction of all views;
+    otherwise it contributes to the prediction of its own view.
 
     Parameters
     ----------
@@ -33,37 +31,42 @@ def for_answer(explanation: Explanation, view: int) -> np.ndarray:
     Returns
     -------
     (M,) ndarray
-        Label units; all 0 where the nearest prototype alone answers (it is a step, nothing pulls).
+        Label units; all 0 where the prediction is the nearest prototype's label, which does not
+        change with small changes of the distances.
 
     References
     ----------
-    .. [1] Gradient times input (Shrikumar et al., 2016) on the patches' parts of the distances.
+    .. [1] Shrikumar et al., "Not Just a Black Box: Learning Important Features Through Propagating
+           Activation Differences", arXiv:1605.01713, 2016 (gradient times input).
     """
-    e, shown = explanation, explanation.views[view]
-    if e.fallback if e.together else shown.fallback:
-        return np.zeros(len(shown.mass))
+    e, own = explanation, explanation.views[view]
+    if e.fallback if e.together else own.fallback:
+        return np.zeros(len(own.mass))
+    distances, shares, contributions = own.distances, own.shares, own.contributions
     if e.together:
-        return pull(e.distances, e.shares, shown.contributions / len(e.views), e.labels, e.radius)
-    return pull(
-        shown.distances, shown.shares, shown.contributions, explanation.labels, explanation.radius
-    )
+        distances, shares, contributions = e.distances, e.shares, contributions / len(e.views)
+    return contribution_to_prediction(distances, shares, contributions, e.labels, e.radius)
 
 
-def pull(
+def contribution_to_prediction(
     distances: np.ndarray,
     shares: np.ndarray,
     contributions: np.ndarray,
     labels: np.ndarray,
     radius: float,
 ) -> np.ndarray:
-    """The equation of `for_answer`, where a prototype is in radius.
+    """The equation of `for_prediction`, where a prototype is within the radius.
+
+    With the weights ``w_p = exp(-d_p^2 / (2 s^2))`` and ``s = radius / 3``, the derivative of the
+    prediction y is ``dy/dd_p = -(d_p / s^2) share_p (l_p - y)``. It is multiplied by what each
+    patch contributes to the distances.
 
     Parameters
     ----------
     distances, shares, labels : (P,) ndarray
         Of all prototypes; the shares sum to 1.
     contributions : (P, M) ndarray
-        What each patch adds to each distance.
+        Contribution of each patch to each distance.
     radius : float
         Label units.
 
@@ -77,38 +80,45 @@ def pull(
 
 
 def for_prototype(explanation: Explanation, view: int, prototype: int) -> np.ndarray:
-    """Where the image is more (+) or less (-) like a prototype than it is on the whole.
+    """Where the image is more (+) or less (-) similar to a prototype than on average.
 
     Parameters
     ----------
-    explanation, view : Explanation
-        As in `for_answer`.
+    explanation : Explanation
+        From `expert.explain`.
+    view : int
+        0-based.
     prototype : int
         Index among *all* prototypes of the model (`PrototypeMatch.index`).
 
     Returns
     -------
     (M,) ndarray
-        ``d_p m_i - c_pi`` with the patch's mass m_i; label units; sums to 0.
+        ``d_p m_i - c_pi`` with the mass m_i of each patch; label units; sums to 0.
     """
-    shown = explanation.views[view]
-    return np.asarray(shown.distances[prototype] * shown.mass - shown.contributions[prototype])
+    own = explanation.views[view]
+    return np.asarray(own.distances[prototype] * own.mass - own.contributions[prototype])
 
 
 def between(explanation: Explanation, view: int, prototype: int, other: int) -> np.ndarray:
-    """Which patches speak for a prototype (+) rather than for another (-).
+    """Which patches are more similar to one prototype (+) than to another (-).
 
     Parameters
     ----------
-    explanation, view : Explanation
-        As in `for_answer`.
+    explanation : Explanation
+        From `expert.explain`.
+    view : int
+        0-based.
     prototype, other : int
-        Indices among all prototypes of the model.
+        Indices among *all* prototypes of the model.
 
     Returns
     -------
     (M,) ndarray
         ``c_qi - c_pi``; label units; sums to the difference of the two distances, ``d_q - d_p``.
     """
-    shown = explanation.views[view]
-    return np.asarray(shown.contributions[other] - shown.contributions[prototype])
+    own = explanation.views[view]
+    return np.asarray(own.contributions[other] - own.contributions[prototype])
+
+
+for_answer, pull = for_prediction, contribution_to_prediction  # former names

@@ -1,4 +1,8 @@
-"""Image to feature grid: a residual network cut after any stage, in two or three dimensions."""
+"""From an image to a grid of patch features, in two or three dimensions.
+
+`Backbone` is a residual network; `HistogramBackbone` uses the grey values of each patch alone;
+`Members` joins several networks.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,37 @@ from torch import Tensor, nn
 from expert.schema import Architecture
 
 OUTSIDE = 1e-6
-"""Grey values up to this are outside of the content and are not counted."""
+"""Grey values up to this are outside the content and are not counted."""
 LITTLE = 0.02
-"""Added to a cell's content before its histogram is made one of shares: a cell with a few voxels
-has none worth trusting."""
+"""Added to the content of a patch before its histogram is normalised: the grey values of a few
+voxels are not reliable."""
 
 
 def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
-    """The network from image to feature grid that an architecture asks for."""
+    """The network of an architecture that turns images into feature grids.
+
+    Parameters
+    ----------
+    architecture : Architecture
+
+    Returns
+    -------
+    Backbone, HistogramBackbone or Members
+    """
     return Members(architecture) if architecture.joined else one_backbone(architecture)
 
 
 def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
-    """A single member of an architecture."""
+    """A single network of an architecture, which may have several.
+
+    Parameters
+    ----------
+    architecture : Architecture
+
+    Returns
+    -------
+    Backbone or HistogramBackbone
+    """
     return (
         HistogramBackbone(architecture)
         if architecture.backbone == "histogram"
@@ -98,9 +120,18 @@ class Backbone(nn.Module):
                     nn.init.zeros_(parameter)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) in [0, 1] to (B, widths[-1], *grid): what a plain regression head would
-        see."""
-        if self.mirrored:  # read from the far end, given back as the image lies
+        """Features before the 1×1 convolutions, which the regression baseline uses.
+
+        Parameters
+        ----------
+        images : (B, 1, *shape) Tensor
+            0 to 1.
+
+        Returns
+        -------
+        (B, widths[-1], *grid) Tensor
+        """
+        if self.mirrored:  # the result is flipped back
             images = images.flip(self.mirrored)
         if self.mixed_precision and self.training:
             with torch.autocast(images.device.type, torch.bfloat16):
@@ -111,22 +142,26 @@ class Backbone(nn.Module):
         return out.flip(self.mirrored) if self.mirrored else out
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, widths[-1]) mean over the cells: what a plain regression head sees."""
+        """(B, widths[-1]) mean of `trunk` over the patches, for the regression baseline."""
         return self.trunk(images).flatten(2).mean(2)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) in [0, 1] to (B, C, *grid) in (0, 1)."""
+        """Features (B, C, *grid) in (0, 1) of images (B, 1, *shape) in [0, 1]."""
         out: Tensor = self.add_on_layers(self.trunk(images))
         return out
 
 
 class HistogramBackbone(nn.Module):
-    """Soft histogram of each cell, a small network of each cell's own, and the two 1×1 convolutions
-    of ExPeRT.
+    """Soft histogram of each patch, a small network on it, and the two 1×1 convolutions of ExPeRT.
 
-    Not part of the published method. The grey values of a view are counted into `bins` overlapping
-    (triangular) bins in boxes of `pool` input cells per axis; `widths` are the hidden units of the
-    network that reads a cell's histogram.
+    Not part of the published method. The patch of a residual network depends on pixels far outside
+    its box; here the features depend on the grey values in the box alone, so that the evidence
+    shown is all the evidence there is. It requires grey values that mean the same in every image
+    (white matter at one value, `expert.imaging.bias_field`), and it does not see shape: where in
+    its box a tissue lies makes no difference.
+
+    The grey values are counted in `bins` overlapping (triangular) bins, in boxes of `pool` input
+    pixels per axis; `widths` are the hidden units of the network on each histogram.
 
     Parameters
     ----------
@@ -153,26 +188,27 @@ class HistogramBackbone(nn.Module):
             nn.Sigmoid(),
         )
 
-    def front(self, images: Tensor) -> Tensor:
-        """Count: has no weights, so that it can be done once for all epochs.
+    def soft_histogram(self, images: Tensor) -> Tensor:
+        """Histogram of each patch; without weights, so that it can be computed once.
 
         Parameters
         ----------
         images : (B, 1, *shape) Tensor
-            0 to 1, 0 outside of the content; or what this returned, which is returned again.
+            0 to 1, and 0 outside the content. Histograms that this method returned are returned
+            unchanged.
 
         Returns
         -------
         (B, bins + 1, *grid) Tensor
-            Shares of the grey values in each cell (times the root of `bins`), and its content, 0 to
-            1.
+            Fractions of the grey values in each patch, times the root of `bins`; then the content
+            of the patch, 0 to 1.
         """
         if images.shape[1] != 1:
             return images
         if self.mirrored:
             images = images.flip(self.mirrored)
         grid = [n // self.cell for n in images.shape[2:]]
-        # Cells before voxels: (B, *grid, *box), then (B * M, voxels).
+        # Patches before voxels: (B, *grid, *box), then (B * M, voxels).
         split = [part for n in grid for part in (n, self.cell)]
         axes = len(grid)
         order = [0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2)]
@@ -188,48 +224,47 @@ class HistogramBackbone(nn.Module):
         counts.scatter_add_(1, low.long() + 1, upper)
         counts = counts / values.shape[1]
         content = counts.sum(1, keepdim=True)
-        told = torch.cat([counts / (content + LITTLE) * self.bins**0.5, content], 1)
-        return told.reshape(len(images), *grid, self.bins + 1).movedim(-1, 1)
+        parts = torch.cat([counts / (content + LITTLE) * self.bins**0.5, content], 1)
+        return parts.reshape(len(images), *grid, self.bins + 1).movedim(-1, 1)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) images, or their `front`, to (B, widths[-1], *grid)."""
-        out: Tensor = self.features(self.front(images))
+        """(B, widths[-1], *grid) features of images (B, 1, *shape) or of their histograms."""
+        out: Tensor = self.features(self.soft_histogram(images))
         return out.flip(self.mirrored) if self.mirrored else out
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, widths[-1]) mean over the cells by their content: what a plain regression head
-        sees."""
-        front = self.front(images)
+        """(B, widths[-1]) mean over the patches by their content, for the regression baseline."""
+        front = self.soft_histogram(images)
         content = front[:, -1:].flatten(2)
         share = content / content.sum(-1, keepdim=True).clamp_min(1e-6)
         out: Tensor = (self.trunk(front).flatten(2) * share).sum(-1)
         return out
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) images, or their `front`, to (B, C, *grid) in (0, 1)."""
+        """(B, C, *grid) features in (0, 1) of images (B, 1, *shape) or of their histograms."""
         out: Tensor = self.add_on_layers(self.trunk(images))
         return out
 
 
 class Members(nn.Module):
-    """Backbones that were trained one by one, side by side: each patch has the channels of all.
+    """Networks that were trained separately: each patch has the channels of all of them.
 
-    Not part of the published method. A patch's distance becomes the root of the members' mean
-    squared distances, in label units: what one training saw by chance weighs less, and all that is
-    built on distances (plans, shares, evidence) stays.
+    Not part of the published method. The distance of two patches becomes the root of the members'
+    mean squared distances, in label units: it varies less with the chance of one training, and
+    everything computed from distances (plans, weights, contributions) stays as it is.
 
-    The last channels are those of the guide, where the architecture has one
-    (`expert.training.guide_module`): patches are matched by them alone, and compared by the others
-    alone.
+    The last channels are those of the matching network (`guide`), if the architecture has one
+    (`expert.training.guide_module`): patches are matched by these channels alone, and compared by
+    the others alone.
 
     Parameters
     ----------
     architecture : Architecture
-        `members` backbones of it.
+        Its `members` networks, and its matching network.
     """
 
     gain: Tensor
-    """(E,) by which each member's channels are multiplied before they are put side by side."""
+    """(E,) factor of each member's channels."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -242,15 +277,20 @@ class Members(nn.Module):
 
     @property
     def counted(self) -> HistogramBackbone | None:
-        """What reads images once for all members, if they count and nothing else needs the images
-        themselves."""
+        """The network whose histograms all members share; None where a part needs the images."""
         first = self.members[0]
         return first if isinstance(first, HistogramBackbone) and self.guide is None else None
 
     @torch.no_grad()
     def join(self, members: Sequence[nn.Module], scales: Sequence[float]) -> float:
-        """Take over trained members whose distances are in label units after multiplication by
-        `scales`.
+        """Copy the weights of trained members.
+
+        Parameters
+        ----------
+        members : Sequence[nn.Module]
+            The trained networks.
+        scales : Sequence[float]
+            Factor of each that turns its distances into label units.
 
         Returns
         -------
@@ -264,26 +304,24 @@ class Members(nn.Module):
         return whole
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, *shape) in [0, 1], or their counts (`HistogramBackbone.front`), to (B, E * C,
-        *grid)."""
+        """(B, E * C, *grid) features of images (B, 1, *shape) or of their histograms."""
         first = self.members[0]
-        read = first.front(images) if isinstance(first, HistogramBackbone) else images
+        read = first.soft_histogram(images) if isinstance(first, HistogramBackbone) else images
         parts = [gain * member(read) for gain, member in zip(self.gain, self.members, strict=True)]
         return torch.cat(parts if self.guide is None else [*parts, self.guide(images)], 1)
 
 
 def patch_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:
-    """Share of an image's content that lies in each cell of the feature grid.
+    """Fraction of an image's content in each patch.
 
     Parameters
     ----------
     content : (B, *shape) Tensor
-        0 to 1, e.g. the brain mask.
+        0 to 1, such as the brain mask.
     grid : tuple[int, ...]
-        Cells per axis.
+        Patches per axis.
     floor : float
-        A cell's least content before the shares are taken, so that every cell keeps a defined
-        (tiny) mass.
+        Least content of a patch, so that every patch has a (tiny) mass.
 
     Returns
     -------
@@ -291,6 +329,6 @@ def patch_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> T
         Rows sum to 1.
     """
     pool: nn.Module = nn.AdaptiveAvgPool2d(grid) if len(grid) == 2 else nn.AdaptiveAvgPool3d(grid)
-    cells: Tensor = pool(content[:, None]).flatten(1).clamp_min(floor)
-    share: Tensor = cells / cells.sum(dim=1, keepdim=True)
-    return share
+    patches: Tensor = pool(content[:, None]).flatten(1).clamp_min(floor)
+    mass: Tensor = patches / patches.sum(dim=1, keepdim=True)
+    return mass

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from expert.errors import ExpertError
+from expert.grey_values import to_unit
 from expert.model_file import Model
 
 if TYPE_CHECKING:
@@ -197,7 +198,6 @@ def compare_images(
     """
     import torch
 
-    from expert.grey_values import to_unit
     from expert.model import weighted_prediction
 
     settings = network.architecture

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def to_unit(values: np.ndarray) -> Tensor:
@@ -20,4 +23,6 @@ def to_unit(values: np.ndarray) -> Tensor:
     Tensor
         float32, of the same shape.
     """
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(values)).float() / 255

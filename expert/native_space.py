@@ -84,15 +84,6 @@ def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.
     return out
 
 
-def view_map(explanation: Explanation, volume: Volume) -> np.ndarray:
-    """The view (0-based) that each voxel's centre belongs to, -1 outside of every view; int16 of
-    the volume's shape."""
-    out = np.full(volume.shape, NOWHERE, dtype=np.int16)
-    for where, view, _ in _slabs(_frames(explanation, volume), volume):
-        out[where] = view
-    return out
-
-
 def spread_over(
     explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False
 ) -> np.ndarray:

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
-
+from expert.grey_values import to_unit
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
@@ -233,7 +231,7 @@ def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
 
-def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
+def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
     """Where a patch lies, for people: side, depth and height (3D) in template mm ("L 30 · P 62"),
     or row and column."""
     place = np.array(np.unravel_index(patch, explanation.grid))
@@ -251,14 +249,24 @@ def whereabouts(explanation: Explanation, view: int, patch: int) -> str:
     return f"{side} · {'A' if front >= 0 else 'P'} {abs(front):.0f}{height}"
 
 
-def foreground_patches(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """(B, *shape) content, 0 to 255, to (B, M) bool: cells with at least half of the average cell's
-    content."""
-    import torch
+whereabouts = patch_location_text  # former name
 
+
+def foreground_patches(content: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Patches with at least half of the average patch's content.
+
+    Parameters
+    ----------
+    content : (B, *shape) ndarray
+        0 to 255.
+    grid : tuple[int, ...]
+        Patches per axis.
+
+    Returns
+    -------
+    (B, M) bool ndarray
+    """
     from expert.backbone import patch_mass
 
-    share = patch_mass(
-        torch.from_numpy(np.ascontiguousarray(content)).float() / 255, grid, floor=0.0
-    )
+    share = patch_mass(to_unit(content), grid, floor=0.0)
     return np.asarray((share >= EMPTY / share.shape[1]).numpy())

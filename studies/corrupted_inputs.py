@@ -18,7 +18,7 @@ import numpy as np
 from expert.comparison import compare_views
 from expert.errors import InputError
 from expert.imaging.brain import brain_mask
-from expert.imaging.preprocessing import misfit, prepare
+from expert.imaging.preprocessing import incompatibility, prepare
 from expert.imaging.volume import Volume, read_volume
 from expert.novelty import expected_alarms, ood_indicators, ood_score, unlike_training
 from studies.corrupted_report import Assessment, CorruptionResults
@@ -96,7 +96,7 @@ def run_study(
     volumes = []
     for entry in heads:
         volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
-        if problem := misfit(volume, info.input):
+        if problem := incompatibility(volume, info.input):
             raise InputError(f"{entry.name} cannot be used in this study: {problem}")
         volumes.append(volume)
     total = len(heads) * (len(CORRUPTIONS) + 3) + len(other)

@@ -46,7 +46,7 @@ class CohortOutcome:
     gain: Estimate | None
     """Mean over heads of the second minus the first: above 0 if the label was learned."""
     answer: dict[str, Pointing]
-    """By region: contribution to the prediction (`expert.attribution.for_answer`)."""
+    """By region: contribution to the prediction (`expert.attribution.for_prediction`)."""
     pair: dict[str, Pointing]
     """By region: similarity to the prototype with the highest label minus similarity to that with
     the lowest (`expert.attribution.between`)."""

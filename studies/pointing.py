@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.attribution import pull
+from expert.attribution import contribution_to_prediction
 from expert.comparison import ViewsResult, compare_images
 from expert.evaluation.matching_quality import nan_mean
 from expert.patches import foreground_patches
@@ -73,8 +73,8 @@ def _attributions(
 ) -> dict[str, np.ndarray]:
     """(M,) values of the patches, by kind.
 
-    "pair" as in `expert.attribution.between`, and "answer" as in `expert.attribution.for_answer`
-    unless the prediction is a fallback.
+    "pair" as in `expert.attribution.between`, and "answer" as in
+    `expert.attribution.for_prediction` unless the prediction is a fallback.
     """
     labels = network.prototype_labels.double().numpy()
     parts = result.scale * (result.flow[view] * result.cost[view]).sum(-1)
@@ -82,10 +82,10 @@ def _attributions(
     if result.planes_combined and not result.fallback:
         parts = parts / len(result.distances)
         distances, shares = result.mean_distances, result.shares
-        out["answer"] = pull(distances, shares, parts, labels, result.radius)
+        out["answer"] = contribution_to_prediction(distances, shares, parts, labels, result.radius)
     elif not result.planes_combined and not result.fallbacks[view]:
         distances, shares = result.distances[view], result.view_shares[view]
-        out["answer"] = pull(distances, shares, parts, labels, result.radius)
+        out["answer"] = contribution_to_prediction(distances, shares, parts, labels, result.radius)
     return out
 
 

@@ -7,7 +7,7 @@ import pytest
 
 
 def test_the_patches_that_speak_add_up(explanation):
-    from expert.attribution import between, for_answer, for_prototype
+    from expert.attribution import between, for_prediction, for_prototype
 
     e = explanation
     for number, view in enumerate(e.views):
@@ -21,8 +21,8 @@ def test_the_patches_that_speak_add_up(explanation):
         assert between(e, number, first, second).sum() == pytest.approx(gap, abs=1e-9)
         # The pull of a patch is the slope of the answer along it: tried with one patch that counts
         # 0.1 % more.
-        patch = int(np.abs(for_answer(e, number)).argmax())
+        patch = int(np.abs(for_prediction(e, number)).argmax())
         distances = view.distances + 1e-3 * view.contributions[:, patch]
         weights = np.exp(-(distances**2) / (2 * (e.radius / 3) ** 2)) * (view.shares > 0)
         moved = float(weights @ e.labels / weights.sum()) - view.prediction
-        assert moved == pytest.approx(1e-3 * for_answer(e, number)[patch], rel=0.02)
+        assert moved == pytest.approx(1e-3 * for_prediction(e, number)[patch], rel=0.02)

@@ -24,13 +24,23 @@ from helpers.orientations import (
 )
 
 import expert
+from expert import native_space
 from expert.errors import InputError
 from expert.imaging.preprocessing import view_affine
 from expert.imaging.volume import Volume
-from expert.native_space import center_of, patch_map, spread_over, view_map
-from expert.patches import foreground, whereabouts
+from expert.native_space import center_of, patch_map, spread_over
+from expert.patches import foreground, patch_location_text
 from expert.schema import InputSettings
 from napari_expert.layer_geometry import volume_from_layer
+
+
+def view_map(explanation, volume) -> np.ndarray:
+    """The view (0-based) that each voxel's centre belongs to, -1 outside every view."""
+    out = np.full(volume.shape, native_space.NOWHERE, dtype=np.int16)
+    frames = native_space._frames(explanation, volume)
+    for where, view, _ in native_space._slabs(frames, volume):
+        out[where] = view
+    return out
 
 
 @pytest.mark.parametrize("oblique", [False, True], ids=["straight", "oblique"])
@@ -98,7 +108,7 @@ def test_left_stays_left(explanation, tmp_path, load):
         numbers = patch_map(e, volume_from_layer(layer))
         for value, side in ((1, "L"), (2, "R")):
             number = int(numbers[np.asarray(layer.data) == value].item())
-            assert whereabouts(e, middle, number - 1).startswith(side)
+            assert patch_location_text(e, middle, number - 1).startswith(side)
 
 
 def test_a_registered_phantom_has_the_same_patches_in_every_orientation(explanation, head):
@@ -110,7 +120,7 @@ def test_a_registered_phantom_has_the_same_patches_in_every_orientation(explanat
         for patch in np.flatnonzero(view.mass >= 0.5 / len(view.mass))
     }
     sides = {
-        patch: whereabouts(explanation, 0, patch)[0]
+        patch: patch_location_text(explanation, 0, patch)[0]
         for patch in np.unique(numbers[numbers > 0]) - 1
     }
     x = head.affine[0, 0] * np.indices(head.shape)[0] + head.affine[0, 3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from expert.patches import box, chosen_patches, foreground, patch_at, planes, whereabouts
+from expert.patches import box, chosen_patches, foreground, patch_at, patch_location_text, planes
 
 
 def test_planes_of_a_volume(explanation):
@@ -17,11 +17,11 @@ def test_planes_of_a_volume(explanation):
     shown = planes(e)
     assert [plane.slice for plane in shown] == [1, 2, 3]
     assert [plane.position_mm for plane in shown] == [-1, 1, 3]
-    from expert.patches import box, patch_at, patches_in_plane, whereabouts
+    from expert.patches import box, patch_at, patch_location_text, patches_in_plane
 
     assert patches_in_plane(e, shown[0]).min() == 0
     assert patches_in_plane(e, shown[1]).min() == 15
-    assert whereabouts(e, 0, 29).endswith("S 2")
+    assert patch_location_text(e, 0, 29).endswith("S 2")
     for patch in (15, 29):
         assert patch_at(e, shown[1], tuple(box(e, patch).mean(axis=0))) == patch
 
@@ -59,8 +59,8 @@ def test_boxes_lie_where_the_mouse_finds_them(explanation):
 def test_heads_are_drawn_radiologically(explanation):
     view = explanation.views[0]
     last = len(view.mass) - 1  # the most anterior row, the rightmost column in (A, R)
-    assert whereabouts(explanation, 0, last).startswith("R ")
-    assert " A " in whereabouts(explanation, 0, last)
+    assert patch_location_text(explanation, 0, last).startswith("R ")
+    assert " A " in patch_location_text(explanation, 0, last)
     corners = box(explanation, last)
     assert corners[:, 1].max() < view.image.shape[1] / 2  # the patient's right is drawn on the left
     assert corners[:, 0].max() < view.image.shape[0] / 2  # the front is drawn at the top

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.attribution import pull
+from expert.attribution import contribution_to_prediction
 from expert.comparison import ViewsResult
 from expert.evaluation.matching_quality import PIXELS
+from expert.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def predictions(
     out = []
     labels, settings = network.prototype_labels.double(), network.architecture
     with torch.inference_mode():
-        inside = torch.from_numpy(np.ascontiguousarray(content)).float()[None] / 255
+        inside = to_unit(content)[None]
         mass = network.image_mass(inside)
         for features in _features(network, images):
             distance = network.compare(features[None].double(), mass, plane).distance
@@ -168,12 +169,11 @@ def predictions(
 
 
 def _features(network: PrototypeRegressor, images: np.ndarray) -> list[Tensor]:
-    import torch
 
     size = max(1, PIXELS // int(np.prod(images.shape[1:])))
     out: list[Tensor] = []
     for n in range(0, len(images), size):
-        pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float() / 255
+        pixels = to_unit(images[n : n + size])
         out += list(network.backbone(pixels[:, None]))
     return out
 
@@ -229,7 +229,9 @@ def deletion(
         distances, shares = result.mean_distances, result.shares
         contributions = contributions / len(result.distances)
         others = np.delete(result.distances, view, axis=0)
-    strength = np.abs(pull(distances, shares, contributions, labels, result.radius))
+    strength = np.abs(
+        contribution_to_prediction(distances, shares, contributions, labels, result.radius)
+    )
     if strength[patches].max() < 1e-9:
         return None
     generator = np.random.default_rng(seed)

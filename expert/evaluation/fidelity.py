@@ -14,6 +14,7 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_images
 from expert.evaluation.matching_quality import nan_mean
 from expert.evaluation.perturbations import slight_changes
+from expert.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def exactness(
     forward, distances = [], []
     with torch.inference_mode():
         for plane, (image, inside) in enumerate(zip(images, content, strict=True)):
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).float()[None, None] / 255
-            weighted, comparison = network(
-                pixels, torch.from_numpy(np.ascontiguousarray(inside)).float()[None] / 255, plane
-            )
+            pixels = to_unit(image)[None, None]
+            weighted, comparison = network(pixels, to_unit(inside)[None], plane)
             forward.append(float(weighted.prediction))
             distances.append(comparison.distance)
         if result.planes_combined:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.evaluation.perturbations import Change, known_changes
+from expert.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def encode(network: PrototypeRegressor, images: np.ndarray, content: np.ndarray)
     features, mass = [], []
     with torch.inference_mode():
         for n in range(0, len(images), size):
-            pixels = torch.from_numpy(np.ascontiguousarray(images[n : n + size])).float() / 255
+            pixels = to_unit(images[n : n + size])
             features.append(network.backbone(pixels[:, None]).double())
-            inside = torch.from_numpy(np.ascontiguousarray(content[n : n + size])).float() / 255
+            inside = to_unit(content[n : n + size])
             mass.append(network.image_mass(inside).double())
     return Encoded(torch.cat(features), torch.cat(mass), foreground_patches(content, network.grid))
 

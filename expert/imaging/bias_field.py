@@ -29,7 +29,7 @@ to be trusted."""
 
 
 @dataclass(frozen=True)
-class Grade:
+class BiasField:
     """Brightness of white matter anywhere in the template's space."""
 
     zero: float
@@ -61,7 +61,7 @@ class Grade:
         return np.asarray((image - self.zero) / self.white / np.exp(field), dtype=np.float32)
 
 
-def grade(volume: Volume, registration: Registration) -> Grade:
+def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
     """Find the brightness of a head's white matter.
 
     Parameters
@@ -99,11 +99,11 @@ def grade(volume: Volume, registration: Registration) -> Grade:
         # Robust: what is no white matter in this head (lesions, sulci, large ventricles) is left
         # out, and it is fitted again.
         if kept.sum() < 5 * terms.shape[1]:
-            return Grade(zero, white, np.zeros(terms.shape[1]))
+            return BiasField(zero, white, np.zeros(terms.shape[1]))
         coefficients = np.linalg.lstsq(terms[kept], log[kept], rcond=None)[0]
         rest = log - terms @ coefficients
         kept = np.abs(rest) < 2.5 * rest[kept].std() + 0.01
-    return Grade(zero, white, coefficients)
+    return BiasField(zero, white, coefficients)
 
 
 @functools.lru_cache(maxsize=1)

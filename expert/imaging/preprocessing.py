@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.errors import InputError
-from expert.imaging.bias_field import grade
+from expert.imaging.bias_field import fit_bias_field
 from expert.imaging.brain import brain_mask, intensity_range, missing_brain
 from expert.imaging.registration import Registration, register
 from expert.imaging.resampling import resample_to_template
@@ -90,7 +90,7 @@ def prepare(
     InputError
         The volume does not fit the recipe.
     """
-    problem = misfit(volume, recipe)
+    problem = incompatibility(volume, recipe)
     if problem:
         raise InputError(problem)
     if recipe.space == "image":
@@ -100,7 +100,7 @@ def prepare(
             volume, progress=None if progress is None else lambda f: progress("register", f)
         )
     low, high = intensity_range(volume, registration)
-    white = grade(volume, registration) if recipe.intensity == "white matter" else None
+    white = fit_bias_field(volume, registration) if recipe.intensity == "white matter" else None
     brain = Volume(
         data=brain_mask(volume, registration).astype(np.float32),
         affine=volume.affine,
@@ -138,7 +138,7 @@ def prepare(
     )
 
 
-def misfit(volume: Volume, recipe: InputSettings) -> str:
+def incompatibility(volume: Volume, recipe: InputSettings) -> str:
     """One sentence that says why this volume cannot be given to a model with this recipe; empty if
     it can."""
     if recipe.space == "mni" and volume.ndim != 3:

@@ -100,21 +100,6 @@ class Volume:
         """mm per axis of the array."""
         return tuple(float(np.linalg.norm(self.affine[:3, axis])) for axis in range(self.ndim))
 
-    @property
-    def axis_codes(self) -> tuple[str, ...] | None:
-        """Where each array axis points to, e.g. ("P", "S", "R"); None where that is not known."""
-        import nibabel as nib
-
-        return tuple(nib.aff2axcodes(self.affine)) if self.space == "ras" else None
-
-    def summary(self) -> str:
-        """Size and spacing for people: "120×120×90, 2 mm"."""
-        size = "×".join(map(str, self.shape))
-        if not self.spacing_known:
-            return f"{size}, spacing unknown"
-        steps = [f"{s:.3g}" for s in self.spacing]
-        return f"{size}, {steps[0] if len(set(steps)) == 1 else '×'.join(steps)} mm"
-
     def fingerprint(self) -> str:
         """sha256 of the voxels with axes nearest to R, A, S: recognises the same image in another
         file or axis order."""

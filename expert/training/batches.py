@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.grey_values import to_unit
 from expert.training.augmentation import augment
 from expert.training.histogram_cache import CountedCopies, as_input
 from expert.training.recipe import Recipe
@@ -40,8 +41,8 @@ class Planes(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
             if isinstance(item, tuple)
             else (item % len(self.cohort.labels), int(torch.randint(count, ())))
         )
-        image = torch.from_numpy(self.cohort.images[subject, plane]).float() / 255
-        content = torch.from_numpy(self.cohort.content[subject, plane]).float() / 255
+        image = to_unit(self.cohort.images[subject, plane])
+        content = to_unit(self.cohort.content[subject, plane])
         return (
             image[None],
             content,

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from expert.backbone import Backbone, patch_mass
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.grey_values import to_unit
 from expert.losses import alignment_loss, equivariance_loss
 from expert.training.augmentation import augment, moved, new_places
 from expert.training.recipe import Augmentation, Recipe
@@ -65,7 +66,7 @@ class MatchingModule(lightning.LightningModule):
         numbers = numbers[torch.randperm(len(numbers)).numpy()]
         plane = int(torch.randint(self.cohort.images.shape[1], ()))
         images, content = (
-            torch.from_numpy(array[numbers, plane]).to(self.device).float() / 255
+            to_unit(array[numbers, plane]).to(self.device)
             for array in (self.cohort.images, self.cohort.content)
         )
         images = images[:, None]

@@ -22,6 +22,7 @@ from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.files import replacing
+from expert.grey_values import to_unit
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
 
@@ -51,7 +52,7 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
     if isinstance(backbone, Members):
         backbone = backbone.counted
     if not isinstance(backbone, HistogramBackbone):
-        return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
+        return to_unit(images)[:, None]
     histograms = []
     for image in images:
         key = (
@@ -62,9 +63,7 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
             hashlib.sha256(image.tobytes()).digest(),
         )
         if key not in _UNCHANGED:
-            _UNCHANGED[key] = backbone.front(
-                torch.from_numpy(image.copy())[None, None].float() / 255
-            )
+            _UNCHANGED[key] = backbone.soft_histogram(to_unit(image)[None, None])
         histograms.append(_UNCHANGED[key])
     return torch.cat(histograms)
 
@@ -158,7 +157,7 @@ def _copies(
                 for image, inside in zip(images, content, strict=True)
                 for pair in augmented_copies(image, inside, settings)
             ]
-        histograms = torch.cat([backbone.front(image) for image, _ in made]).half()
+        histograms = torch.cat([backbone.soft_histogram(image) for image, _ in made]).half()
         pool = (
             functional.adaptive_avg_pool2d if images.ndim == 3 else functional.adaptive_avg_pool3d
         )
@@ -191,8 +190,8 @@ def augmented_copies(
     image, content : Tensor
         (1, 1, *shape) and (1, *shape), 0 to 1.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(image))[None, None].float() / 255
-    content = torch.from_numpy(np.ascontiguousarray(inside))[None].float() / 255
+    pixels = to_unit(image)[None, None]
+    content = to_unit(inside)[None]
     yield pixels, content
     mask = (pixels > 0).float()
     for _ in range(settings.copies):

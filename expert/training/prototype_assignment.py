@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.grey_values import to_unit
 from expert.model import PrototypeRegressor
 from expert.training.batches import feature_grids
 from expert.training.histogram_cache import as_input
@@ -48,7 +49,7 @@ def assign_prototypes(
         )
     device = network.prototypes.device
     images = as_input(network.backbone, pixels).to(device)
-    content = torch.from_numpy(inside).to(device).float() / 255
+    content = to_unit(inside).to(device)
     was_training = network.training
     network.eval()
     network.prototypes.data.copy_(network.backbone(images))

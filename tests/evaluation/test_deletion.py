@@ -60,8 +60,10 @@ def test_deletion_finds_the_one_cell_that_counts(recipe, monkeypatch):
     assert found.ordered > 20
     assert found.gain > 0.25 * found.ordered
     # Pulled in the wrong order it comes last, and the measure says so.
-    real = occlusion.pull
-    monkeypatch.setattr(occlusion, "pull", lambda *args: 1 / (1e-3 + np.abs(real(*args))))
+    real = occlusion.contribution_to_prediction
+    monkeypatch.setattr(
+        occlusion, "contribution_to_prediction", lambda *args: 1 / (1e-3 + np.abs(real(*args)))
+    )
     assert gone().gain < -0.25 * found.ordered
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from expert.errors import InputError
-from expert.imaging.bias_field import grade
+from expert.imaging.bias_field import fit_bias_field
 from expert.imaging.registration import Registration
 from expert.imaging.resampling import resample_to_template
 from expert.imaging.template import load_template
@@ -17,7 +17,7 @@ from expert.imaging.volume import Volume
 def graded(head: Volume, registration: Registration) -> np.ndarray:
     template = load_template("wm")
     image = resample_to_template(head, registration, template.affine, template.data.shape)
-    return grade(head, registration).apply(image, template.affine)[template.data > 240]
+    return fit_bias_field(head, registration).apply(image, template.affine)[template.data > 240]
 
 
 def changed(head: Volume, data: np.ndarray) -> Volume:
@@ -51,7 +51,7 @@ def test_what_is_no_head_is_refused(known_head):
     head, registration = known_head
     flat = changed(head, np.full(head.shape, 3.0))
     with pytest.raises(InputError, match="one single grey value"):
-        grade(flat, registration)
+        fit_bias_field(flat, registration)
     far = Registration.known(np.array([[1.0, 0, 0, 900], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
     with pytest.raises(InputError, match="No brain"):
-        grade(head, far)
+        fit_bias_field(head, far)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.attribution import pull
+from expert.attribution import contribution_to_prediction
 from expert.comparison import compare_images
 from expert.model_file import load_model
 from expert.patches import foreground_patches
@@ -28,6 +28,10 @@ def test_planted_effects_are_sought_in_the_common_answer(
     shares, labels = [], network.prototype_labels.double().numpy()
     for v, inside in enumerate(foreground_patches(planes_cohort.content[0, views], network.grid)):
         parts = found.scale * (found.flow[v] * found.cost[v]).sum(-1) / 2
-        pulls = np.abs(pull(found.mean_distances, found.shares, parts, labels, found.radius))
+        pulls = np.abs(
+            contribution_to_prediction(
+                found.mean_distances, found.shares, parts, labels, found.radius
+            )
+        )
         shares.append(pulls[inside & regions["ventricles"][0, v]].sum() / pulls[inside].sum())
     assert seen["answer ventricles share"][0] == pytest.approx(np.mean(shares))
