@@ -65,9 +65,9 @@ def test_lines_and_which_patches_speak(viewer, image_panel, qtbot):
     low, high = (
         np.array(drawn.tiles[1].image.data_to_world(corner))[-2:] for corner in ((0, 0), (31, 31))
     )
-    drawn = drawn.lines.data[np.asarray(drawn.lines.edge_color)[:, 3] > 0]
-    assert len(drawn)
-    ends = drawn[:, 0] + drawn[:, 1]
+    lines = drawn.lines.data[np.asarray(drawn.lines.edge_color)[:, 3] > 0]
+    assert len(lines)
+    ends = lines[:, 0] + lines[:, 1]
     assert ((ends >= low) & (ends <= high)).all()
     gap = low[1] - np.array(drawn.tiles[0].image.data_to_world((0, 31)))[-1]
     assert 0 < gap < 0.3 * (high - low)[0]
@@ -92,8 +92,8 @@ def test_lines_join_what_the_slice_cuts_and_nothing_else(volume_shown, volume_ex
         for patch in session.patches
         for n in np.flatnonzero(e.prototypes[0].views[0].matches(patch) >= FAINT)
     )
-    drawn = np.asarray(drawn.lines.edge_color)[:, 3] > 0
-    assert drawn.sum() == count
+    visible = np.asarray(drawn.lines.edge_color)[:, 3] > 0
+    assert visible.sum() == count
     # A held patch that the slice does not cut starts no line: there is nothing there to start from.
     patch = session.patches[0]
     session.set_focus(0, patch, pin=True)

@@ -1,0 +1,69 @@
+"""Tests of `napari_expert.panel.run_section`."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.window import notifications
+from napari.layers import Image
+
+from expert.errors import InputError
+from napari_expert.panel.explain_worker import ExplainJob
+from napari_expert.panel.run_section import RunSection
+
+
+@pytest.fixture
+def section(qtbot):
+    section = RunSection()
+    qtbot.addWidget(section)
+    return section
+
+
+def test_a_run_can_be_started_when_the_input_is_ready(section):
+    section.set_ready(False)
+    assert not section.button.isEnabled()
+    section.set_ready(True)
+    assert section.button.isEnabled()
+
+
+def test_a_run_ends_with_its_result_and_its_layer(section, model, head, qtbot):
+    layer, results = Image(head.data), []
+    section.set_ready(True)
+    section.succeeded.connect(lambda *result: results.append(result))
+    with qtbot.waitSignal(section.ended, timeout=120_000):
+        section.start(ExplainJob(model, head, 1), layer)
+        assert section.button.text() == "Cancel"
+    ((explanation, source),) = results
+    assert source is layer
+    assert explanation.label_name == "age"
+    assert section.job is None
+    assert section.button.text() == "Run"
+    assert section.progress.isHidden()
+
+
+def test_a_cancelled_run_ends_at_once_without_a_result(section, model, head, qtbot):
+    results = []
+    section.succeeded.connect(lambda *result: results.append(result))
+    with qtbot.waitSignal(section.ended, timeout=1000):
+        section.start(ExplainJob(model, head, 1), Image(head.data))
+        section.cancel()
+    assert section.job is None
+    assert results == []
+    section.cancel()  # nothing to cancel
+
+
+def test_an_error_is_shown_and_goes_with_the_next_attempt(section):
+    def fail():
+        raise InputError("There is no file x.")
+
+    section.attempt(fail)
+    assert section.error.text() == "There is no file x."
+    assert not section.error.isHidden()
+    assert notifications()[-1] == "There is no file x."
+    section.attempt(lambda: None)
+    assert section.error.text() == ""
+    assert section.error.isHidden()
+
+
+def test_errors_of_the_software_itself_are_not_hidden(section):
+    with pytest.raises(ZeroDivisionError):
+        section.attempt(lambda: 1 / 0)
