@@ -65,7 +65,7 @@ def run_study(
         Of the draw, the noise and the synthetic heads. The same arguments give the same result, up
         to rounding of the registration.
     progress : callable, optional
-        Called with "strange" and a fraction.
+        Called with "corrupted" and a fraction.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def run_study(
     for one in _assessments(model, volumes, other, seed):
         assessments.append(one)
         if progress is not None:
-            progress("strange", len(assessments) / total)
+            progress("corrupted", len(assessments) / total)
     familiarity = calibration.familiarity
     sources = {p.reference.sha256 for p in info.prototypes if p.reference is not None}
     return CorruptionResults(

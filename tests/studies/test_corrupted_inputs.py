@@ -24,7 +24,7 @@ from expert.novelty import (
     image_statistics,
 )
 from expert.schema import RESEARCH_USE, Familiarity
-from studies import corrupted_inputs as strange
+from studies import corrupted_inputs
 from studies.__main__ import app
 from studies.corrupted_inputs import assess, run_study
 from studies.corrupted_report import Assessment, markdown
@@ -75,8 +75,8 @@ def copies(monkeypatch, volumes: list[Volume], seed: int = 0) -> dict[str, list[
         seen.setdefault(kind, []).append(volume)
         return Assessment(kind), None
 
-    monkeypatch.setattr(strange, "assess", remember)
-    assert [answer.kind for answer in strange._assessments(None, volumes, (), seed)] == [
+    monkeypatch.setattr(corrupted_inputs, "assess", remember)
+    assert [answer.kind for answer in corrupted_inputs._assessments(None, volumes, (), seed)] == [
         *seen
     ] * len(volumes)
     return seen
@@ -139,7 +139,7 @@ def test_another_seed_is_other_noise_and_other_synthetic_heads(monkeypatch, draw
 
 def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monkeypatch, tmp_path):
     kept = ("upside down", MIRRORED, "all zeros")
-    monkeypatch.setattr(strange, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
+    monkeypatch.setattr(corrupted_inputs, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
     picture = tmp_path / "jane.png"
     draw_squares(tmp_path, 2, 1).with_name("square-00.png").rename(picture)
     told = []
@@ -175,7 +175,7 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
     assert "unknown kind" in found.of_kind(OTHER)[1].refused
     assert not found.of_kind(SYNTHETIC)[0].detected
     assert (found.heads, found.synthetic, found.seed, found.nominal[0]) == (1, True, 3, 40)
-    assert {stage for stage, _ in told} == {"strange"}
+    assert {stage for stage, _ in told} == {"corrupted"}
     assert [f for _, f in told] == sorted(f for _, f in told)
     text = markdown(found)
     assert "| other image (--other) | 2 | 2 (100%) | 2 |  |  |" in text
@@ -210,7 +210,7 @@ def test_the_answer_is_that_of_explain(one_plane, head):
 
 def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        strange, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
+        corrupted_inputs, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
     )  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     out, table = tmp_path / "strange.md", ["--data", str(heads)]
