@@ -168,7 +168,7 @@ def test_drawings_in_the_wrong_place_are_told_of_and_others_hardly_ever():
 
 
 def test_an_empty_volume_is_refused_before(model):
-    with pytest.raises(InputError, match="one single grey value"):
+    with pytest.raises(InputError, match="are constant"):
         prepared(model, 50, 800, np.zeros_like)
 
 

@@ -1,10 +1,10 @@
-"""Grey values that mean the same tissue in every head: white matter is one value, and it is so
-everywhere.
+"""Bias field correction: white matter gets the same grey value everywhere, in every head.
 
-The scanner's slow change of brightness over the head (the bias field) is a second-order polynomial
-of the template's coordinates in the logarithm, fitted where the registered template says white
-matter; then white matter's median is 1. Fluid, grey and white matter, whose shares and contrasts
-change with age, are then told apart by fixed grey values.
+The logarithm of the bias field (the slow change of brightness over the head) is modelled as a
+second-order polynomial of the template coordinates. It is fitted to the voxels that are white
+matter in the registered template, whose median then becomes 1. Fluid, grey and white matter have
+fixed grey values afterwards. N4 is not used: it corrects the field, but does not set the grey value
+of white matter, which needs the template anyway.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ from expert.imaging.volume import Volume
 
 ORDER = 2
 UNIT_MM = 80.0
-"""Template coordinates are divided by this, so that the polynomial's terms are of a size."""
+"""Template coordinates are divided by this, so that the terms of the polynomial are of similar
+size."""
 LIMIT = 0.7
-"""A field stronger than this (natural logarithm) is none: outside the brain the polynomial is not
-to be trusted."""
+"""Largest strength of the field (natural logarithm): outside the brain, where the polynomial is
+extrapolated, it is clipped to this."""
 
 
 @dataclass(frozen=True)
 class BiasField:
-    """Brightness of white matter anywhere in the template's space."""
+    """Brightness of white matter at every place of the template."""
 
     zero: float
     """Grey value of no signal."""
     white: float
     """Median of the white matter above `zero`."""
     coefficients: np.ndarray
-    """Of the polynomial's terms, natural logarithm of the brightness relative to `white`."""
+    """(10,) of the polynomial: natural logarithm of the brightness relative to `white`."""
 
     def apply(self, image: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        """Grey values in template space with white matter at 1.
+        """Corrected grey values, with white matter at 1.
 
         Parameters
         ----------
@@ -62,7 +63,7 @@ class BiasField:
 
 
 def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
-    """Find the brightness of a head's white matter.
+    """Estimate the bias field of a head.
 
     Parameters
     ----------
@@ -71,10 +72,14 @@ def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
     registration : Registration
         Of this volume.
 
+    Returns
+    -------
+    BiasField
+
     Raises
     ------
     InputError
-        The template's white matter lies outside the volume, or is no tissue there.
+        The template's white matter lies outside the volume, or the volume is constant there.
     """
     points = _white_points()
     matrix = np.linalg.inv(volume.affine) @ registration.template_to_subject
@@ -82,7 +87,7 @@ def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
     inside = ((index >= 0) & (index <= np.array(volume.shape)[:, None] - 1)).all(axis=0)
     if inside.mean() < 0.5:
         raise InputError(
-            "No brain was found in this volume: check that it is a whole-head T1 image."
+            "No brain was found in this volume: a T1-weighted image of the whole head is required."
         )
     data = np.asarray(volume.data, dtype=np.float32)
     zero = min(0.0, float(data.min()))
@@ -90,14 +95,15 @@ def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
     white = float(np.median(value))
     if not white > 0 or float(np.ptp(value)) == 0:
         raise InputError(
-            "The brain in this volume is one single grey value: a mask is no T1 image."
+            "The grey values in the brain of this volume are constant: a T1-weighted image is "
+            "required."
         )
     terms = _terms(points[:, inside]).T
     log = np.log(np.maximum(value / white, 0.05))
     kept = np.abs(log) < 0.2
     for _ in range(4):
-        # Robust: what is no white matter in this head (lesions, sulci, large ventricles) is left
-        # out, and it is fitted again.
+        # Robust fit: voxels that are not white matter in this head (lesions, sulci, large
+        # ventricles) are left out, and the rest is fitted again.
         if kept.sum() < 5 * terms.shape[1]:
             return BiasField(zero, white, np.zeros(terms.shape[1]))
         coefficients = np.linalg.lstsq(terms[kept], log[kept], rcond=None)[0]
@@ -108,7 +114,7 @@ def fit_bias_field(volume: Volume, registration: Registration) -> BiasField:
 
 @functools.lru_cache(maxsize=1)
 def _white_points() -> np.ndarray:
-    """(3, N) RAS mm well inside the template's white matter."""
+    """(3, N) template RAS mm, well inside the white matter."""
     template = load_template("wm")
     core = ndimage.binary_erosion(
         ndimage.gaussian_filter(np.asarray(template.data, np.float32) / 255, 0.5) > 0.9
@@ -118,7 +124,7 @@ def _white_points() -> np.ndarray:
 
 
 def _terms(world: np.ndarray) -> np.ndarray:
-    """(10, ...) products of template coordinates (3, ...), mm, up to the order."""
+    """(10, ...) products of powers of template coordinates (3, ...), mm."""
     x, y, z = world / UNIT_MM
     powers = [
         (i, j, k)

@@ -1,4 +1,4 @@
-"""The brain of a registered volume: mask, missing part, range of grey values."""
+"""The brain of a registered volume: mask, missing fraction, range of grey values."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from expert.imaging.volume import Volume
 
 
 def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
-    """The brain on the volume's own grid: the template's mask, refined where intensities tell brain
-    from what surrounds it.
+    """The template's brain mask on the volume's own grid.
+
+    Parameters
+    ----------
+    volume : Volume
+    registration : Registration
+        Of this volume.
 
     Returns
     -------
-    ndarray
-        Bool of the volume's shape.
+    bool ndarray
+        Of the volume's shape.
     """
     template = load_template("mask")
     soft = ndimage.gaussian_filter(template.data.astype(np.float32), 1.0)
@@ -27,21 +32,28 @@ def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
 
 
 def missing_brain(volume: Volume, registration: Registration) -> float:
-    """How much of the brain the volume does not show: beyond its field of view, or black.
+    """Fraction of the brain that is outside the field of view, or black.
 
-    A head registers well by a half, and planes of the other half look like any other: no sign of a
-    plane can tell.
+    Half a head can be registered well, and its planes can look normal: neither the registration nor
+    the out-of-distribution indicators detect it.
+
+    Parameters
+    ----------
+    volume : Volume
+    registration : Registration
+        Of this volume.
 
     Returns
     -------
     float
-        Share of the template's brain, 0 to 1; of 49 whole heads of one scanner at most 0.0001.
+        0 to 1, as a fraction of the template's brain. It was at most 0.0001 in 49 whole heads of
+        one scanner.
     """
     template = load_template("mask")
     inside = ndimage.binary_erosion(template.data > 0.5)[::2, ::2, ::2]
     affine = template.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
     data = np.asarray(volume.data, dtype=np.float32)
-    # From its darkest voxel on, so that what lies outside of the field of view is as dark.
+    # The darkest voxel becomes 0, the value outside the field of view.
     raised = Volume(
         data=data - data.min(),
         affine=volume.affine,
@@ -56,24 +68,31 @@ def missing_brain(volume: Volume, registration: Registration) -> float:
 def intensity_range(volume: Volume, registration: Registration) -> tuple[float, float]:
     """Grey values that become 0 and 1: robust percentiles inside the brain.
 
+    Parameters
+    ----------
+    volume : Volume
+    registration : Registration
+        Of this volume.
+
     Returns
     -------
-    low, high : tuple[float, float]
-        Low < high.
+    low, high : float
+        With low < high.
 
     Raises
     ------
     InputError
-        The brain lies outside the volume or is one single grey value.
+        The brain lies outside the volume, or its grey values are constant.
     """
     inside = volume.data[brain_mask(volume, registration)]
     if inside.size < 100:
         raise InputError(
-            "No brain was found in this volume: check that it is a whole-head T1 image."
+            "No brain was found in this volume: a T1-weighted image of the whole head is required."
         )
     low, high = (float(v) for v in np.percentile(inside, [0.5, 99.5]))
     if not high > low:
         raise InputError(
-            "The brain in this volume is one single grey value: a mask is no T1 image."
+            "The grey values in the brain of this volume are constant: a T1-weighted image is "
+            "required."
         )
     return low, high

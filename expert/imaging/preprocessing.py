@@ -1,4 +1,4 @@
-"""From a `Volume` to what the network sees: `prepare` follows the model's `InputSettings`."""
+"""From a `Volume` to the input of the network, by the model's `InputSettings` (`prepare`)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from expert.schema import InputSettings
 
 Progress = Callable[[str, float], None]
 WHITE = 0.7
-"""What white matter becomes: room above it for vessels and fat, which are brighter."""
+"""Grey value of white matter; vessels and fat are brighter."""
 MISSING = 0.05
-"""Share of the brain that a whole head may lack."""
+"""Fraction of the brain that may be missing without a warning."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One subject as the network sees it, view by view."""
+    """One subject as the network gets it, view by view."""
 
     images: np.ndarray
     """(V, *shape) uint8; the network's input is this divided by 255."""
     content: np.ndarray
-    """(V, *shape) uint8, 255 where a pixel is wholly brain (heads) or part of the picture (plain
+    """(V, *shape) uint8, 255 where a pixel is entirely brain (heads) or inside the image (plain
     images)."""
     affines: np.ndarray
     """(V, 4, 4) indices of a view, padded with 0, to template RAS mm (heads) or image mm."""
@@ -37,12 +37,12 @@ class Prepared:
     """Height of each view above the anterior commissure; None for a volume or a plain image."""
     registration: Registration | None
     missing: float = 0.0
-    """Share of the brain that the volume does not show, see `expert.imaging.brain.missing_brain`; 0
-    for plain images."""
+    """Fraction of the brain that the volume does not contain, see
+    `expert.imaging.brain.missing_brain`; 0 for plain images."""
 
     @property
     def incomplete(self) -> str:
-        """One sentence where the volume does not show the whole brain; empty where it does."""
+        """One sentence if the volume does not contain the whole brain; else empty."""
         if self.missing <= MISSING:
             return ""
         return (
@@ -53,7 +53,7 @@ class Prepared:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What to call each view."""
+        """Display name of each view."""
         return tuple("image" if p is None else f"z = {p:+.0f} mm" for p in self.positions_mm)
 
 
@@ -65,18 +65,18 @@ def prepare(
     registration: Registration | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Bring a volume into the form a model was trained on.
+    """Register, resample and scale a volume as the training images of a model were.
 
     Parameters
     ----------
     volume : Volume
-        A 3D head for recipes in "mni" space, a 2D image for recipes in "image" space.
+        A 3D head for models in "mni" space, a 2D image for models in "image" space.
     recipe : InputSettings
-        The model's `InputSettings`.
+        Of the model.
     positions_mm : tuple[float, ...], optional
-        Planes to take instead of the recipe's, template mm.
+        Planes to prepare instead of those in the settings, template mm.
     registration : Registration, optional
-        A known registration of this volume; found here if None.
+        A known registration of this volume; by default it is computed.
     progress : Progress, optional
         Called with the stage's name ("register") and a fraction; may raise
         `expert.errors.Cancelled`.
@@ -88,7 +88,7 @@ def prepare(
     Raises
     ------
     InputError
-        The volume does not fit the recipe.
+        The volume does not fit the settings, or contains no brain.
     """
     problem = incompatibility(volume, recipe)
     if problem:
@@ -114,7 +114,7 @@ def prepare(
     images, contents, affines = [], [], []
     for position in positions:
         view = view_affine(recipe, position)
-        # The resampler wants three axes: a plane is a volume of one slice, whose first axis is the
+        # The resampler needs three axes: a plane is a volume of one slice, whose first axis is the
         # height.
         affine, shape = view, recipe.shape
         if position is not None:
@@ -123,14 +123,14 @@ def prepare(
         image = resample_to_template(volume, registration, affine, shape)
         if white is None:
             image = np.clip((image - low) / (high - low), 0, 1) * content
-        else:  # a voxel that is half brain would have another tissue's grey
+        else:  # voxels that are partly brain would get the grey value of another tissue
             image = np.clip(WHITE * white.apply(image, affine), 1 / 255, 1) * (content >= 0.5)
         images.append(np.rint(255 * image).astype(np.uint8).reshape(recipe.shape))
         contents.append(np.rint(255 * content).astype(np.uint8).reshape(recipe.shape))
         affines.append(view)
     if not any(content.any() for content in contents):
         raise InputError(
-            "No brain was found in this volume: check that it is a whole-head T1 image."
+            "No brain was found in this volume: a T1-weighted image of the whole head is required."
         )
     missing = missing_brain(volume, registration)
     return Prepared(
@@ -139,23 +139,32 @@ def prepare(
 
 
 def incompatibility(volume: Volume, recipe: InputSettings) -> str:
-    """One sentence that says why this volume cannot be given to a model with this recipe; empty if
-    it can."""
+    """Why a volume does not fit a model.
+
+    Parameters
+    ----------
+    volume : Volume
+    recipe : InputSettings
+        Of the model.
+
+    Returns
+    -------
+    str
+        One sentence; empty if the volume fits.
+    """
     if recipe.space == "mni" and volume.ndim != 3:
         return (
-            f"This model needs a 3D head volume, not a {volume.ndim}D image: open a whole-head "
-            "T1 scan."
+            f"This model requires a 3D head volume, not a {volume.ndim}D image: open a "
+            "T1-weighted scan of the whole head."
         )
     if recipe.space == "image" and volume.ndim != 2:
         return (
-            f"This model needs a plain 2D image, not a {volume.ndim}D volume: choose a single "
-            "image."
+            f"This model requires a 2D image, not a {volume.ndim}D volume: choose a single image."
         )
     if recipe.sized and not volume.spacing_known:
         return (
-            "This model measures sizes, and the pixel size of this image is unknown: give "
-            "it with --pixel-size-mm, or as the "
-            "layer's scale in mm."
+            "This model measures sizes, and the pixel size of this image is unknown: set "
+            "--pixel-size-mm, or the scale of the layer in mm."
         )
     if recipe.space == "mni" and not volume.spacing_known:
         return (
@@ -166,12 +175,24 @@ def incompatibility(volume: Volume, recipe: InputSettings) -> str:
 
 
 def view_affine(recipe: InputSettings, position_mm: float | None) -> np.ndarray:
-    """(4, 4) indices of a view (A, R; or S, A, R), padded with 0, to template RAS mm; the third
-    index of a plane is mm S."""
+    """The place of a view in the template.
+
+    Parameters
+    ----------
+    recipe : InputSettings
+        Of the model.
+    position_mm : float, optional
+        Height of a plane, mm S; None for a whole volume.
+
+    Returns
+    -------
+    (4, 4) ndarray
+        Indices of the view, (A, R) or (S, A, R), padded with 0, to template RAS mm. The third index
+        of a plane is mm S.
+    """
     affine = np.zeros((4, 4))
     affine[3, 3] = 1
-    # Array axes run S, A, R; world rows are R, A, S: the last axes of the two are each other's
-    # mirror.
+    # Array axes are S, A, R; world rows are R, A, S.
     rows = (1, 0) if position_mm is not None else (2, 1, 0)
     for axis, (row, size, center) in enumerate(
         zip(rows, recipe.shape, recipe.center_mm, strict=True)
@@ -185,8 +206,7 @@ def view_affine(recipe: InputSettings, position_mm: float | None) -> np.ndarray:
 
 
 def _full_range(data: np.ndarray) -> tuple[float, float]:
-    """Grey values that become 0 and 1 where a file's whole range does; floats are taken to be 0 to
-    1 already."""
+    """The range of a file's data type, which becomes 0 to 1; floats are assumed to be 0 to 1."""
     if data.dtype.kind not in "iu":
         return 0.0, 1.0
     return 0.0, 255.0 if data.dtype.itemsize == 1 else 65535.0
@@ -199,7 +219,7 @@ def _prepare_image(volume: Volume, recipe: InputSettings) -> Prepared:
     size = np.array(data.shape, dtype=float)
     if volume.spacing_known:
         step = recipe.spacing_mm / np.asarray(volume.spacing[:2])
-    else:  # without a pixel size the image is fitted into the frame
+    else:  # without a pixel size the image is scaled to fit the input
         step = np.full(2, float((size / np.array(recipe.shape)).max()))
     offset = (size - 1) / 2 - step * (np.array(recipe.shape) - 1) / 2
     blurred = ndimage.gaussian_filter(
@@ -211,7 +231,9 @@ def _prepare_image(volume: Volume, recipe: InputSettings) -> Prepared:
     if recipe.intensity == "full":
         low, high = _full_range(volume.data)
     if not high > low:
-        raise InputError("This image has one single grey value: choose an image with content.")
+        raise InputError(
+            "The grey values of this image are constant: choose an image with content."
+        )
     scaled = np.clip((image - low) / (high - low), 0, 1) * inside
     affine = np.eye(4)
     pixel = np.asarray(volume.spacing[:2])

@@ -1,9 +1,9 @@
-"""Bringing a head to the MNI template, and back.
+"""Affine registration of a head to the MNI template.
 
-A twelve-parameter affine registration of the whole head (skull, face and neck included) to the
-skull-stripped ICBM 152 template, by Mattes mutual information inside the dilated template brain.
-All coordinates are RAS mm; the transform found is a (4, 4) matrix from template mm to the subject's
-mm, so that resampling into the template needs one interpolation only.
+The whole head (with skull, face and neck) is registered to the skull-stripped ICBM 152 template
+with twelve parameters, by Mattes mutual information inside the dilated template brain. All
+coordinates are RAS mm. The result is a (4, 4) matrix from template mm to the subject's mm, so that
+resampling to the template needs a single interpolation.
 """
 
 from __future__ import annotations
@@ -21,64 +21,75 @@ from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
 CENTER = np.array([0.0, -18.0, 10.0])
-"""Middle of the template's brain, RAS mm."""
+"""Centre of the template's brain, RAS mm."""
 TOP_TO_CENTER = 70.0
-"""From the top of a head down to the middle of its brain, mm."""
+"""Distance from the top of a head down to the centre of its brain, mm."""
 START_SCALE = 0.91
-"""Adult heads are smaller than the template; without this prior the skull is taken for the brain's
-edge in one head of four."""
+"""Adult heads are smaller than the template. With a start at 1, one registration in four mistook
+the skull for the edge of the brain."""
 DETERMINANT = (0.45, 1.10)
-"""Volumes of real brains relative to the template's; outside, the skull was taken for the brain."""
+"""Range of brain volumes relative to the template; outside it, the registration failed."""
 METRIC_LIMIT = -0.20
-"""Mutual information (negated) of a failed registration is above this, of a good one below about
+"""Negated mutual information: above this the registration failed; good ones are below about
 -0.3."""
 BLACK = 0.02
-"""Times the 95th percentile inside the brain: what is darker has no signal."""
+"""Fraction of the 95th percentile inside the brain below which there is no signal."""
 
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """How a head lies in the template, and how far that can be trusted."""
+    """The transform between a head and the template, and its quality."""
 
     template_to_subject: np.ndarray
     """(4, 4) template RAS mm to the subject's RAS mm."""
     quality: float
-    """0 to 1: mutual information relative to that of well registered heads, 0 where the determinant
-    is impossible."""
+    """0 to 1: mutual information relative to that of well registered heads; 0 if the volume of the
+    brain is impossible."""
     acceptable: bool
     determinant: float
     """Volume of the subject's brain relative to the template's."""
     metric: float
     """Negated mutual information inside the template's brain, nats; lower is better."""
     message: str = ""
-    """One sentence where it is not acceptable."""
+    """One sentence if it is not acceptable."""
 
     @classmethod
     def known(cls, template_to_subject: np.ndarray) -> Registration:
-        """A registration found earlier and trusted, such as that of a prototype's image."""
+        """A registration from an earlier run, such as that of a prototype's image.
+
+        Parameters
+        ----------
+        template_to_subject : (4, 4) ndarray
+            Template RAS mm to the subject's RAS mm.
+
+        Returns
+        -------
+        Registration
+            With a quality of 1.
+        """
         matrix = np.asarray(template_to_subject, dtype=float)
         return cls(matrix, 1.0, True, float(np.linalg.det(matrix[:3, :3])), float("nan"))
 
 
 def register(volume: Volume, *, progress: Callable[[float], None] | None = None) -> Registration:
-    """Find the affine transform between the template and a head.
+    """Compute the affine transform between the template and a head.
 
     Parameters
     ----------
     volume : Volume
-        Whole-head T1, any axis order, flip, obliqueness and voxel size.
+        T1-weighted, of the whole head, with any orientation and voxel size.
     progress : callable, optional
-        Called with 0 to 1; may raise `expert.errors.Cancelled`, which comes out of this call.
+        Called with 0 to 1. It may raise `expert.errors.Cancelled`, which is passed on.
 
     Returns
     -------
     Registration
-        (the same for the same voxels; look at `acceptable` before use).
+        The same for the same voxels. Check `acceptable` before use.
 
     Raises
     ------
     InputError
-        Not a 3D volume, or nothing in it that could be a head.
+        Not a 3D volume, or it does not contain a head.
 
     References
     ----------
@@ -89,7 +100,7 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     import SimpleITK as sitk
 
     if volume.ndim != 3:
-        raise InputError("Only a 3D head can be registered: open a whole-head volume.")
+        raise InputError("Only 3D volumes can be registered: open a scan of the whole head.")
     grid, origin = _isotropic(volume, 2.0)
     head = _image(ndimage.gaussian_filter(grid, 0.7), 2.0, origin)
     center = _brain_center(grid, origin)
@@ -137,21 +148,20 @@ def _judge(matrix: np.ndarray, metric: float) -> Registration:
     if not DETERMINANT[0] <= determinant <= DETERMINANT[1] or stretch.max() / stretch.min() > 1.6:
         quality = 0.0
         message = (
-            f"The registration failed (a brain of {determinant:.2f} times the template's "
-            "volume was found): "
-            "check that this is a whole-head T1 volume in the right orientation."
+            f"The registration failed (the brain found has {determinant:.2f} times the volume of "
+            "the template's): check that this is a T1-weighted scan of the whole head in the right "
+            "orientation."
         )
     elif metric > METRIC_LIMIT:
         message = (
-            f"Poor registration (quality {quality:.2f} of 1): the answer is likely wrong. "
-            "Check the orientation and that it "
-            "is a T1 volume of the whole head."
+            f"Poor registration (quality {quality:.2f} of 1): the prediction is probably wrong. "
+            "Check the orientation, and that this is a T1-weighted scan of the whole head."
         )
     return Registration(matrix, quality, not message, determinant, metric, message)
 
 
 class _Steps:
-    """Counts the stages of a registration; carries an exception out of SimpleITK's callbacks."""
+    """Progress over the stages; passes exceptions of the callback through SimpleITK."""
 
     def __init__(self, progress: Callable[[float], None] | None, total: int) -> None:
         self.progress, self.total, self.done = progress, total, 0
@@ -203,9 +213,9 @@ def _optimise(
         method.Execute(fixed, moving)
         metric = float(method.GetMetricValue())
     except RuntimeError:
-        # The images no longer overlap: as bad as a start can be.
+        # The images no longer overlap.
         metric = 0.0
-    method.RemoveAllCommands()  # the command knows the method and the method the command: a circle nobody collects  # noqa: E501
+    method.RemoveAllCommands()  # else a reference cycle that is never freed
     if steps.raised is not None:
         raise steps.raised
     steps.done += 1
@@ -225,8 +235,7 @@ def _fixed() -> tuple[Any, Any]:
 
 
 def _image(array: np.ndarray, spacing: float, origin: np.ndarray) -> Any:
-    """A SimpleITK image whose physical coordinates are RAS mm (it never meets its own LPS
-    convention here)."""
+    """A SimpleITK image whose physical coordinates are RAS mm, not SimpleITK's usual LPS."""
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
@@ -236,6 +245,10 @@ def _image(array: np.ndarray, spacing: float, origin: np.ndarray) -> Any:
 
 
 def _shrink(image: Any, spacing: float, nearest: bool = False) -> Any:
+    """The image at a larger spacing.
+
+    SimpleITK's own multi-resolution levels changed predictions by up to 1.1 years in a trial.
+    """
     import SimpleITK as sitk
 
     factor = spacing / image.GetSpacing()[0]
@@ -271,7 +284,8 @@ def _isotropic(volume: Volume, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     if size.max() > 512 or size.min() < 16:
         extent = "×".join(f"{n * spacing:.0f}" for n in size)
         raise InputError(
-            f"The volume is {extent} mm in size, not that of a head: check its voxel size."
+            f"The volume is {extent} mm in size, which is not the size of a head: check its voxel "
+            "size."
         )
     grid = np.eye(4)
     grid[:3, :3] *= spacing
@@ -280,13 +294,13 @@ def _isotropic(volume: Volume, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     out = ndimage.affine_transform(data, to_index[:3, :3], to_index[:3, 3], tuple(size), order=1)
     low, high = np.percentile(out, [2, 99.5])
     if not high > low:
-        raise InputError("The volume is (nearly) empty: nothing in it could be a head.")
+        raise InputError("The volume is (nearly) empty: it contains no head.")
     return np.clip((out - low) / (high - low), 0, 1).astype(np.float32), origin
 
 
 def _brain_center(grid: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Where the brain's middle should be, RAS mm: below the top of the head, in the middle of what
-    lies there."""
+    """Approximate centre of the brain, RAS mm: below the top of the head, centred on the slices
+    there."""
     from skimage.filters import threshold_otsu
 
     smooth = ndimage.gaussian_filter(grid, 2)
@@ -294,7 +308,7 @@ def _brain_center(grid: np.ndarray, origin: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(inside)
     if not count:
         raise InputError(
-            "Nothing in this volume could be a head: check that it is a whole-head T1 image."
+            "No head was found in this volume: a T1-weighted image of the whole head is required."
         )
     inside = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
     area = inside.sum(axis=(0, 1)) * 4.0

@@ -16,25 +16,25 @@ def resample_to_template(
     shape: tuple[int, ...],
     order: int = 1,
 ) -> np.ndarray:
-    """The volume on a grid in template space, interpolated once from its own voxels.
+    """A volume on a grid in template space, interpolated once from its own voxels.
 
     Parameters
     ----------
     volume : Volume
         The registered volume.
     registration : Registration
-        From `register`.
+        From `expert.imaging.registration.register`.
     affine : (4, 4) ndarray
         Output index to template RAS mm.
     shape : tuple[int, ...]
         (a, b, c) of the output.
     order : int
-        Of the spline, 0 to 5.
+        Order of the spline, 0 to 5.
 
     Returns
     -------
-    ndarray
-        (a, b, c) float32; 0 outside the volume.
+    (a, b, c) float32 ndarray
+        0 outside the volume.
     """
     to_index = np.linalg.inv(volume.affine) @ registration.template_to_subject @ affine
     data = np.asarray(volume.data, dtype=np.float32)
@@ -50,24 +50,24 @@ def resample_to_subject(
     volume: Volume,
     order: int = 1,
 ) -> np.ndarray:
-    """The other way: an array that lies in template space, on the volume's own voxels.
+    """An array in template space, interpolated on the voxels of a volume.
 
     Parameters
     ----------
     array : (a, b, c) ndarray
     affine : (4, 4) ndarray
-        Its index to template RAS mm.
+        Index of the array to template RAS mm.
     registration : Registration
         Of `volume`.
     volume : Volume
-        Gives the grid.
+        The volume whose grid is used.
     order : int
-        Of the spline, 0 to 5.
+        Order of the spline, 0 to 5.
 
     Returns
     -------
-    ndarray
-        Float32 of the volume's shape; 0 outside the array.
+    float32 ndarray
+        Of the volume's shape; 0 outside the array.
     """
     to_index = np.linalg.inv(registration.template_to_subject @ affine) @ volume.affine
     data = np.asarray(array, dtype=np.float32)

@@ -13,11 +13,17 @@ DATA = Path(__file__).parent / "data"
 
 @functools.lru_cache(maxsize=4)
 def load_template(name: Literal["t1", "gm", "wm", "mask"]) -> Volume:
-    """One of the template's maps: (97, 115, 97) uint8, RAS, 2 mm.
+    """One of the maps of the template.
 
     Parameters
     ----------
     name : {"t1", "gm", "wm", "mask"}
-        "t1" skull-stripped intensities, "gm" and "wm" probability times 255, "mask" brain 0 or 1.
+        "t1": skull-stripped T1-weighted image; "gm" and "wm": probability of grey and white matter
+        times 255; "mask": brain mask, 0 or 1.
+
+    Returns
+    -------
+    Volume
+        (97, 115, 97) uint8, RAS, 2 mm.
     """
     return read_volume(DATA / f"icbm152_2mm_{name}.nii.gz")

@@ -1,5 +1,4 @@
-"""`Volume`: an image with its place in space, and the readers and writers of the formats people
-have."""
+"""`Volume`: an image with its place in space, and readers and writers of common formats."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """An array and where its voxels lie.
+    """An array and the positions of its voxels.
 
     A head's `affine` takes voxel indices (i, j, k) to mm in RAS+ world space (right, anterior,
     superior); that of a plain 2D image is the pixel size on the diagonal, without anatomical
@@ -35,20 +34,21 @@ class Volume:
     affine: np.ndarray
     """(4, 4)."""
     space: Literal["ras", "image", "unknown"] = "ras"
-    """"unknown": a 3D array that does not say which side is left."""
+    """"ras": a head, "image": a plain 2D image, "unknown": a 3D array of unknown orientation."""
     spacing_known: bool = True
     history: tuple[str, ...] = field(default=())
-    """What was done to it, in order; never a name or a path."""
+    """Processing steps, in order; never a name or a path."""
 
     def __post_init__(self) -> None:
         if self.data.ndim not in (2, 3):
             raise InputError(
-                f"An image has 2 or 3 axes, this one has {self.data.ndim}: choose a single volume."
+                f"An image must have 2 or 3 axes, this one has {self.data.ndim}: choose a single "
+                "volume."
             )
         if self.data.size == 0 or min(self.data.shape) < 2:
             raise InputError(
-                f"The image has {'×'.join(map(str, self.data.shape))} voxels: too few to "
-                "be a picture."
+                f"The image has {'×'.join(map(str, self.data.shape))} voxels: at least 2 per axis "
+                "are required."
             )
         if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
             raise InputError(
@@ -66,16 +66,19 @@ class Volume:
         affine: np.ndarray | None = None,
         spacing: tuple[float, ...] | None = None,
     ) -> Volume:
-        """A volume from an array that comes without a file.
+        """Create a volume from an array.
 
         Parameters
         ----------
-        data : (i, j, k) ndarray
-            Or (row, column).
+        data : (i, j, k) or (row, column) ndarray
         affine : (4, 4) ndarray, optional
-            To RAS mm; without it the orientation of a 3D array is unknown.
+            Voxel indices to RAS mm; without it, the orientation of a 3D array is unknown.
         spacing : tuple[float, ...], optional
-            Mm per axis, where there is no affine.
+            Voxel size in mm per axis, if there is no affine.
+
+        Returns
+        -------
+        Volume
         """
         data = np.asarray(data)
         if affine is not None:
@@ -97,20 +100,20 @@ class Volume:
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """mm per axis of the array."""
+        """Voxel size, mm per axis of the array."""
         return tuple(float(np.linalg.norm(self.affine[:3, axis])) for axis in range(self.ndim))
 
     def fingerprint(self) -> str:
-        """sha256 of the voxels with axes nearest to R, A, S: recognises the same image in another
-        file or axis order."""
+        """sha256 of the voxels in canonical orientation: the same for the same image in another
+        file format or axis order."""
         data = np.ascontiguousarray(self.canonical().data)
         digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
         digest.update(data.tobytes())
         return digest.hexdigest()
 
     def canonical(self) -> Volume:
-        """The same voxels with array axes nearest to R, A, S (flipped and permuted, never
-        resampled)."""
+        """The same voxels with array axes closest to R, A, S: flipped and permuted, not
+        resampled."""
         import nibabel as nib
 
         if self.ndim != 3:
@@ -122,14 +125,14 @@ class Volume:
 
 
 def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = None) -> Volume:
-    """Read an image: NIfTI, NRRD, a folder with one DICOM series, or a plain 2D PNG, TIFF or JPEG.
+    """Read an image: NIfTI, NRRD, a folder with one DICOM series, or a 2D PNG, TIFF or JPEG.
 
     Parameters
     ----------
     path : path-like
         File or folder.
     pixel_size_mm : float, optional
-        Of a plain 2D image, which has none of its own.
+        Pixel size of a plain 2D image, which does not store it.
 
     Returns
     -------
@@ -138,12 +141,12 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
     Raises
     ------
     InputError
-        Missing, damaged, empty, of an unknown kind, or not a single volume.
+        The file is missing, damaged, empty, of an unknown format, or not a single volume.
     """
     source = Path(path)
     name = source.name.lower()
     if not source.exists():
-        raise InputError(f"There is no file {source}: check the path.")
+        raise InputError(f"The file {source} does not exist: check the path.")
     if pixel_size_mm is not None and not (np.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise InputError(
             f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}."
@@ -159,14 +162,15 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
             volume = _read_plain(source, pixel_size_mm)
         else:
             raise InputError(
-                f"{source.name} is of an unknown kind: give NIfTI (.nii, .nii.gz), NRRD, "
-                "PNG, TIFF or a DICOM folder."
+                f"{source.name} has an unknown format: open NIfTI (.nii, .nii.gz), NRRD, "
+                "PNG, TIFF, JPEG, or a DICOM folder."
             )
     except InputError:
         raise
     except (OSError, EOFError, ValueError, RuntimeError, zlib.error, SyntaxError) as error:
         raise InputError(
-            f"{source.name} could not be read: the file is damaged or not what its name says."
+            f"{source.name} could not be read: it is damaged, or its content does not match its "
+            "extension."
         ) from error
     return _checked(volume, source.name)
 
@@ -174,14 +178,12 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
 def _checked(volume: Volume, name: str) -> Volume:
     data = volume.data
     if data.dtype.kind not in "fiub":
-        raise InputError(f"{name} holds {data.dtype} values, not grey values.")
+        raise InputError(f"{name} contains {data.dtype} values; grey values are required.")
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         if not np.isfinite(data).any():
-            raise InputError(f"{name} holds no finite value.")
+            raise InputError(f"{name} contains no finite value.")
         data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
-        volume = replace(
-            volume, data=data, history=(*volume.history, "values that were not finite set to 0")
-        )
+        volume = replace(volume, data=data, history=(*volume.history, "non-finite values set to 0"))
     if data.min() == data.max():
         raise InputError(f"{name} is empty: every value is {data.flat[0]:g}.")
     return volume
@@ -194,12 +196,14 @@ def _read_nifti(source: Path) -> Volume:
     try:
         image: Any = nib.load(source)
     except ImageFileError as error:
-        raise InputError(f"{source.name} is not a NIfTI file, whatever its name says.") from error
+        raise InputError(
+            f"{source.name} is not a NIfTI file: its content does not match its extension."
+        ) from error
     shape = image.shape
     if len(shape) > 3 and any(n != 1 for n in shape[3:]):
         raise InputError(
-            f"{source.name} holds {int(np.prod(shape[3:]))} volumes "
-            f"({'×'.join(map(str, shape))}): save one of them."
+            f"{source.name} contains {int(np.prod(shape[3:]))} volumes "
+            f"({'×'.join(map(str, shape))}): save one of them as a file."
         )
     data = np.asarray(image.dataobj)
     data = data.reshape(shape[:3]) if len(shape) > 3 else data
@@ -224,10 +228,10 @@ def _from_sitk(image: Any, kind: str) -> Volume:
 
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise InputError(
-            f"This {kind} holds {image.GetNumberOfComponentsPerPixel()} values per voxel, "
-            "not one grey value."
+            f"This {kind} contains {image.GetNumberOfComponentsPerPixel()} values per voxel: a "
+            "single grey value is required."
         )
-    data = sitk.GetArrayFromImage(image).T  # SimpleITK's arrays run z, y, x
+    data = sitk.GetArrayFromImage(image).T  # SimpleITK's arrays are z, y, x
     if image.GetDimension() == 2:
         return Volume(
             data.T, np.diag([*image.GetSpacing()[::-1], 1.0, 1.0]), "image", history=(kind,)
@@ -253,15 +257,15 @@ def _read_dicom(source: Path) -> Volume:
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(source))
     if not series:
         raise InputError(
-            f"The folder {source.name} holds no DICOM image: choose the folder with the "
+            f"The folder {source.name} contains no DICOM image: choose the folder with the "
             "files of one series."
         )
     files = {one: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(source), one) for one in series}
     if len(files) > 1:
         counts = ", ".join(str(len(names)) for names in files.values())
         raise InputError(
-            f"The folder {source.name} holds {len(files)} DICOM series (of {counts} "
-            "files): put one into its own folder."
+            f"The folder {source.name} contains {len(files)} DICOM series (of {counts} "
+            "files): copy one into a folder of its own."
         )
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(next(iter(files.values())))
@@ -278,13 +282,15 @@ def _read_plain(source: Path, pixel_size_mm: float | None) -> Volume:
         with Image.open(source) as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError(
-                    f"{source.name} holds {getattr(image, 'n_frames', 1)} pictures: save "
-                    "one of them."
+                    f"{source.name} contains {getattr(image, 'n_frames', 1)} images: save "
+                    "one of them as a file."
                 )
             sixteen = image.mode.startswith(("I", "F"))
             data = np.asarray(image if sixteen else image.convert("L"))
     except UnidentifiedImageError as error:
-        raise InputError(f"{source.name} is not a picture, whatever its name says.") from error
+        raise InputError(
+            f"{source.name} is not an image: its content does not match its extension."
+        ) from error
     size = 1.0 if pixel_size_mm is None else pixel_size_mm
     return Volume(
         data, np.diag([size, size, 1.0, 1.0]), "image", pixel_size_mm is not None, ("plain image",)
@@ -292,12 +298,22 @@ def _read_plain(source: Path, pixel_size_mm: float | None) -> Volume:
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
-    """Write a 3D volume as NIfTI (.nii, .nii.gz), a 2D image as PNG.
+    """Write a 3D volume as NIfTI (.nii, .nii.gz), or a 2D image as PNG.
+
+    Parameters
+    ----------
+    volume : Volume
+    path : path-like
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
     InputError
-        Another ending, or the file cannot be written.
+        The extension is another one, or the file cannot be written.
     """
     target = Path(path)
     name = target.name.lower()
@@ -316,7 +332,7 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
             Image.fromarray(np.clip(volume.data, 0, 255).astype(np.uint8)).save(target)
         else:
             raise InputError(
-                f"{target.name}: volumes are written as .nii or .nii.gz, 2D images as .png."
+                f"{target.name}: volumes can be written as .nii or .nii.gz, 2D images as .png."
             )
     except OSError as error:
         raise InputError(f"{target} could not be written: {error.strerror or error}.") from error
