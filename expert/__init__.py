@@ -13,7 +13,8 @@ import lazy_loader
 from expert import _moved
 
 if TYPE_CHECKING:
-    from expert.convert.conversion import Facts, convert_checkpoint, read_facts
+    from expert.convert.conversion import convert_checkpoint
+    from expert.convert.facts import Facts, read_facts
     from expert.errors import Cancelled, ExpertError, InputError, ModelError, RecipeError
     from expert.explanation import Explanation
     from expert.imaging.volume import Volume, read_volume, write_volume
@@ -29,7 +30,8 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submodules=_moved.public_modules(__path__) | _moved.MOVED.keys(),
     submod_attrs={
-        "convert.conversion": ["Facts", "convert_checkpoint", "read_facts"],
+        "convert.conversion": ["convert_checkpoint"],
+        "convert.facts": ["Facts", "read_facts"],
         "errors": ["Cancelled", "ExpertError", "InputError", "ModelError", "RecipeError"],
         "explanation": ["Explanation"],
         "imaging.volume": ["Volume", "read_volume", "write_volume"],

@@ -114,7 +114,8 @@ def convert(
     """Convert a published checkpoint to a model file; no checkpoint code is executed."""
     import warnings
 
-    from expert.convert.conversion import ConversionWarning, convert_checkpoint, read_facts
+    from expert.convert.conversion import ConversionWarning, convert_checkpoint
+    from expert.convert.facts import read_facts
     from expert.model_file import load_model
 
     known = read_facts(

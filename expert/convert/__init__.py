@@ -1,4 +1,4 @@
-"""Checkpoints of the published code as model files."""
+"""Convert checkpoints of the published code to model files."""
 
 import lazy_loader
 
@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=public_modules(__path__),
     submod_attrs={
-        "conversion": ["ConversionWarning", "Facts", "convert_checkpoint", "read_facts"],
+        "conversion": ["ConversionWarning", "convert_checkpoint"],
+        "facts": ["Facts", "read_facts"],
     },
 )

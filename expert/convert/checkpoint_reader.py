@@ -1,15 +1,14 @@
-"""A PyTorch checkpoint made into safetensors, in a process of its own: ``python -P checkpoint.py
-CHECKPOINT FOLDER``.
+"""Convert a PyTorch checkpoint to safetensors, in its own process.
 
-Run by `expert.convert.conversion`; nothing else opens such files, which are pickles. PyTorch's
-weights-only reader is used, which builds tensors and plain containers and refuses everything else.
-Only what the published code's Lightning checkpoints hold besides (its own settings, and paths) is
-let through, as empty stand-ins: none of their code is looked for or run.
+Usage: ``python -P checkpoint_reader.py CHECKPOINT FOLDER``, run by `expert.convert.conversion`.
+Checkpoints are pickles, and nothing else opens them. PyTorch's weights-only reader builds tensors
+and plain containers and refuses everything else. What the Lightning checkpoints of the published
+code also hold (its own settings, and paths) is replaced by empty stand-ins: their code is neither
+loaded nor run.
 
-The file stands alone (it imports nothing of this package), so that the process needs no more than
-PyTorch and safetensors. It writes FOLDER/tensors.safetensors and prints one line of JSON:
-``{"settings": {...}}``, or ``{"problem": ..., "detail": ...}`` with the problem "unsafe",
-"unreadable" or "no_state".
+The file imports nothing of this package, so that the process needs only PyTorch and safetensors. It
+writes FOLDER/tensors.safetensors and prints one line of JSON: ``{"settings": {...}}``, or
+``{"problem": ..., "detail": ...}`` with the problem "unsafe", "unreadable" or "no_state".
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ from typing import Any
 HARMLESS = re.compile(r"define_parameters\.\w+|pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path")
 """Classes of the published code's Lightning checkpoints that are replaced by stand-ins."""
 SETTINGS = ("avg_pool", "last_act")
-"""Published settings that change a prediction and leave no trace in the weights."""
+"""Published settings that change a prediction but cannot be seen in the weights."""
 PREFIX = "ppnet."
 
 
 class StandIn:
-    """Takes the place of an object that is not wanted: it keeps the state it is given, and does
-    nothing with it."""
+    """Replacement of an unwanted object: it keeps the state it is given, unused."""
 
     state: object = None
 
@@ -45,12 +43,12 @@ class StandIn:
 
 
 def stand_ins(names: list[str]) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """One class of its own for each name: PyTorch tells the allowed ones apart by identity."""
+    """Return one class per name: PyTorch distinguishes allowed classes by identity."""
     return [(type("StandIn", (StandIn,), {}), name) for name in names]
 
 
 def setting(value: object, name: str, depth: int = 6) -> object:
-    """A setting wherever it stands in nested dictionaries and stand-ins; None where it does not."""
+    """Find a setting in nested dictionaries and stand-ins; None if it is not there."""
     held = getattr(value, "state", None) if isinstance(value, StandIn) else value
     if not isinstance(held, dict) or depth == 0:
         return None
@@ -63,8 +61,7 @@ def setting(value: object, name: str, depth: int = 6) -> object:
 
 
 def state_of(loaded: object) -> dict[str, Any]:
-    """The network's state, by the published names: of a plain state dict, or inside a Lightning
-    checkpoint."""
+    """Tensors by their published names, of a state dict or of a Lightning checkpoint."""
     import torch
 
     held = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
@@ -78,14 +75,13 @@ def state_of(loaded: object) -> dict[str, Any]:
 
 
 def read(source: Path, folder: Path) -> dict[str, Any]:
-    """Read `source`, write the tensors into `folder`, and say what else was found (see the module's
-    docstring)."""
+    """Write the tensors of `source` to `folder` and return what is printed (see the module)."""
     import torch
     from safetensors.torch import save_file
 
     try:
         named = torch.serialization.get_unsafe_globals_in_checkpoint(source)
-    except Exception:  # an older form, or no checkpoint at all: the reader below says which
+    except Exception:  # an older format, or no checkpoint: the reader below decides
         named = []
     unsafe = sorted(name for name in named if not HARMLESS.fullmatch(name))
     if unsafe:
@@ -93,7 +89,7 @@ def read(source: Path, folder: Path) -> dict[str, Any]:
     try:
         with torch.serialization.safe_globals(stand_ins(named)):
             loaded = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever is wrong with the file, the caller gets a sentence
+    except Exception as error:  # any error in the file is reported to the caller
         found = re.search(r"GLOBAL ([\w.]+)", str(error))
         return (
             {"problem": "unsafe", "detail": found[1]}

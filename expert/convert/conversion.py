@@ -1,10 +1,13 @@
-"""A checkpoint of the published ExPeRT code becomes a model file that gives the same predictions.
+"""Convert a checkpoint of the published ExPeRT code to a model file with the same predictions.
 
-The checkpoint is a pickle: it is read in another process, by PyTorch's weights-only reader
-(`expert.convert.checkpoint_reader`); this one sees safetensors. What a checkpoint does not tell
-(unit, image space, data, licence) are `Facts`, from the person who converts.
+The checkpoint is a pickle. PyTorch's weights-only reader reads it in another process
+(`expert.convert.checkpoint_reader`) and hands over safetensors. What a checkpoint does not contain
+comes from the user (`expert.convert.facts`).
 
-Source: Hesse et al., WACV 2024, and the names in its published code's state dict.
+References
+----------
+.. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
+       arXiv:2306.09858; tensor names are those of its published code.
 """
 
 from __future__ import annotations
@@ -20,17 +23,17 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
+from expert.convert.facts import Facts as Facts
+from expert.convert.facts import read_facts as read_facts  # former place
 from expert.convert.state_dict import STRIDE, read_architecture, read_weights
-from expert.errors import InputError, ModelError, first_problem
-from expert.model_file import load_model, save_model
+from expert.errors import InputError, ModelError
+from expert.model_file import load_model, save_model, versions
 from expert.schema import (
     Architecture,
-    Document,
     InputSettings,
     Label,
     ModelInfo,
@@ -38,118 +41,43 @@ from expert.schema import (
     TrainingInfo,
 )
 
-if TYPE_CHECKING:
-    pass
-
 SECONDS = 600
-"""A checkpoint that takes longer to read is given up."""
+"""Time limit for reading a checkpoint."""
 
 
 class ConversionWarning(UserWarning):
-    """What was converted may not be what was meant."""
-
-
-class Facts(Document):
-    """What a checkpoint does not tell about its model; the defaults are the publication's adult
-    brain MR.
-
-    `first_pixel` is the corner of an axial slice in which row 0 and column 0 of the published
-    images meet: posterior or anterior, then the patient's left or right. This software's own slices
-    begin with "PL".
-    """
-
-    name: str | None = Field(None, description="of the model; by default that of the file to write")
-    version: str = "1"
-    label_name: str = "age"
-    label_unit: str = Field(min_length=1, description="of the labels, distances and radius")
-    dataset: str = "unknown"
-    licence: str = "unknown"
-    subjects: int | None = Field(None, gt=0, description="trained on; None: unknown")
-    space: Literal["mni", "image"] = "mni"
-    spacing_mm: float = Field(1.0, gt=0, description="mm per pixel")
-    center_mm: tuple[float, float] = Field(
-        (-17.0, 0.0), description="template mm at the middle of the image, axes (A, R)"
-    )
-    positions_mm: tuple[float, ...] = Field(
-        (7.0,), min_length=1, description="axial planes, mm S; 7 is slice 79 of MNI 1 mm"
-    )
-    training_positions_mm: tuple[float, ...] = Field(
-        tuple(float(n) for n in range(3, 13)),
-        description="planes trained on, mm S; slices 75 to 84 of MNI 1 mm",
-    )
-    intensity: Literal["robust", "full"] | None = Field(
-        None, description="see `InputSettings`; plain images: full"
-    )
-    first_pixel: Literal["PL", "PR", "AL", "AR"] = "PL"
-    prototype_images: Literal["none", "value"] = Field(
-        "none", description="whether the file holds the prototypes' images"
-    )
-    card: str = Field("", description="words to begin the model card with")
+    """The converted model may differ from the intended one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     tensors: Mapping[str, np.ndarray]
     """By their published names, without a prefix."""
     settings: Mapping[str, object]
-    """Of the published settings `expert.convert.checkpoint_reader.SETTINGS`, those that stand in
-    it."""
+    """Those of `expert.convert.checkpoint_reader.SETTINGS` that the checkpoint contains."""
     sha256: str
-    """Of the file."""
-
-
-def read_facts(path: str | os.PathLike[str] | None, **options: object) -> Facts:
-    """Facts from a YAML file, from options, or both; an option that is not None counts more than
-    the file.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, something in it is not a fact, or the unit is missing.
-    """
-    import yaml
-
-    document: object = {}
-    if path is not None:
-        try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The facts in {path} could not be read: {error}.") from error
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"The facts in {path} are not valid YAML: {' '.join(str(error).split())}."
-            ) from error
-    if not isinstance(document, dict):
-        raise InputError(
-            f"The facts in {path} must be 'name: value' lines, such as 'label_unit: years'."
-        )
-    try:
-        return Facts.model_validate(
-            {**document, **{key: value for key, value in options.items() if value is not None}}
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        if (first["loc"], first["type"]) == (("label_unit",), "missing"):
-            raise InputError(
-                "No checkpoint tells the label's unit: say it, for instance with --unit years."
-            ) from error
-        raise InputError(f"These facts cannot be used: {first_problem(error)}.") from error
+    """Checksum of the file."""
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a PyTorch state dict or Lightning checkpoint, in another process and without running
-    anything in it.
+    """Read a PyTorch state dict or Lightning checkpoint without executing anything in it.
 
     Parameters
     ----------
-    path : .pth, .pt or .ckpt, as ``torch.save`` writes it
+    path : str or os.PathLike
+        .pth, .pt or .ckpt file, as ``torch.save`` writes it.
+
+    Returns
+    -------
+    Checkpoint
+        Its tensors and settings.
 
     Raises
     ------
     ModelError
-        No such file, no checkpoint, or one that holds more than weights and plain settings.
+        The file cannot be read, or holds more than weights and plain settings.
     """
     from safetensors.numpy import load_file
 
@@ -158,7 +86,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"The checkpoint {source} could not be read: {error.strerror}.") from error
-    # -P: the modules beside the script must not be taken for others of the same name.
+    # -P: modules in the folder of the script must not hide others of the same name.
     command = [
         sys.executable,
         "-P",
@@ -173,29 +101,26 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             answer = json.loads(done.stdout.splitlines()[-1])
         except (subprocess.TimeoutExpired, IndexError, json.JSONDecodeError) as error:
             raise ModelError(
-                f"{source.name} could not be read as a checkpoint: the reading process broke off."
+                f"{source.name} could not be read as a checkpoint: the reading process failed."
             ) from error
-        problem = answer.get("problem")
-        if problem == "unsafe":
-            raise ModelError(
-                f"{source.name} holds more than weights ({answer['detail']}) and was not "
-                "opened, nothing in it was run: where "
-                "it was made, save the weights alone, torch.save(model.state_dict(), "
-                "'weights.pth'), and convert that file."
-            )
-        if problem == "unreadable":
-            raise ModelError(
-                f"{source.name} is not a readable PyTorch checkpoint: it is damaged or of "
-                "another kind."
-            )
-        if problem is not None:
-            raise ModelError(
-                f"{source.name} holds no network's state: give a state dict or a Lightning "
-                "checkpoint."
-            )
+        if "problem" in answer:
+            raise ModelError(_problem(source.name, answer))
         return Checkpoint(
             load_file(Path(folder) / "tensors.safetensors"), answer["settings"], digest
         )
+
+
+def _problem(name: str, answer: Mapping[str, str]) -> str:
+    """Return the error message for what the reading process reported."""
+    if answer["problem"] == "unsafe":
+        return (
+            f"{name} holds more than weights ({answer['detail']}) and was not opened; nothing in "
+            "it was run. Where it was made, save the weights alone, "
+            "torch.save(model.state_dict(), 'weights.pth'), and convert that file."
+        )
+    if answer["problem"] == "unreadable":
+        return f"{name} is not a readable PyTorch checkpoint: it is damaged or of another kind."
+    return f"{name} holds no network's state: give a state dict or a Lightning checkpoint."
 
 
 def convert_checkpoint(
@@ -205,39 +130,48 @@ def convert_checkpoint(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write a model file that predicts what the published network with this checkpoint predicts in
-    evaluation mode.
+    """Write a model file with the predictions of the published network in evaluation mode.
 
-    The same up to what the published code leaves open: its plans are those of at most 25 Sinkhorn
-    steps and depend on what else is in the batch; here each is converged.
+    The published code stops its plans after 25 Sinkhorn steps, and they depend on the other images
+    of a batch. Here each plan converges, so predictions agree up to that.
 
     Parameters
     ----------
-    checkpoint : see `read_checkpoint`; ResNet-18 (of any widths) with one grey channel, or three
-        that repeat it
-    out : model file to write, by custom ending in .safetensors
-    facts : what the checkpoint does not tell, see `read_facts`
-    overwrite : whether an existing file may be replaced
+    checkpoint : str or os.PathLike
+        See `read_checkpoint`; a ResNet-18 (of any widths) with one grey channel, or three that
+        repeat it.
+    out : str or os.PathLike
+        Model file to write, usually ending in .safetensors.
+    facts : Facts
+        What the checkpoint does not contain, see `expert.convert.facts.read_facts`.
+    overwrite : bool
+        Whether an existing file may be replaced.
 
     Returns
     -------
-    Path  of the model file, loaded once for a check
+    pathlib.Path
+        The model file; it was loaded once as a check.
 
     Raises
     ------
     ModelError
-        `out` exists, or the checkpoint cannot be read, is not one of ExPeRT, or is one whose
-        prediction this software has not.
+        `out` exists, or the checkpoint cannot be read, is not one of ExPeRT, or uses a setting that
+        this software does not support.
     InputError
         The facts contradict the checkpoint.
+
+    Warns
+    -----
+    ConversionWarning
+        The prototype images look as if `first_pixel` were wrong.
     """
     source, target = Path(checkpoint), Path(out)
     if target.exists() and source.exists() and target.samefile(source):
         raise ModelError(f"{target} is the checkpoint itself: choose another name for the model.")
     if target.exists() and not overwrite:
         raise ModelError(
-            f"{target} exists already: choose another name for the model, or --overwrite "
-            "the old one."
+            f"{target} exists already: choose another name for the model, or replace it with "
+            "--overwrite."
         )
     read = read_checkpoint(source)
     _check_settings(source.name, read.settings)
@@ -249,10 +183,9 @@ def convert_checkpoint(
     mirrored = tuple(axis for axis, far in enumerate("AR") if corner[axis] == far) if head else ()
     if head and corner[0] == "P" and images is not None and _anterior_first(images, recipe):
         warnings.warn(
-            f"The prototype images of {source.name} look as if their first row were "
-            "anterior, which is not what was converted: "
-            "if it is, heads are shown to the model upside down, and it must be converted "
-            f"with first_pixel A{corner[1]}.",
+            f"The first row of the prototype images of {source.name} looks anterior, but was "
+            "converted as posterior. If it is anterior, the model gets heads upside down: convert "
+            f"it again with first_pixel A{corner[1]}.",
             ConversionWarning,
             stacklevel=2,
         )
@@ -261,10 +194,7 @@ def convert_checkpoint(
     if facts.prototype_images == "none":
         images = None
     elif images is None:
-        raise ModelError(
-            f"{source.name} holds no prototype images to put into the model: leave out "
-            "--images value."
-        )
+        raise ModelError(f"{source.name} holds no prototype images: leave out --images value.")
     labels = weights["prototype_labels"]
     try:
         info = ModelInfo(
@@ -294,28 +224,27 @@ def convert_checkpoint(
                     "checkpoint_sha256": read.sha256,
                 },
             ),
-            versions=_versions(),
+            versions=versions(),
             card=_card(facts, tensors, read.sha256),
         )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the model"
         raise ModelError(
-            f"{source.name} does not make a model: {where}: {first['msg']}."
+            f"{source.name} does not result in a valid model: {where}: {first['msg']}."
         ) from error
     if images is not None:
         images = np.flip(images, tuple(1 + axis for axis in mirrored))
     written = save_model(target, info, weights, images)
-    _ = load_model(written).network  # what is handed over has been opened once
+    _ = load_model(written).network  # check that the file loads
     return written
 
 
-# --- from their names to ours ---------------------------------------------------------------------
 def _check_settings(name: str, settings: Mapping[str, object]) -> None:
     if settings.get("avg_pool") is True:
         raise ModelError(
-            f"{name} was trained with avg_pool: it compares averaged features without "
-            "transport, which this software does not."
+            f"{name} was trained with avg_pool, which compares averaged features only: "
+            "this software does not support it."
         )
     activation = settings.get("last_act", "relu")
     if activation != "relu":
@@ -346,8 +275,7 @@ def _recipe(
 def _images(
     name: str, tensors: Mapping[str, np.ndarray], recipe: InputSettings
 ) -> np.ndarray | None:
-    """(P, H, W) uint8 prototype images; None where the checkpoint has none, or only the empty ones
-    of before a projection."""
+    """(P, H, W) uint8 prototype images; None if there are none, or none were projected yet."""
     held = tensors.get("prototype_images")
     if held is None or not held.any():
         return None
@@ -361,10 +289,10 @@ def _images(
 
 
 def _anterior_first(images: np.ndarray, recipe: InputSettings) -> bool:
-    """Whether the images' first row is anterior: their mean is like the template's plane, and more
-    so when turned over.
+    """Whether the first row of the images is probably anterior.
 
-    Of IXI slices, the mean correlates with the plane at 0.95, upside down at 0.87.
+    The mean image is correlated with the template's plane, as it is and upside down (IXI slices:
+    0.95 and 0.87).
     """
     from expert.imaging.preprocessing import view_affine
     from expert.imaging.registration import Registration
@@ -386,26 +314,16 @@ def _anterior_first(images: np.ndarray, recipe: InputSettings) -> bool:
     return over > 0.5 and over > as_is + 0.03
 
 
-# --- words ----------------------------------------------------------------------------------------
-
-
-def _versions() -> dict[str, str]:
-    from expert.model_file import versions
-
-    return versions()
-
-
 def _card(facts: Facts, tensors: Mapping[str, np.ndarray], sha256: str) -> str:
-    """What was converted, and what nobody knows."""
+    """Return the model card: what was converted, and what is unknown."""
     lines = [facts.card.strip()] if facts.card.strip() else []
     lines.append(
         f"Converted from a checkpoint of the published ExPeRT code (sha256 {sha256[:16]}…)."
     )
     lines.append(
-        "Unknown, for a checkpoint does not tell: the error on unseen images, an interval, "
-        "when an image is unlike the "
-        "training data, and the labels of the images the prototypes show. 'expert "
-        "evaluate' measures the error on your images."
+        "A checkpoint does not contain, so these are unknown: the error on unseen images, a "
+        "prediction interval, limits for out-of-distribution images, and the labels of the images "
+        "that the prototypes show. 'expert evaluate' measures the error on your images."
     )
     way = (
         "registered to its template, brain only, robust grey values"
@@ -413,24 +331,23 @@ def _card(facts: Facts, tensors: Mapping[str, np.ndarray], sha256: str) -> str:
         else "fitted into the frame"
     )
     lines.append(
-        "Nor does it tell how the training images were prepared; this software prepares "
-        "images in its own way "
-        f"({way}), and where that differs, the predictions do."
+        "It is also unknown how the training images were prepared. This software prepares images "
+        f"in its own way ({way}); where that differs, predictions differ."
     )
     if facts.space == "mni":
         front = "anterior" if facts.first_pixel[0] == "A" else "posterior"
         side = "left" if facts.first_pixel[1] == "L" else "right"
         lines.append(
-            f"The first pixel of its images is taken to lie {front} and on the patient's {side}."
+            f"Assumed: the first pixel of its images is {front} and on the patient's {side}."
         )
     if tensors["features.conv1.weight"].shape[1] == 3:
         lines.append(
-            "Its first layer takes three channels: the grey image is taken to be repeated in them."
+            "Its first layer takes three channels. Assumed: they repeat the same grey image."
         )
     lines.append(
         (
-            "The prototypes' images are in this file: whoever has it has images of the people "
-            "it was trained on."
+            "The prototypes' images are in this file: they are images of the people it was "
+            "trained on."
         )
         if facts.prototype_images == "value"
         else "The prototypes' images are not in this file."

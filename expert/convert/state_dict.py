@@ -1,4 +1,4 @@
-"""Architecture and weights from the published code's state dictionary."""
+"""Architecture and weights from the state dictionary of the published code."""
 
 from __future__ import annotations
 
@@ -18,22 +18,17 @@ if TYPE_CHECKING:
 
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
-
-
+"""Residual stages of a ResNet-18."""
 STRIDE = 32
-
-
+"""Pixels per patch and axis of a ResNet-18."""
 RENAMED = {
     "prototypes": "prototype_vectors",
     "prototype_labels": "proto_classes",
     "scale": "emb_loss_s",
 }
-"""This network's names for what the published state calls otherwise; the backbone's differ by their
-prefix."""
-
-
+"""Name in this network → name in the published state; backbone names differ by a prefix."""
 UNUSED = {"ones", "r", "prototype_images"}
-"""Published names that are no weights: they are read for themselves, or not at all."""
+"""Published names that are not weights of the network; some are read separately."""
 
 
 def _listed(names: list[str]) -> str:
@@ -42,7 +37,25 @@ def _listed(names: list[str]) -> str:
 
 
 def read_architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architecture:
-    """Sizes, read off the weights."""
+    """Read the architecture from the shapes of the weights.
+
+    Parameters
+    ----------
+    name : str
+        File name, for error messages.
+    tensors : mapping of str to numpy.ndarray
+        The published state.
+
+    Returns
+    -------
+    Architecture
+        Of a ResNet-18 with ExPeRT's prototypes.
+
+    Raises
+    ------
+    ModelError
+        The state is not one of ExPeRT, or has other shapes.
+    """
     firsts = [f"features.{stage}.0.conv1.weight" for stage in STAGES]
     needed = (
         *RENAMED.values(),
@@ -62,7 +75,7 @@ def read_architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architect
     if flat is not None:
         raise ModelError(
             f"{name} cannot be converted: {flat} has shape {tensors[flat].shape}, which is "
-            "no convolution's."
+            "not that of a convolution."
         )
     if latents.ndim != 4 or radius.size != 1:
         raise ModelError(
@@ -91,7 +104,27 @@ def read_architecture(name: str, tensors: Mapping[str, np.ndarray]) -> Architect
 def read_weights(
     name: str, tensors: Mapping[str, np.ndarray], architecture: Architecture
 ) -> dict[str, np.ndarray]:
-    """The state of this software's network."""
+    """Convert the published state to the state of this software's network.
+
+    Parameters
+    ----------
+    name : str
+        File name, for error messages.
+    tensors : mapping of str to numpy.ndarray
+        The published state.
+    architecture : Architecture
+        From `read_architecture`.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        By the names of `expert.model.PrototypeRegressor`.
+
+    Raises
+    ------
+    ModelError
+        A tensor is missing, unknown, of another shape or not finite.
+    """
     from expert.model import PrototypeRegressor
 
     grid = tensors["prototype_vectors"].shape[2:]
@@ -139,11 +172,10 @@ def read_weights(
 
 
 def _grey(name: str, kernel: np.ndarray) -> np.ndarray:
-    """The first convolution, (N, 1 or 3, 7, 7), for one grey channel: three that repeat it see the
-    kernels' sum."""
+    """First convolution (N, 1 or 3, 7, 7) for one grey channel: sum of repeated channels."""
     if kernel.ndim != 4 or kernel.shape[1] not in (1, 3):
         raise ModelError(
             f"{name} cannot be converted: features.conv1.weight has shape {kernel.shape}, "
-            "for other than one grey channel or three that repeat it."
+            "which is not that of one grey channel or of three that repeat it."
         )
     return np.asarray(kernel.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32))

@@ -31,11 +31,10 @@ from expert.convert import conversion
 from expert.convert.conversion import (
     Checkpoint,
     ConversionWarning,
-    Facts,
     convert_checkpoint,
     read_checkpoint,
-    read_facts,
 )
+from expert.convert.facts import Facts, read_facts
 from expert.errors import ExpertError, InputError
 from expert.model_file import load_model
 

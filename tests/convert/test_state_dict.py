@@ -7,7 +7,8 @@ import pytest
 from helpers.published import PLAIN
 
 from expert.convert import conversion
-from expert.convert.conversion import Checkpoint, Facts, convert_checkpoint
+from expert.convert.conversion import Checkpoint, convert_checkpoint
+from expert.convert.facts import Facts
 from expert.errors import ModelError
 from expert.model_file import load_model
 
@@ -34,7 +35,10 @@ def without(tensors, *names):
             lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)},
             "three that repeat it",
         ),
-        (lambda t: {**t, "features.layer2.0.conv1.weight": np.float32(3)}, "no convolution's"),
+        (
+            lambda t: {**t, "features.layer2.0.conv1.weight": np.float32(3)},
+            "not that of a convolution",
+        ),
         (
             lambda t: {**t, "prototype_vectors": t["prototype_vectors"][0]},
             "prototype_vectors has shape",
