@@ -34,8 +34,8 @@ from expert.convert.conversion import (
     convert_checkpoint,
     read_checkpoint,
 )
-from expert.convert.facts import Facts, read_facts
-from expert.errors import ExpertError, InputError
+from expert.convert.facts import Facts
+from expert.errors import ExpertError
 from expert.model_file import load_model
 
 invoke = CliRunner().invoke
@@ -165,35 +165,6 @@ def test_prototype_images_that_are_upside_down_are_noticed(checkpoint, tmp_path,
     )
     with pytest.warns(ConversionWarning, match="first_pixel AL"):
         convert_checkpoint(checkpoint, tmp_path / "m.safetensors", YEARS)
-
-
-def test_facts_from_a_file_and_from_options(tmp_path):
-    path = tmp_path / "facts.yaml"
-    path.write_text(
-        "label_unit: weeks\nlabel_name: gestational age\nspace: image\nlicence: CC BY "
-        "4.0\npositions_mm: [3, 7]\n"
-    )
-    facts = read_facts(path, label_name="age", dataset=None)
-    assert (facts.label_unit, facts.label_name, facts.space, facts.licence) == (
-        "weeks",
-        "age",
-        "image",
-        "CC BY 4.0",
-    )
-    assert (facts.positions_mm, facts.dataset) == ((3.0, 7.0), "unknown")
-    for text, words in (
-        ("label_unit: [", "not valid YAML"),
-        ("- 3", "name: value"),
-        ("label_unit: y\nspace: talairach", "space"),
-        ("label_unit: y\nunit: y", "unit"),
-        ("space: image", "--unit years"),
-    ):
-        path.write_text(text)
-        with pytest.raises(InputError, match=words) as caught:
-            read_facts(path)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="nowhere"):
-        read_facts(tmp_path / "nowhere.yaml")
 
 
 def refused(arguments, *words):

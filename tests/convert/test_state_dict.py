@@ -32,7 +32,7 @@ def without(tensors, *names):
         ),
         (lambda t: {**t, "features.bn1.weight": t["r"]}, "features.bn1.weight has shape"),
         (
-            lambda t: {**t, "features.conv1.weight": t["features.conv1.weight"].repeat(4, axis=1)},
+            lambda t: {**t, CONV1: t[CONV1].repeat(4, axis=1)},
             "three that repeat it",
         ),
         (
