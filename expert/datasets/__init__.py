@@ -1,4 +1,4 @@
-"""Tables of images, prepared arrays, prototype images, synthetic heads."""
+"""Tables of images, prepared arrays, prototype images and synthetic heads."""
 
 import lazy_loader
 

@@ -1,16 +1,17 @@
-"""Synthetic ageing heads with known truth: age and a seed in, a whole-head T1-like volume out.
+"""Synthetic ageing heads with known truth: a whole-head T1-like volume for an age and a seed.
 
 Built from the ICBM 152 tissue maps. Age acts in two known places only, both in template space (see
 `effect_map`):
 
-* *ventricles*: the lateral and third ventricles grow into what surrounds them, 4.5 mm by 85 years;
-* *cortex*: the outer sulci widen at the cost of cortical grey matter, and the grey matter left is a
+* *ventricles*: the lateral and third ventricles grow into their surroundings, by 4.5 mm at 85 years
+  compared with 20 years;
+* *cortex*: the outer sulci widen, cortical grey matter shrinks, and the remaining grey matter is a
   little brighter.
 
 Everything else depends on the seed alone: anatomy (a smooth random deformation), size and pose of
-the head, coil shading, noise, tissue contrast, and how old each of the two places looks for its age
-(normal, standard deviation 2 years each, so that even a perfect reading of both has a mean absolute
-error of about 1.1 years).
+the head, coil shading, noise, tissue contrast, and the apparent age of each of the two places
+(normal around the age, standard deviation 2 years each; so even a perfect reading of both has a
+mean absolute error of about 1.1 years).
 """
 
 from __future__ import annotations
@@ -30,31 +31,33 @@ from expert.imaging.template import load_template
 from expert.imaging.volume import Volume, write_volume
 
 AGES = (20.0, 85.0)
-"""Ages of a cohort; between them each place ages linearly."""
+"""Range of ages in a cohort, years; each place ages linearly."""
 VARIABILITY = 2.0
-"""Years; standard deviation of how old a place looks for its age."""
+"""Standard deviation of the apparent age of a place, years."""
 SPACING = 2.0
+"""Of all grids, mm."""
 SHAPE, ORIGIN = (104, 128, 120), np.array([-104.0, -140.0, -132.0])
 """Grid in template space that holds a whole head, RAS mm."""
 OUT_SHAPE, OUT_ORIGIN = (96, 120, 112), np.array([-96.0, -130.0, -124.0])
 """Grid of the volumes, RAS mm."""
 GROWTH_MM = 4.5
-"""Of the ventricles between 20 and 85 years, template mm."""
+"""Growth of the ventricles between 20 and 85 years, template mm."""
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomTruth:
-    """What went into a phantom."""
+    """Ground truth of a phantom."""
 
     age: float
+    """Years."""
     template_to_subject: np.ndarray
-    """(4, 4) RAS mm, without the smooth deformation."""
+    """(4, 4) RAS mm to RAS mm, without the smooth deformation."""
     ventricle_age: float
-    """How old the ventricles look, years."""
+    """Apparent age of the ventricles, years."""
     cortex_age: float
-    """How old the cortex looks, years."""
+    """Apparent age of the cortex, years."""
     left_cortex_age: float
-    """The same of the left hemisphere; another age only where it was asked for."""
+    """Apparent age of the cortex of the left hemisphere, years; another one only on request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,7 @@ def _anatomy() -> _Anatomy:
 
 
 def _shell(mask: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Intensities of what lies around the brain: dark skull, bright scalp, face and neck."""
+    """Intensities around the brain: dark skull, bright scalp, face and neck."""
     away = ndimage.distance_transform_edt(~mask, sampling=SPACING)
     out = np.zeros(mask.shape, np.float32)
     face = ((x / 60) ** 2 + ((y - 30) / 62) ** 2 + ((z + 62) / 62) ** 2) < 1
@@ -134,12 +137,11 @@ def _shell(mask: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.
 def _tissues(
     ventricle_age: float, cortex_age: float, left_cortex_age: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Grey matter, white matter, CSF and how much brighter the grey matter is, on the grid, for
-    apparent ages in years."""
+    """Grey matter, white matter, CSF and added grey matter brightness for apparent ages, years."""
     anatomy = _anatomy()
     span = AGES[1] - AGES[0]
     growth = GROWTH_MM * (ventricle_age - AGES[0]) / span
-    # Only the difference to an unaged ventricle is applied, so that nothing changes far from it.
+    # Only the difference from an unaged ventricle is applied: nothing changes far from it.
     water = _edge(growth - anatomy.ventricle_distance) - _edge(-anatomy.ventricle_distance)
     ageing: float | np.ndarray = (cortex_age - AGES[0]) / span
     if left_cortex_age != cortex_age:
@@ -156,14 +158,19 @@ def _tissues(
 
 
 def _edge(millimetres: np.ndarray) -> np.ndarray:
-    """A soft step over about 2 mm; exactly 0 and 1 beyond 3 mm."""
+    """Soft step over about 2 mm; exactly 0 and 1 beyond 3 mm."""
     t = np.clip(millimetres / 6 + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 def effect_regions() -> dict[str, np.ndarray]:
-    """Where age can act: name to bool on the template grid of `effect_affine`, for ages of 0 to 110
-    years."""
+    """Regions where age can act, between 0 and 110 years.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``ventricles`` and ``cortex``: (104, 128, 120) bool on the template grid of `effect_affine`.
+    """
     anatomy = _anatomy()
     reach = GROWTH_MM * (110 + 4 * VARIABILITY - AGES[0]) / (AGES[1] - AGES[0])
     back = GROWTH_MM * (AGES[0] + 4 * VARIABILITY) / (AGES[1] - AGES[0])
@@ -175,29 +182,32 @@ def effect_regions() -> dict[str, np.ndarray]:
 
 
 def effect_map() -> np.ndarray:
-    """Union of `effect_regions`, bool on the template grid of `effect_affine`."""
+    """Union of `effect_regions`: (104, 128, 120) bool on the template grid of `effect_affine`."""
     regions = effect_regions()
     return np.asarray(regions["ventricles"] | regions["cortex"])
 
 
 def effect_affine() -> np.ndarray:
-    """(4, 4) index of `effect_map` to template RAS mm."""
+    """(4, 4) from indices of `effect_map` to template RAS mm."""
     affine = np.diag([SPACING, SPACING, SPACING, 1.0])
     affine[:3, 3] = ORIGIN
     return affine
 
 
 def phantom(age: float, seed: int) -> Volume:
-    """A synthetic whole head.
+    """Return a synthetic whole head.
 
     Parameters
     ----------
-    age : years, 0 to 110
-    seed : 0 or larger; another seed is another person
+    age : float
+        Years, 0 to 110.
+    seed : int
+        0 or larger; each seed is a different synthetic subject.
 
     Returns
     -------
-    Volume  (96, 120, 112) int16, RAS, 2 mm; the same for the same arguments
+    Volume
+        (96, 120, 112) int16, RAS, 2 mm; the same for the same arguments.
 
     Raises
     ------
@@ -216,20 +226,25 @@ def phantom_with_truth(
     cortex_age: float | None = None,
     left_cortex_age: float | None = None,
 ) -> tuple[Volume, PhantomTruth]:
-    """As `phantom`, with what went into it; each place can be given a look of its own.
+    """Return a synthetic whole head with its ground truth; apparent ages can be set.
 
     Parameters
     ----------
-    age, seed : as in `phantom`
-    clean : without coil shading and noise
-    ventricle_age, cortex_age : how old the place shall look, years, 0 to 110; None: what age and
-        seed make of it
-    left_cortex_age : how old the cortex of the left hemisphere (x < 0) shall look; None: as the
-        other one
+    age, seed
+        As in `phantom`.
+    clean : bool
+        Without coil shading and noise.
+    ventricle_age, cortex_age : float, optional
+        Apparent age of the place, years, 0 to 110; None: drawn from age and seed.
+    left_cortex_age : float, optional
+        Apparent age of the cortex of the left hemisphere (x < 0); None: as the right one.
 
     Returns
     -------
-    volume, truth : the person is that of the seed; nothing but the places given looks otherwise
+    volume : Volume
+        The head. The same seed is the same subject: only the places given look different.
+    truth : PhantomTruth
+        Its ground truth.
 
     Raises
     ------
@@ -274,17 +289,16 @@ def phantom_with_truth(
 
 
 def _stream(cause: str, seed: int) -> np.random.Generator:
-    """One stream of random numbers per cause: no draw depends on the age or on another cause."""
+    """Random numbers of one cause, independent of the age and of the other causes."""
     return np.random.default_rng(
         [7, ("pose", "shape", "look", "shade", "grain").index(cause), seed]
     )
 
 
-# Nearly all of the time that a head takes goes into these two: the same person at another age has
-# them already.
+# These two take nearly all the time of a head. They are cached for the same subject at another age.
 @functools.lru_cache(maxsize=1)
 def _deformation(seed: int) -> np.ndarray:
-    """(3, *OUT_SHAPE) smooth displacement, voxels."""
+    """Smooth displacement, (3, *OUT_SHAPE) voxels."""
     out = _smooth(_stream("shape", seed), 3, (5, 6, 6)) * (3.0 / SPACING)
     out.setflags(write=False)
     return out
@@ -292,14 +306,14 @@ def _deformation(seed: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def _shading(seed: int) -> np.ndarray:
-    """(*OUT_SHAPE) gain of the coil."""
+    """Gain of the coil, (*OUT_SHAPE)."""
     out = np.exp(0.06 * _smooth(_stream("shade", seed), 1, (4, 4, 4))[0])
     out.setflags(write=False)
     return np.asarray(out)
 
 
 def _pose(generator: np.random.Generator) -> np.ndarray:
-    """Template mm to subject mm: size of the head, rotation and shift."""
+    """(4, 4) template mm to subject mm: size of the head, rotation and shift."""
     from scipy.spatial.transform import Rotation
 
     size = 0.88 * (1 + 0.04 * np.clip(generator.standard_normal(), -2, 2))
@@ -312,7 +326,7 @@ def _pose(generator: np.random.Generator) -> np.ndarray:
 
 
 def _smooth(generator: np.random.Generator, fields: int, knots: tuple[int, int, int]) -> np.ndarray:
-    """(fields, *OUT_SHAPE) smooth random fields of unit standard deviation at the knots."""
+    """Smooth random fields (fields, *OUT_SHAPE), standard deviation 1 at the knots."""
     coarse = generator.standard_normal((fields, *knots)).astype(np.float32)
     zoom = [n / k for n, k in zip(OUT_SHAPE, knots, strict=True)]
     return np.stack(
@@ -323,19 +337,23 @@ def _smooth(generator: np.random.Generator, fields: int, knots: tuple[int, int, 
 def write_cohort(
     folder: str | Path, number: int, seed: int, *, progress: Callable[[float], None] | None = None
 ) -> Path:
-    """Write a cohort: NIfTI files and a table (`subject`, `file`, `age_years`, `sha256`), ages
-    evenly spread over 20 to 85.
+    """Write a cohort: NIfTI files and a table, ages evenly spread over 20 to 85 years.
 
     Parameters
     ----------
-    folder : created where it is missing
-    number : of phantoms, 1 to 100,000
-    seed : of the cohort; no phantom of one cohort is in another
-    progress : called with 0 to 1
+    folder : str or pathlib.Path
+        Created if it is missing.
+    number : int
+        Number of phantoms, 1 to 100,000.
+    seed : int
+        Seed of the cohort; cohorts with different seeds share no subject.
+    progress : callable, optional
+        Called with a fraction, 0 to 1.
 
     Returns
     -------
-    Path of the table
+    pathlib.Path
+        The table, with the columns `subject`, `file`, `age_years` and `sha256`.
 
     Raises
     ------

@@ -1,5 +1,4 @@
-"""Tables of images with labels, and where a prototype's image is found when the model only refers
-to it."""
+"""Read tables of images with labels (CSV)."""
 
 from __future__ import annotations
 
@@ -13,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from expert.errors import InputError
 
 LABELS = ("age_years", "age", "label")
+"""Label columns, in order of preference."""
 SUBJECTS = ("subject", "exam")
+"""Subject columns, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -21,20 +22,21 @@ class Entry:
     """One row of a table."""
 
     subject: str
+    """Rows of one subject share it."""
     name: str
-    """The file as the table names it."""
+    """File name as in the table."""
     file: Path
-    """Where that is."""
+    """Path of the file."""
     label: float
     """NaN where the table has no labels."""
     pixel_size_mm: float | None
+    """Of a plain 2D image."""
     sha256: str
-    """Of the file's contents; from the table, else computed."""
+    """Checksum of the file; empty for a table without labels that has none."""
 
     @property
     def public_name(self) -> str:
-        """The file within its data set: what may be told to others. A way that leads elsewhere is
-        left off."""
+        """File name within the data set, which may be published: no path outside of it."""
         return _public_name(self.name)
 
 
@@ -51,16 +53,24 @@ def read_table(
 
     Parameters
     ----------
-    path : CSV with the column `file` (relative to the table), and, where there are, `subject` or
-        `exam` (rows that belong together), `pixel_size_mm` (plain 2D images), `sha256`
-    label_column : the label's column; `age_years`, `age` or `label` if None
-    labelled : whether every row must have a label
+    path : str or os.PathLike
+        CSV with the column `file` (relative to the table) and, optionally, `subject` or `exam`
+        (rows that belong together), `pixel_size_mm` (plain 2D images) and `sha256`.
+    label_column : str, optional
+        Name of the label column; None: `age_years`, `age` or `label`.
+    labelled : bool
+        Whether every row must have a label and an existing file.
+
+    Returns
+    -------
+    tuple of Entry
+        One per row.
 
     Raises
     ------
     InputError
-        The table is missing, empty or lacks a column, a label is no number, a file is missing or
-        not the one of its checksum; the message names row and column.
+        The table cannot be read, is empty or lacks a column; a label is not a number; a file is
+        missing or has another checksum. The message names row and column.
     """
     source = Path(path)
     try:
@@ -94,10 +104,12 @@ def read_table(
     for number, row in enumerate(rows, 2):
         where = f"Row {number} of {source.name}"
         if not row["file"]:
-            raise InputError(f"{where} names no file.")
+            raise InputError(f"{where} has no file name.")
         file = source.parent / row["file"]
         if labelled and not file.is_file():
-            raise InputError(f"{where}: there is no file {row['file']} beside the table.")
+            raise InputError(
+                f"{where}: the file {row['file']} does not exist; paths are relative to the table."
+            )
         digest = _verify(where, row, file) if labelled else row.get("sha256", "")
         out.append(
             Entry(
@@ -129,6 +141,6 @@ def _verify(where: str, row: dict[str, str], file: Path) -> str:
     stated = row.get("sha256", "").lower()
     if stated and stated != digest:
         raise InputError(
-            f"{where}: {row['file']} is not the file the table means (its checksum differs)."
+            f"{where}: the checksum of {row['file']} differs from the one in the table."
         )
     return digest

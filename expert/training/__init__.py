@@ -1,4 +1,4 @@
-"""From a recipe and a table to a model file."""
+"""Train a model from a recipe and a table of images."""
 
 import lazy_loader
 

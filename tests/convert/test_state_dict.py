@@ -12,6 +12,8 @@ from expert.convert.facts import Facts
 from expert.errors import ModelError
 from expert.model_file import load_model
 
+CONV1 = "features.conv1.weight"
+
 
 def without(tensors, *names):
     return {key: value for key, value in tensors.items() if key not in names}
