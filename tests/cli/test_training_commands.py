@@ -1,0 +1,54 @@
+"""Tests of `expert.cli.training_commands`."""
+
+from __future__ import annotations
+
+import json
+
+from helpers.squares import draw_squares
+from typer.testing import CliRunner
+
+from expert.cli.app import app
+
+run = CliRunner().invoke
+
+
+def test_evaluate(tiny_model_file, tmp_path):
+    table = draw_squares(tmp_path / "new", 9, 8)
+    out = tmp_path / "e.json"
+    result = run(
+        app,
+        ["evaluate", str(tiny_model_file), "--data", str(table), "--out", str(out), "--jobs", "1"],
+    )
+    assert result.exit_code == 0, result.output
+    assert "MAE" in result.output
+    assert json.loads(out.read_text())["errors"]["images"] == 9
+
+
+def test_evaluate_explanations_only_when_asked(tiny_model_file, tmp_path):
+    table = draw_squares(tmp_path / "new", 6, 8)
+    plain, more = tmp_path / "plain.json", tmp_path / "more.json"
+    command = ["evaluate", str(tiny_model_file), "--data", str(table), "--jobs", "1"]
+    shown = run(app, [*command, "--out", str(plain)])
+    assert "self-match" not in shown.output
+    result = run(app, [*command, "--out", str(more), "--explanations", "--subjects", "3"])
+    assert result.exit_code == 0, result.output
+    assert "self-match" in result.output
+    before, after = (
+        json.loads(path.read_text(), parse_constant=refuse_constant) for path in (plain, more)
+    )
+    assert before["explanations"] is None
+    measured = after.pop("explanations")
+    assert after == {name: value for name, value in before.items() if name != "explanations"}
+    assert measured["subjects"] == 3
+    assert measured["prototypes"]["displacement_mm"] is None  # plain images share no space
+    assert (
+        measured["prototypes"]["best_share"]["chance"]
+        < measured["prototypes"]["best_share"]["value"]
+        <= 1
+    )
+    assert measured["exactness"]["distance"] < 1e-6
+    assert run(app, [*command, "--explanations", "--subjects", "0"]).exit_code == 2
+
+
+def refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
