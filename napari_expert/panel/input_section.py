@@ -270,7 +270,7 @@ def _summary(info: ModelInfo) -> str:
     error, label = info.validation.get("mae"), info.label
     lines = [
         f"{label.name} in {label.unit}, {label.minimum:.0f} – {label.maximum:.0f}",
-        f"trained on {info.training.people}: {info.training.dataset}",
+        f"trained on {info.training.subjects_text}: {info.training.dataset}",
         "error not measured"
         if error is None
         else f"mean error on unseen images: {error:.1f} {label.unit}",

@@ -119,7 +119,7 @@ class ExpertWidget(QWidget):
         events.failed.connect(self.runs.fail)
 
     def sizeHint(self) -> QSize:
-        return QSize(375, 640)
+        return QSize(410, 640)
 
     # --- settings ---------------------------------------------------------------------------------
     def _restore(self, settings: Settings) -> None:

@@ -62,6 +62,7 @@ class MatchTable(QTableWidget):
         assert vertical is not None
         assert horizontal is not None
         vertical.hide()
+        vertical.setDefaultSectionSize(22)
         horizontal.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         horizontal.setMinimumSectionSize(16)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -74,7 +75,8 @@ class MatchTable(QTableWidget):
         self.setFont(font)
         # Six columns in the width of a panel.
         self.setStyleSheet(
-            "QHeaderView::section { padding: 2px 1px; } QTableWidget::item { padding: 0px; }"
+            "QHeaderView::section { padding: 2px 0; font-size: 7.5pt; }"
+            "QTableWidget::item { padding: 0; }"
         )
         self.setMouseTracking(True)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QPalette
+from qtpy.QtGui import QIcon, QPalette
 from qtpy.QtWidgets import (
     QComboBox,
     QLabel,
@@ -66,7 +66,8 @@ def combo(name: str, tip: str) -> QComboBox:
 
 def collapsible(title: str, content: QWidget, expanded: bool = False) -> QCollapsible:
     """A section that opens and closes with a click on its title."""
-    section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    # superqt draws its arrows before the theme is known: ours are text, in the theme's colour.
+    section = QCollapsible(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
     section.setDuration(0)
     for layout in (section.layout(), section.content().layout()):
         assert layout is not None
@@ -77,9 +78,15 @@ def collapsible(title: str, content: QWidget, expanded: bool = False) -> QCollap
         "QPushButton { text-align: left; border: none; background: transparent; padding: 2px 0; "
         "font-weight: bold; } QPushButton:focus { text-decoration: underline; }"
     )
+
+    def show_arrow(is_open: bool) -> None:
+        section.setText(f"{'▾' if is_open else '▸'} {title}")
+
+    section.toggled.connect(show_arrow)
     section.addWidget(content)
     if expanded:
         section.expand(animate=False)
+    show_arrow(expanded)
     return section
 
 

@@ -346,15 +346,16 @@ def _about(board: Board, neurological: bool) -> str:
     e = board.explanations[0]
     count = effective_prototypes(e.shares[None])
     shown = float(e.shares[list(board.prototypes)].sum())
-    text = f"{e.label_name}: the label of one prototype."
+    name = e.label_name[:1].upper() + e.label_name[1:]
+    text = f"{name}: the label of one prototype."
     if board.subjects == 2:
         text = (
-            f"{e.label_name} of two images, and the {len(board.prototypes)} prototypes most "
+            f"{name} of two images, and the {len(board.prototypes)} prototypes most "
             "similar to both (weights A / B)."
         )
     elif float(e.shares.max()) < 1 - 1e-9:
         text = (
-            f"{e.label_name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
+            f"{name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
             f"have 80 % of the weight, those shown {percent(shown)}."
         )
     if board.head:
