@@ -1,4 +1,4 @@
-"""What can go wrong, said in one sentence to the person at the screen."""
+"""Errors whose message is shown to the user: what, where, what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class ExpertError(Exception):
-    """Something the user can act on: the message is one sentence (what, where, what to do)."""
+    """Base class of all errors that a user can act on; the message is one or two sentences."""
 
 
 class InputError(ExpertError):
@@ -25,12 +25,21 @@ class RecipeError(ExpertError):
 
 
 class Cancelled(ExpertError):
-    """The user pressed Cancel; raised from inside a progress callback and passed through
-    unchanged."""
+    """The user cancelled; raised by a progress callback, and passed on unchanged."""
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where in a checked document the first problem lies, and what it is: part of a sentence."""
+    """Describe the first problem of a document that failed its validation.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+
+    Returns
+    -------
+    str
+        "field: what is wrong", to be part of a sentence.
+    """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the document"
     return f"{where}: {first['msg']}"

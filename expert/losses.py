@@ -1,5 +1,4 @@
-"""What the network is trained on: a metric loss on distances, consistency of patches, alignment of
-patches.
+"""Losses of the training: on the distances, on the prediction, and on the patches.
 
 References
 ----------
@@ -23,7 +22,9 @@ def metric_loss(
     leak: float = 0.05,
     others: Tensor | None = None,
 ) -> Tensor:
-    """Distances shall be label differences, above all for prototypes of a similar label.
+    """Distances are trained to equal label differences, weighted towards similar labels.
+
+    ``sum(w |d - |y - l||) / sum(w)`` with ``w = exp(-((y - l) / sigma)^2 / 2) + leak``.
 
     Parameters
     ----------
@@ -33,17 +34,16 @@ def metric_loss(
         The images' labels.
     prototype_labels : (P,) Tensor
     sigma : float
-        Label units; how near a prototype's label must be to count in full.
+        Standard deviation of the weight, label units.
     leak : float
-        Weight that every pair keeps.
+        Least weight of a pair.
     others : (B, P) bool Tensor, optional
-        Pairs that count; all if None.
+        Pairs that are used; by default all.
 
     Returns
     -------
     () Tensor
-        Weighted mean of ``|distance - |label difference||``, label units; the weights carry no
-        gradient.
+        Label units; the weights have no gradient.
 
     References
     ----------
@@ -58,8 +58,8 @@ def metric_loss(
 
 
 def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float = 0.1) -> Tensor:
-    """A patch shall look like its mirror image in the mirrored picture, and unlike what stands in
-    its place there.
+    """A patch is trained to be similar to itself in the mirrored image, and not to its mirror
+    place.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
     Returns
     -------
     () Tensor
-        Triplet loss over cells that are not their own mirror, mean over cells, then images.
+        Triplet loss of the patches that are not their own mirror place; mean over patches, then
+        images.
 
     References
     ----------
@@ -93,30 +94,30 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
 def alignment_loss(
     features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
 ) -> Tensor:
-    """Cells of two registered images shall find each other: same place, same feature.
+    """Patches at the same place of two registered images are trained to have similar features.
 
-    Not part of the published method. Cross-entropy, for each cell i of an image, between the
-    softmax over the other image's cells of ``-||f_i - g_j|| / temperature`` and a Gaussian of
-    `width` cells around i.
+    Not part of the published method. For each patch i of an image: cross-entropy between the
+    softmax over the other image's patches j of ``-||f_i - g_j|| / temperature`` and a Gaussian of
+    `width` patches around i.
 
     Parameters
     ----------
     features, other : (B, C, *grid) Tensor
         Two *different* subjects in the same template space, row by row.
     mass : (B, M) Tensor
-        Mass of the cells of `features`: empty cells do not count.
+        Mass of the patches of `features`; empty ones do not count.
     temperature : float
-        In feature distance.
+        Feature distance.
     width : float
-        Standard deviation of the target, in cells.
+        Standard deviation of the target, in patches.
 
     Returns
     -------
     () Tensor
-        Mean over cells by mass, then images; nats.
+        Mean over patches by mass, then images; nats.
     """
-    cells = grid_indices(tuple(features.shape[2:]), features)
-    return _found(features, other, cells.expand(len(features), -1, -1), mass, temperature, width)
+    places = grid_indices(tuple(features.shape[2:]), features).expand(len(features), -1, -1)
+    return _match_loss(features, other, places, mass, temperature, width)
 
 
 def equivariance_loss(
@@ -127,36 +128,36 @@ def equivariance_loss(
     temperature: float = 0.1,
     width: float = 0.5,
 ) -> Tensor:
-    """Cells of an image shall find themselves where they went in its own turned, shifted, mirrored,
-    re-graded copy.
+    """Patches are trained to keep their features in a transformed copy of their own image.
 
-    Not part of the published method, whose consistency loss knows the mirror image alone. The same
-    cross-entropy as `alignment_loss`, with the cell's new place in the place of its own.
+    Not part of the published method, whose consistency loss uses mirrored images only. It is the
+    cross-entropy of `alignment_loss`, with a Gaussian around the place each patch has in the copy
+    (rotated, shifted, mirrored, with other grey values).
 
     Parameters
     ----------
     features, moved : (B, C, *grid) Tensor
         Of the images and of their copies.
     places : (B, M, axes) Tensor
-        Where each cell went, see `expert.training.augmentation.new_places`.
+        Place of each patch in the copy, see `expert.training.augmentation.new_places`.
     mass : (B, M) Tensor
-        Mass of the cells of `features`; cells that left the picture do not count.
+        Mass of the patches of `features`; patches outside the copy do not count.
 
     Returns
     -------
     () Tensor
-        Mean over cells by mass, then images; nats.
+        Mean over patches by mass, then images; nats.
     """
     last = torch.tensor(features.shape[2:], dtype=places.dtype, device=places.device) - 1
     inside = ((places >= -0.5) & (places <= last + 0.5)).all(-1)
-    return _found(features, moved, places, (mass * inside).clamp_min(1e-9), temperature, width)
+    return _match_loss(features, moved, places, (mass * inside).clamp_min(1e-9), temperature, width)
 
 
-def _found(
+def _match_loss(
     features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float
 ) -> Tensor:
-    """Cross-entropy between the match of each cell in the other grid and a Gaussian around a place
-    (B, M, axes) in it."""
+    """Cross-entropy between the match of each patch in the other grid and a Gaussian around its
+    place (B, M, axes) there."""
     cells = grid_indices(tuple(other.shape[2:]), other)[None]
     target = torch.softmax(-0.5 * (pairwise_distance(places, cells) / width) ** 2, dim=-1)
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
@@ -172,11 +173,11 @@ def prediction_loss(
     radius: float,
     others: Tensor | None = None,
 ) -> Tensor:
-    """Mean absolute error of the weighted mean, through a softmax that is never 0/0.
+    """Mean absolute error of the prediction.
 
-    Not part of the published method (which has no direct loss on the prediction). Within the radius
-    ``softmax(-d^2 / (2 (radius/3)^2))`` are the published weights; far from every prototype it goes
-    over into the nearest.
+    Not part of the published method, which has no direct loss on the prediction. The weights are
+    ``softmax(-d^2 / (2 (radius/3)^2))``: within the radius these are the published weights; far
+    from every prototype they approach 1 for the nearest one, and the division is never 0/0.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def prediction_loss(
     radius : float
         Label units.
     others : (B, P) bool Tensor, optional
-        Prototypes that count for each image, at least one; all if None.
+        Prototypes that are used for each image, at least one; by default all.
 
     Returns
     -------

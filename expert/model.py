@@ -61,7 +61,7 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
     distance : (B, P) Tensor
         Label units.
     radius : float
-        Label units, three standard deviations of the Gaussian.
+        Label units; three standard deviations of the Gaussian.
 
     Returns
     -------
@@ -80,21 +80,23 @@ def prototype_weights(distance: Tensor, radius: float) -> Tensor:
 def weighted_prediction(
     distance: Tensor, labels: Tensor, radius: float, weights: Literal["cut", "relative"] = "cut"
 ) -> WeightedPrediction:
-    """Weighted mean of the prototypes' labels; the nearest prototype's label where none is in
-    radius.
+    """Weighted mean of the prototypes' labels, or the label of the nearest prototype.
+
+    ``y = sum_p w_p l_p / sum_p w_p``; where all weights are 0, y is the label of the nearest
+    prototype (the fallback).
 
     Parameters
     ----------
     distance : (B, P) Tensor
         Label units.
     labels : (P,) Tensor
-        Of the prototypes.
+        Labels of the prototypes.
     radius : float
         Label units.
     weights : {"cut", "relative"}
-        "cut" at the radius, or "relative": the Gaussian of the same width without a cut, the
-        nearest prototype's weight being 1. Within the radius both give the same prediction; beyond,
-        the second goes over into the nearest one's label.
+        "cut": 0 beyond the radius, as published. "relative": the same Gaussian without the cut,
+        divided by the weight of the nearest prototype. Within the radius, both give the same
+        prediction; beyond it, the second approaches the label of the nearest prototype.
 
     Returns
     -------
@@ -121,14 +123,14 @@ def weighted_prediction(
 
 
 class PrototypeRegressor(nn.Module):
-    """ExPeRT: backbone, latent prototypes with labels, and the learned scale.
+    """The ExPeRT network: backbone, latent prototypes with labels, and a learned scale.
 
     Parameters
     ----------
     architecture : Architecture
-        Sizes and settings.
+        Sizes and settings of the network.
     grid : tuple[int, ...]
-        Cells per axis of the feature grid.
+        Patches per axis.
 
     References
     ----------
@@ -146,7 +148,7 @@ class PrototypeRegressor(nn.Module):
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
         cells = int(torch.tensor(grid).prod())
-        # Of one plane each, or of every explained plane: (planes * P, ...), plane by plane.
+        # One plane of each prototype, or all explained planes: (planes * P, ...), plane by plane.
         rows = architecture.planes * count
         self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
@@ -216,56 +218,37 @@ class PrototypeRegressor(nn.Module):
             Bound on the marginal error of each plan; by default 1e-6, or 1e-4 for large grids.
         steps : (int, int), optional
             For training: Sinkhorn iterations without and with a gradient, instead of converged
-            plans.
+            plans, of the patches that are not (nearly) empty.
 
         Returns
         -------
         Comparison
         """
-        matching = self.architecture.matching
-        if matching == "average":
+        settings, kept = self.architecture, None
+        if settings.matching == "average":
             plan, cost = average_match(features, others, source, target)
-        elif matching == "position":
+        elif settings.matching == "position":
             plan = position_plan(source, len(others))
             cost, _ = self.costs(features, others)
-        elif steps is not None:
-            return self._match_roughly(features, others, source, target, steps)
         else:
+            if steps is not None:  # of a whole head, three quarters of the patches
+                kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
+                features, others = features.flatten(2)[:, :, kept], others.flatten(2)[:, :, kept]
+                source = source[:, kept] / source[:, kept].sum(1, keepdim=True)
+                target = target[:, kept] / target[:, kept].sum(1, keepdim=True)
             cost, matching_cost = self.costs(features, others)
+            tolerance = tolerance or (1e-6 if cost.shape[-1] <= SMALL_GRID else 1e-4)
             plan = transport_plan(
-                self.with_prior(matching_cost) if prior else matching_cost,
-                self.architecture.regularization,
+                self.with_prior(matching_cost, kept) if prior else matching_cost,
+                settings.regularization,
                 source=source,
                 target=target,
-                tolerance=tolerance or (1e-6 if cost.shape[-1] <= SMALL_GRID else 1e-4),
-                rounded=True,
+                **(
+                    {"tolerance": tolerance, "rounded": True}
+                    if steps is None
+                    else {"max_iterations": steps[0], "gradient_iterations": steps[1]}
+                ),
             )
-        distance = image_distance(plan.flow, cost, self.scale)
-        return Comparison(distance, plan.flow, cost, plan.marginal_error)
-
-    def _match_roughly(
-        self,
-        features: Tensor,
-        others: Tensor,
-        source: Tensor,
-        target: Tensor,
-        steps: tuple[int, int],
-    ) -> Comparison:
-        """Transport by few iterations, of the patches that hold anything: of a whole head, three
-        quarters."""
-        full = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
-        source, target = source[:, full], target[:, full]
-        cost, matching_cost = self.costs(
-            features.flatten(2)[:, :, full], others.flatten(2)[:, :, full]
-        )
-        plan = transport_plan(
-            self.with_prior(matching_cost, full),
-            self.architecture.regularization,
-            source=source / source.sum(1, keepdim=True),
-            target=target / target.sum(1, keepdim=True),
-            max_iterations=steps[0],
-            gradient_iterations=steps[1],
-        )
         distance = image_distance(plan.flow, cost, self.scale)
         return Comparison(distance, plan.flow, cost, plan.marginal_error)
 
@@ -323,7 +306,7 @@ class PrototypeRegressor(nn.Module):
             latents, target = self.prototypes_for_plane(plane)
             own, source = features[rows], mass[rows]
             if by_position:
-                compared = self.n_compared_channels
+                compared = self.architecture.n_compared_channels
                 return self.scale * position_distance(
                     own[:, :compared], latents[:, :compared], source
                 )
@@ -337,16 +320,10 @@ class PrototypeRegressor(nn.Module):
             out = out.index_copy(0, rows, distance(rows, plane))
         return out
 
-    @property
-    def n_compared_channels(self) -> int:
-        """Channels that patches are compared by; those of a matching network follow them."""
-        return self.architecture.latent - self.architecture.guide
-
     def costs(self, features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """Costs of all pairs of patches: for the distances, and for the matching.
 
-        The two are the same unless the architecture has a matching network (`guide`), whose
-        channels are the last.
+        They are the same unless there is a matching network (`guide`), whose channels are the last.
 
         Parameters
         ----------
@@ -356,7 +333,7 @@ class PrototypeRegressor(nn.Module):
         -------
         cost, matching_cost : (B, P, M, M) Tensor
         """
-        compared = self.n_compared_channels
+        compared = self.architecture.n_compared_channels
         cost = patch_cost(features[:, :compared], others[:, :compared])
         if not self.architecture.guide:
             return cost, cost
@@ -365,9 +342,8 @@ class PrototypeRegressor(nn.Module):
     def with_prior(self, matching_cost: Tensor, kept: Tensor | None = None) -> Tensor:
         """Add the spatial prior of the architecture, if it has one, to the cost of the matching.
 
-        Distances use the cost without it, so that they are sums over what the patches look like.
-        A plan found with a prior is weaker evidence of a correspondence: this is stated wherever
-        such a plan is shown.
+        Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
+        which is stated wherever such a plan is shown.
 
         Parameters
         ----------
@@ -388,17 +364,7 @@ class PrototypeRegressor(nn.Module):
     def forward(
         self, images: Tensor, content: Tensor, plane: int = 0
     ) -> tuple[WeightedPrediction, Comparison]:
-        """Predict images of one plane.
-
-        Parameters
-        ----------
-        images : (B, 1, *shape) Tensor
-            0 to 1.
-        content : (B, *shape) Tensor
-            0 to 1.
-        plane : int
-            See `compare`.
-        """
+        """Predict images (B, 1, *shape) with content (B, *shape), 0 to 1, all of one plane."""
         comparison = self.compare(self.backbone(images), self.image_mass(content), plane)
         settings = self.architecture
         return weighted_prediction(

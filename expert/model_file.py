@@ -1,5 +1,7 @@
-"""One safetensors file is one model: weights, prototypes, and a JSON document about all of it.
-Nothing is ever unpickled."""
+"""Model files: one safetensors file with weights, prototypes and a JSON document (`ModelInfo`).
+
+Nothing is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,6 @@ from expert.schema import SCHEMA_VERSION, ModelInfo
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
 
-
-if TYPE_CHECKING:
-    from expert.model import PrototypeRegressor
-
 SHIPPED = Path(__file__).parent / "models"
 WEIGHTS, IMAGES = "weights.", "prototype_images"
 CHECKPOINTS = (".pth", ".pt", ".ckpt")
@@ -35,8 +33,7 @@ CHECKPOINTS = (".pth", ".pt", ".ckpt")
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A checked model: what it says about itself, its tensors, and the network built from them on
-    demand."""
+    """A model that was loaded and checked: metadata, tensors, and the network built from them."""
 
     info: ModelInfo
     tensors: Mapping[str, np.ndarray] = field(repr=False)
@@ -45,18 +42,18 @@ class Model:
 
     @property
     def prototype_images(self) -> np.ndarray | None:
-        """Where the model holds its images by value: (P, *shape) uint8, or (P, planes, *shape)
-        where they show every plane."""
+        """(P, *shape) uint8, or (P, planes, *shape) where prototypes show every plane; None if the
+        file does not contain the images."""
         return self.tensors.get(IMAGES)
 
     @functools.cached_property
     def network(self) -> PrototypeRegressor:
-        """The network in evaluation mode, on the CPU; built once.
+        """The network in evaluation mode, on the CPU; built on first use.
 
         Raises
         ------
         ModelError
-            The tensors do not fit the architecture the file describes.
+            The weights do not fit the architecture in the metadata.
         """
         import torch
 
@@ -72,7 +69,7 @@ class Model:
         except RuntimeError as error:
             raise ModelError(
                 f"The model {self.info.name} cannot be used: its weights do not fit the "
-                "architecture it describes."
+                "architecture in its metadata."
             ) from error
         return network.eval().requires_grad_(False)
 
@@ -92,19 +89,28 @@ def save_model(
     weights: Mapping[str, np.ndarray],
     prototype_images: np.ndarray | None = None,
 ) -> Path:
-    """Write a model file (safetensors, through a temporary file: a kill leaves the old one or
-    none).
+    """Write a model file.
 
     Parameters
     ----------
     path : path-like
-        Target, by custom ending in .safetensors.
+        The file, usually with the extension .safetensors.
     info : ModelInfo
-        What the model says about itself.
+        The metadata.
     weights : Mapping[str, ndarray]
-        The network's state, name to array.
-    prototype_images : (P, *shape) ndarray, optional
-        Or (P, planes, *shape) uint8, to ship them by value; None keeps them out of the file.
+        State of the network, name to array.
+    prototype_images : (P, *shape) or (P, planes, *shape) uint8 ndarray, optional
+        Images of the prototypes; by default the file does not contain them.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -127,7 +133,7 @@ def save_model(
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Names of the models that come with the package, the embedded default first."""
+    """Names of the models in the package, the default first."""
     names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     return tuple(sorted(names, key=lambda name: (name != "phantom", name)))
 
@@ -138,7 +144,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Parameters
     ----------
     name : path-like
-        A shipped model's name (see `shipped_models`) or a model file.
+        Name of a shipped model (see `shipped_models`), or a model file.
 
     Returns
     -------
@@ -147,7 +153,7 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     Raises
     ------
     ModelError
-        No such model, or the file is damaged, from a newer version, or not a model of this project.
+        The model does not exist, or the file is damaged, of a newer version, or not a model file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -155,7 +161,8 @@ def load_model(name: str | os.PathLike[str]) -> Model:
     if not path.is_file():
         known = ", ".join(shipped_models()) or "none"
         raise ModelError(
-            f"There is no model '{name}': give a model file or a shipped name ({known})."
+            f"There is no model '{name}': give a model file, or the name of a shipped model "
+            f"({known})."
         )
     try:
         with safe_open(path, framework="numpy") as file:
@@ -164,30 +171,29 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             if document is None:
                 raise ModelError(
                     f"{path.name} is not a model of napari-expert: its header has no "
-                    "'expert' document."
+                    "'expert' metadata."
                 )
             _check_version(path, document)
             info = ModelInfo.model_validate_json(document)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, TypeError) as error:
-        kind = "it is damaged or of another kind"
+        kind = "it is damaged, or of another format"
         if path.suffix.lower() in CHECKPOINTS:
-            kind = "'expert convert' makes one of a checkpoint of the published code"
+            kind = "convert checkpoints of the published code with 'expert convert'"
         raise ModelError(
             f"{path.name} is not a readable model file (safetensors): {kind}."
         ) from error
     except ValidationError as error:
-        raise ModelError(
-            f"{path.name} describes itself wrongly: {first_problem(error)}."
-        ) from error
+        raise ModelError(f"{path.name} has invalid metadata: {first_problem(error)}.") from error
     digest = _digest(tensors, document)
     if metadata.get("sha256") != digest:
         raise ModelError(
-            f"{path.name} is damaged: its checksum does not match its contents; get the file again."
+            f"{path.name} is damaged: its checksum does not match its content. Download or copy "
+            "the file again."
         )
     for key, value in tensors.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise ModelError(f"{path.name} cannot be used: {key} holds values that are not finite.")
+            raise ModelError(f"{path.name} cannot be used: {key} contains non-finite values.")
     images = tensors.get(IMAGES)
     every = (info.architecture.planes,) if info.architecture.planes_combined else ()
     if images is not None and images.shape != (len(info.prototypes), *every, *info.input.shape):
@@ -204,13 +210,13 @@ def _check_version(path: Path, document: str) -> None:
         raise ModelError(f"{path.name} is damaged: its header is not a JSON document.") from error
     if version != SCHEMA_VERSION:
         raise ModelError(
-            f"{path.name} has schema version {version}, this version reads "
-            f"{SCHEMA_VERSION}: update napari-expert."
+            f"{path.name} has schema version {version}, but this version of napari-expert reads "
+            f"version {SCHEMA_VERSION}: update napari-expert."
         )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed a result."""
+    """Versions of the software that computes a result, by name."""
     names = ("napari-expert", "torch", "POT", "monai", "SimpleITK", "numpy")
     found = {"python": platform.python_version()}
     for name in names:

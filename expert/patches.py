@@ -1,10 +1,8 @@
-"""Which patch goes with which, and where it is drawn: what viewer and report show of an
-`Explanation`, without any window.
+"""Matched patches, and where they are drawn: what the viewer and the report show.
 
-A *cell* is one picture side by side: 0 is the subject, n > 0 the n-th shown prototype. A *plane* is
-what of a view is drawn at once: the whole of a 2D view, one slice of a 3D one. Heads are drawn in
-the radiological convention (front up, the patient's right on the left) unless another is asked for,
-plain images as they are.
+A *plane* is the part of a view that is drawn at once: a 2D view, or one slice of a 3D view. Heads
+are drawn in the radiological convention (anterior up, the patient's right on the left) unless
+another one is chosen; plain images as they are.
 """
 
 from __future__ import annotations
@@ -23,32 +21,31 @@ CONVENTION = "radiological: the patient's right is on the left"
 NEUROLOGICAL = "neurological: the patient's right is on the right"
 Choice = Literal["closest", "different", "all"]
 CHOICES: dict[str, Choice] = {
-    "most alike six": "closest",
-    "least alike six": "different",
-    "all with content": "all",
+    "6 most similar": "closest",
+    "6 least similar": "different",
+    "All foreground": "all",
 }
 COUNT = 6
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
-"""Okabe and Ito (2008): told apart by colour-blind readers; without the blue and black that vanish
-on a dark image."""
+"""Okabe and Ito (2008), distinguishable with colour vision deficiency; without blue and black,
+which are invisible on a dark image."""
 EMPTY = 0.5
-"""A patch with less than this part of the average mass is background: nothing is matched there
-worth showing."""
+"""Patches with less than this fraction of the mean mass are background."""
 DARK, LIT = 0.1, 0.05
-"""Nor is it where fewer than `LIT` of its pixels are brighter than `DARK` of the picture's (99th
-percentile)."""
+"""Patches are background, too, if less than the fraction `LIT` of their pixels is brighter than the
+fraction `DARK` of the image's 99th percentile."""
 FAINT = 0.1
-"""Shares below this are not drawn as boxes (hovering shows all of them)."""
+"""Matches with a smaller share are not drawn as boxes (hovering shows all of them)."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What of an explanation is drawn at once."""
+    """The part of an explanation that is drawn at once."""
 
     view: int
     """0-based among the explanation's views."""
     slice: int | None
-    """Along the first axis of a 3D view; None for a 2D view, which is drawn whole."""
+    """Index along the first axis of a 3D view; None for a 2D view."""
     position_mm: float | None
     """Height above the anterior commissure; None for a plain image."""
     name: str
@@ -56,7 +53,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Pair:
-    """A patch of the subject and the patch of one prototype that took most of it."""
+    """A patch of the subject and its strongest match in one prototype."""
 
     number: int
     """1-based, the same for the subject and all prototypes."""
@@ -65,19 +62,27 @@ class Pair:
     target: int
     """Patch of the prototype."""
     share: float
-    """Part of the patch that went to `target`, 0 to 1."""
+    """Fraction of the patch that is matched to `target`, 0 to 1."""
     spread: float
-    """Over how many patches it was spread (inverse participation ratio; 1 is sharp)."""
+    """Effective number of patches it is matched to (inverse participation ratio)."""
     cost: float
     """Feature distance of the two patches."""
     contribution: float
-    """What the whole patch adds to the distance, label units."""
+    """Contribution of the whole patch to the distance, label units."""
 
 
 # --- planes ---------------------------------------------------------------------------------------
 def planes(explanation: Explanation) -> tuple[Plane, ...]:
-    """Everything of an explanation that can be drawn: its 2D views, or the slices of a 3D view that
-    have something in them."""
+    """All planes of an explanation: its 2D views, or the slices of a 3D view that are not empty.
+
+    Parameters
+    ----------
+    explanation : Explanation
+
+    Returns
+    -------
+    tuple[Plane, ...]
+    """
     out = []
     for number, view in enumerate(explanation.views):
         if view.image.ndim == 2:
@@ -90,33 +95,62 @@ def planes(explanation: Explanation) -> tuple[Plane, ...]:
 
 
 def middle_plane(explanation: Explanation) -> int:
-    """Index into `planes` of the one to begin with."""
+    """Index into `planes` of the plane that is shown first."""
     return len(planes(explanation)) // 2
 
 
 def plane_image(image: np.ndarray, plane: Plane) -> np.ndarray:
-    """(rows, columns) of a view's (or prototype's) image that lie in the plane; of one that shows
-    every view, of that view."""
+    """The part of an image that lies in a plane.
+
+    Parameters
+    ----------
+    image : (*shape) or (V, *shape) ndarray
+        Of a view or prototype, or of a prototype that shows every view.
+    plane : Plane
+
+    Returns
+    -------
+    (rows, columns) ndarray
+    """
     if plane.slice is not None:
         return np.asarray(image[plane.slice])
     return image if image.ndim == 2 else np.asarray(image[plane.view])
 
 
 def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:
-    """(rows, columns) indices of the patches that the plane cuts, as they lie in it."""
+    """Indices of the patches in a plane.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    plane : Plane
+
+    Returns
+    -------
+    (rows, columns) ndarray
+        In C order of the grid.
+    """
     grid = explanation.grid
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
-    return (
-        numbers
-        if plane.slice is None
-        else numbers[plane.slice * grid[0] // explanation.view_shape[0]]
-    )
+    if plane.slice is None:
+        return numbers
+    return np.asarray(numbers[plane.slice * grid[0] // explanation.view_shape[0]])
 
 
-# --- what is shown --------------------------------------------------------------------------------
+# --- patches to show ------------------------------------------------------------------------------
 def foreground(explanation: Explanation, view: int) -> np.ndarray:
-    """(M,) bool: patches with something in them, by their mass and by what the picture shows
-    there."""
+    """Patches that are not background, by their mass and by the brightness of the image.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    view : int
+        0-based.
+
+    Returns
+    -------
+    (M,) bool ndarray
+    """
     seen, grid = explanation.views[view], explanation.grid
     lit = seen.image > DARK * np.percentile(seen.image, 99)
     for axis, (size, cells) in enumerate(zip(seen.image.shape, grid, strict=True)):
@@ -126,11 +160,21 @@ def foreground(explanation: Explanation, view: int) -> np.ndarray:
 
 
 def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> list[int]:
-    """Patches of the subject to number, in the order of their numbers.
+    """Patches of the subject to be numbered, in the order of their numbers.
 
-    "closest" and "different" rank by the transported cost per mass, averaged over the shown
-    prototypes by their shares: the patches in which the subject is most, or least, like what it was
-    likened to.
+    They are ranked by their contribution to the distance per mass, averaged over the prototypes
+    shown by their weights.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    plane : Plane
+    choice : {"closest", "different", "all"}
+        The 6 most similar patches, the 6 least similar ones, or all foreground.
+
+    Returns
+    -------
+    list[int]
     """
     shown = explanation.views[plane.view]
     inside = np.zeros(len(shown.mass), dtype=bool)
@@ -148,7 +192,22 @@ def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> li
 
 
 def pairs(explanation: Explanation, view: int, prototype: int, patches: list[int]) -> list[Pair]:
-    """The given patches' strongest partners in a prototype (0-based among those shown)."""
+    """The strongest match of each of the given patches in one prototype.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    view : int
+        0-based.
+    prototype : int
+        0-based, among the prototypes that are explained in full.
+    patches : list[int]
+        Patches of the subject.
+
+    Returns
+    -------
+    list[Pair]
+    """
     match = explanation.prototypes[prototype].views[view]
     contributions, out = match.contributions, []
     for number, source in enumerate(patches, 1):
@@ -169,14 +228,35 @@ def pairs(explanation: Explanation, view: int, prototype: int, patches: list[int
 
 
 def spread(shares: np.ndarray) -> float:
-    """Over how many patches shares (M,) that sum to 1 are spread: the inverse participation ratio;
-    0 for none at all."""
+    """Effective number of patches that a patch is matched to: the inverse participation ratio.
+
+    Parameters
+    ----------
+    shares : (M,) ndarray
+        They sum to 1, or are all 0.
+
+    Returns
+    -------
+    float
+        1 to M; 0 if all shares are 0.
+    """
     return 1 / float((shares**2).sum()) if shares.any() else 0.0
 
 
 def sharpness(explanation: Explanation, view: int) -> float:
-    """Mean share of the strongest partner over the subject's foreground and the shown prototypes, 0
-    to 1."""
+    """Mean share of the strongest match, over the foreground and the prototypes shown.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    view : int
+        0-based.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     patches = np.flatnonzero(foreground(explanation, view))
     best = [
         match.views[view].matches(int(patch)).max()
@@ -186,25 +266,37 @@ def sharpness(explanation: Explanation, view: int) -> float:
     return float(np.mean(best)) if best else 0.0
 
 
-# --- where it is drawn ----------------------------------------------------------------------------
+# --- drawing --------------------------------------------------------------------------------------
 def is_head(explanation: Explanation) -> bool:
-    """Whether the views lie in template space (heads), not in a plain image."""
+    """Whether the views are in template space, as those of heads are."""
     return explanation.registration is not None
 
 
 def display(image: np.ndarray, head: bool) -> np.ndarray:
-    """A plane as it is drawn: heads turned from (A, R) to (P, L)."""
+    """A plane as it is drawn: heads are rotated from axes (A, R) to (P, L)."""
     return image[::-1, ::-1] if head else image
 
 
 def edge_letters(head: bool) -> dict[str, str]:
-    """Letters for the edges of a plane as it is drawn, side to letter; none for plain images."""
+    """Letters at the edges of a plane as it is drawn, by side; none for plain images."""
     return {"left": "R", "right": "L", "top": "A", "bottom": "P"} if head else {}
 
 
 def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float]) -> int | None:
-    """The patch under an index of the picture *as drawn* (row, column; see `display`), or None
-    outside it."""
+    """The patch at a position of the image as it is drawn (see `display`).
+
+    Parameters
+    ----------
+    explanation : Explanation
+    plane : Plane
+    index : (float, float)
+        Row and column.
+
+    Returns
+    -------
+    int, optional
+        None outside the image.
+    """
     numbers = patches_in_plane(explanation, plane)
     shape = np.array(explanation.view_shape[-2:])
     place = np.rint(np.asarray(index)).astype(int)
@@ -217,8 +309,20 @@ def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float])
 
 
 def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
-    """(4, 2) corners of a patch in indices of the picture as drawn, from the top left one
-    clockwise."""
+    """The corners of a patch in the image as it is drawn (see `display`).
+
+    Parameters
+    ----------
+    explanation : Explanation
+    patch : int
+    inset : float
+        Distance of the corners from the edges of the patch, pixels.
+
+    Returns
+    -------
+    (4, 2) ndarray
+        Rows and columns, clockwise from the top left corner.
+    """
     shape, cells = (
         np.array(explanation.view_shape[-2:], dtype=float),
         np.array(explanation.grid[-2:]),
@@ -232,8 +336,19 @@ def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
 
 
 def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
-    """Where a patch lies, for people: side, depth and height (3D) in template mm ("L 30 · P 62"),
-    or row and column."""
+    """The location of a patch as text, such as "L 30 · P 62" (template mm) or "row 2, column 3".
+
+    Parameters
+    ----------
+    explanation : Explanation
+    view : int
+        0-based.
+    patch : int
+
+    Returns
+    -------
+    str
+    """
     place = np.array(np.unravel_index(patch, explanation.grid))
     if not is_head(explanation):
         return " ".join(

@@ -1,10 +1,13 @@
-"""Which training image each prototype becomes.
+"""Projection: which training image each prototype becomes.
+
+The published rule is the nearest image, whatever its label. The label window, distinct subjects and
+relabelling were added here: without them, a prototype can show a subject with another label, and
+many prototypes the same subject.
 
 References
 ----------
 .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
-       arXiv:2306.09858. The label window, distinctness and relabelling are this project's, against
-       prototypes that show a person of another age or the same person many times.
+       arXiv:2306.09858.
 """
 
 from __future__ import annotations
@@ -22,22 +25,23 @@ def nearest_images(
     window: float | None = None,
     distinct: bool = False,
 ) -> np.ndarray:
-    """The training image for each prototype.
+    """Choose the training image of each prototype.
 
     Parameters
     ----------
     distance : (N, P) ndarray
-        Of every training image to every prototype, label units.
+        Distance of every training image to every prototype, label units.
     labels : (N,) ndarray
-        Of the images.
+        Labels of the images.
     subjects : (N,) ndarray
-        Integer; images of one subject share it.
+        Integers: the same for all images of one subject.
     prototype_labels : (P,) ndarray
     window : float, optional
-        Only images whose label is this near count, label units; where none is, the nearest label;
-        None: all count.
+        Largest difference between the label of the prototype and that of the image, label units; if
+        no image is that close, the closest label is used. By default any label.
     distinct : bool
-        Every prototype shows another subject (minimal total distance, an assignment problem).
+        Whether every prototype shows a different subject: the assignment with the least total
+        distance.
 
     Returns
     -------
@@ -53,41 +57,41 @@ def nearest_images(
     ----------
     .. [1] Hesse et al., "Prototype Learning for Explainable Brain Age Prediction", WACV 2024,
            arXiv:2306.09858 (``window=None, distinct=False``).
-    .. [2] Kuhn, "The Hungarian method", 1955.
+    .. [2] Kuhn, "The Hungarian Method for the Assignment Problem", 1955 (`distinct`).
     """
     cost = np.array(distance, dtype=float)
     if window is not None:
         gap = np.abs(labels[:, None] - prototype_labels[None, :])
         allowed = gap <= np.maximum(window, gap.min(axis=0, keepdims=True))
-        # Outside the window the label decides, far above any distance: a distinct assignment stays
-        # possible.
+        # Images outside the window cost more than any distance, but are not excluded: a distinct
+        # assignment stays possible.
         cost = np.where(allowed, cost, cost.max() + 1e3 * (1 + gap))
     if not distinct:
         return np.asarray(cost.argmin(axis=0))
-    people, member = np.unique(subjects, return_inverse=True)
-    if len(people) < cost.shape[1]:
+    names, member = np.unique(subjects, return_inverse=True)
+    if len(names) < cost.shape[1]:
         raise ValueError(
-            f"{cost.shape[1]} distinct prototypes need as many subjects, there are {len(people)}"
+            f"{cost.shape[1]} distinct prototypes need as many subjects, there are {len(names)}"
         )
-    by_person = np.full((len(people), cost.shape[1]), np.inf)
-    np.minimum.at(by_person, member, cost)
-    rows, columns = linear_sum_assignment(by_person)
+    by_subject = np.full((len(names), cost.shape[1]), np.inf)
+    np.minimum.at(by_subject, member, cost)
+    rows, columns = linear_sum_assignment(by_subject)
     chosen = np.empty(cost.shape[1], dtype=int)
-    for person, prototype in zip(rows, columns, strict=True):
-        own = np.flatnonzero(member == person)
+    for subject, prototype in zip(rows, columns, strict=True):
+        own = np.flatnonzero(member == subject)
         chosen[prototype] = own[cost[own, prototype].argmin()]
     return chosen
 
 
 def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
-    """Different subjects whose labels are as evenly spaced from least to largest as can be.
+    """Choose different subjects with labels as evenly spaced as possible.
 
     Parameters
     ----------
     labels : (N,) ndarray
-        Of the subjects.
+        Labels of the subjects.
     count : int
-        How many to choose.
+        Number of subjects to choose.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        Fewer subjects than `count`.
+        There are fewer subjects than `count`.
     """
     if len(labels) < count:
         raise ValueError(

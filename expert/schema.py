@@ -1,7 +1,6 @@
-"""What a model says about itself: the pydantic documents inside a model file and a recipe.
+"""Documents in model files and recipes: settings of the input and the network, model metadata.
 
-Everything that crosses a boundary (file, process, user) is one of these frozen documents; unknown
-fields are refused, so a typo in a recipe is an error and not a silent default.
+They are frozen pydantic models. Unknown fields are refused, so that a misspelt setting is an error.
 """
 
 from __future__ import annotations
@@ -9,30 +8,24 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 GUIDE_WIDTHS = (32, 64, 128)
-"""Channels of a guide's residual stages, as many as its grid allows."""
+"""Channels of the residual stages of a matching network, as many as its grid allows."""
 RESEARCH_USE = "Research use only. Not for clinical decisions."
 
 
 class Document(BaseModel):
-    """Frozen, strict about names, finite numbers only."""
+    """Base class: frozen, no unknown fields, finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def later(default: Any, **settings: Any) -> Any:
-    """A field that is newer than the first files: not written where it holds its default.
+    """A field that was added later: it is not written while it has its default.
 
-    Models, recipes and prepared images from before keep their checksum, and older versions can read
-    what they know.
+    Older models, recipes and prepared images keep their checksums.
     """
     return Field(default, exclude_if=lambda value: value == default, **settings)
 
@@ -53,7 +46,7 @@ class Label(Document):
 
 
 class InputSettings(Document):
-    """How a file becomes the network's input.
+    """How an image is prepared as input of the network.
 
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm
     above the anterior commissure) that are each explained and whose predictions are averaged.
@@ -66,9 +59,9 @@ class InputSettings(Document):
 
     space: Literal["mni", "image"] = "mni"
     shape: tuple[int, ...] = Field(
-        (192, 160), description="cells of the input, axes (A, R) or (row, column)"
+        (192, 160), description="pixels of the input, axes (A, R) or (row, column)"
     )
-    spacing_mm: float = Field(1.0, gt=0, description="mm per cell of the input")
+    spacing_mm: float = Field(1.0, gt=0, description="mm per pixel of the input")
     center_mm: tuple[float, ...] = Field(
         (-17.0, 0.0), description="template mm at the centre of `shape`, axes (A, R)"
     )
@@ -82,28 +75,22 @@ class InputSettings(Document):
     intensity: Literal["robust", "full", "white matter"] = later(
         "robust", description="grey values that become 0 and 1"
     )
-    sized: bool = later(
-        False, description="sizes matter: a plain image whose pixel size is unknown is refused"
-    )
+    sized: bool = later(False, description="refuse plain images of unknown pixel size")
 
     @model_validator(mode="after")
     def _sized(self) -> InputSettings:
         if len(self.shape) not in (2, 3) or min(self.shape) < 8:
-            raise ValueError("input shape must have 2 or 3 axes of at least 8 cells")
+            raise ValueError("input shape must have 2 or 3 axes of at least 8 pixels")
         if self.space == "mni" and len(self.center_mm) != len(self.shape):
             raise ValueError("center_mm must have one entry per axis of shape")
         if self.space == "image" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
         if self.intensity == "full" and self.space != "image":
-            raise ValueError(
-                "intensity full is for plain images: the grey values of a scan have no fixed range"
-            )
+            raise ValueError("intensity full is for plain images: scans have no fixed range")
         if self.sized and self.space != "image":
-            raise ValueError(
-                "sized is for plain images: a head without a voxel size is refused anyway"
-            )
+            raise ValueError("sized is for plain images: heads always need a voxel size")
         if self.intensity == "white matter" and self.space != "mni":
-            raise ValueError("intensity white matter is for heads: a plain image has none")
+            raise ValueError("intensity white matter is for heads")
         return self
 
 
@@ -111,86 +98,66 @@ InputRecipe = InputSettings  # former name
 
 
 class Architecture(Document):
-    """Backbone, prototypes and matching (see docs/method.md for what departs from the published
-    setting)."""
+    """Backbone, prototypes and matching; docs/method.md lists what differs from the paper."""
 
     dimensions: Literal[2, 3] = 2
     backbone: Literal["residual", "histogram"] = later(
         "residual",
         description="residual network (published), or a histogram of grey values in each patch",
     )
-    bins: int = later(20, ge=2, description="of a cell's histogram")
+    bins: int = later(20, ge=2, description="bins of a histogram")
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512),
-        description=(
-            "channels of each residual stage, two blocks each; hidden units for a histogram"
-        ),
+        description="channels of the residual stages; hidden units for a histogram",
     )
     shrink: int = later(
         1,
         ge=1,
-        description=(
-            "input cells per axis averaged to one before the first stage of a residual network"
-        ),
+        description="input pixels per axis averaged to one before a residual network",
     )
     pool: int = Field(
         1,
         ge=1,
-        description="average pooling after the last stage, cells per axis; a histogram's box",
+        description="average pooling after the last stage, per axis; box of a histogram",
     )
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = later(
         0,
         ge=0,
-        description=(
-            "channels of a network without labels by which patches are matched; 0: by what "
-            "they are compared by"
-        ),
+        description="channels of the matching network, trained without labels; 0: none",
     )
     planes: int = later(
         1,
         ge=1,
-        description="of a prototype; if not 1, it shows its subject in every "
-        "explained plane, each is "
-        "held against the same "
-        "one, and their mean distance decides",
+        description="planes of a prototype; if not 1, it shows every explained plane",
     )
-    members: int = later(1, ge=1, description="networks trained one by one, their distances joined")
+    members: int = later(1, ge=1, description="ensemble members, trained separately")
     prototypes: int = Field(100, ge=2)
     radius: float = Field(
         5.0,
         gt=0,
-        description=(
-            "label units; beyond it a prototype has no weight, or next to none: see weights"
-        ),
+        description="label units; see weights",
     )
     weights: Literal["cut", "relative"] = later(
         "cut",
-        description=(
-            "0 beyond the radius (published), or never: relative to the nearest prototype's"
-        ),
+        description="0 beyond the radius (published), or relative to the nearest prototype's",
     )
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     matching: Literal["transport", "position", "average"] = later(
         "transport",
-        description=(
-            "patches by optimal transport (published), each with its own place, or their averages"
-        ),
+        description="optimal transport (published), same place, or mean features",
     )
     prior: float = later(
         0.0,
         ge=0,
-        description=(
-            "added per cell of distance to the cost by which patches are matched, not to the "
-            "distances"
-        ),
+        description="added to the cost of the matching per patch of distance",
     )
     marginals: Literal["uniform", "content"] = Field(
         "uniform",
-        description="mass of each cell: equal (published), or its share of the brain's area",
+        description="mass of the patches: equal (published), or by their brain content",
     )
     mirrored: tuple[Literal[0, 1, 2], ...] = later(
-        (), description="image axes the network reads from their far end (models trained elsewhere)"
+        (), description="image axes that are flipped for the network (converted models)"
     )
 
     @model_validator(mode="before")
@@ -205,13 +172,11 @@ class Architecture(Document):
     @model_validator(mode="after")
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
-            raise ValueError(
-                "guide is for matching by transport: nothing else asks which patches are alike"
-            )
+            raise ValueError("guide is for matching by transport")
         return self
 
     def problem(self, recipe: InputSettings) -> str:
-        """Why it cannot see what the recipe prepares; empty where it can."""
+        """Why the network does not fit these input settings; empty if it does."""
         if self.dimensions != len(recipe.shape):
             return "architecture and input differ in their number of axes"
         if any(n % self.stride for n in recipe.shape):
@@ -226,7 +191,7 @@ class Architecture(Document):
         return ""
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Cells per axis of the feature grid of an input of that shape."""
+        """Patches per axis, for an input of this shape."""
         return tuple(n // self.stride for n in shape)
 
     @property
@@ -235,21 +200,25 @@ class Architecture(Document):
         return self.planes > 1
 
     @property
+    def n_compared_channels(self) -> int:
+        """Channels that patches are compared by: those of all members."""
+        return self.members * self.channels
+
+    @property
     def latent(self) -> int:
-        """Channels of a patch: those of all members, then the guide's."""
-        return self.members * self.channels + self.guide
+        """Channels of a patch: those it is compared by, then those of the matching network."""
+        return self.n_compared_channels + self.guide
 
     @property
     def joined(self) -> bool:
-        """Whether the network is put together of parts that are trained one by one."""
+        """Whether the network has several parts that are trained separately."""
         return self.members > 1 or self.guide > 0
 
     @property
     def guiding(self) -> Architecture:
-        """Of the guide's network: of the same grid, as few stages as see what is around a cell.
+        """The matching network: the same grid, and stages with a receptive field around a patch.
 
-        In three dimensions it reads the image at half its resolution, where the grid allows: an
-        eighth of the work.
+        In three dimensions it uses half the resolution if the grid allows: an eighth of the work.
         """
         shrink = 2 if self.dimensions == 3 and self.stride >= 8 else 1
         left = max(4, self.stride // shrink)
@@ -265,16 +234,14 @@ class Architecture(Document):
 
     @property
     def stride(self) -> int:
-        """Input cells per feature cell and axis: before the stem, 4 there, 2 for each stage after
-        the first, the pooling."""
+        """Input pixels per patch and axis."""
         if self.backbone == "histogram":
             return self.pool
         return self.shrink * 4 * int(2 ** (len(self.widths) - 1)) * self.pool
 
 
 class ImageReference(Document):
-    """Where a prototype's image comes from; never a person's name, and a path only relative to a
-    public data set."""
+    """Where the image of a prototype is: no patient names, paths relative to a data set."""
 
     dataset: str
     subject: str
@@ -285,72 +252,64 @@ class ImageReference(Document):
         None, description="4x4, template RAS mm to the subject's RAS mm"
     )
     pixel_size_mm: float | None = later(
-        None, gt=0, description="of a plain 2D image, which does not tell it itself"
+        None, gt=0, description="of a plain 2D image, which does not store it"
     )
 
 
 class PrototypeInfo(Document):
-    """One prototype: the label it votes with, and the training image it is."""
+    """One prototype: its label, and the training image it shows."""
 
     label: float
-    source_label: float | None = Field(
-        description="the image's own label; None where the model does not tell"
-    )
+    source_label: float | None = Field(description="label of the image; None if unknown")
     reference: ImageReference | None = None
 
 
 class Familiarity(Document):
-    """What training images look like on average, and from which score on an image is unlike them
-    (`expert.novelty`)."""
+    """Statistics of the training images, and limit of the OOD score (`expert.novelty`)."""
 
     histogram: tuple[float, ...] = Field(
-        description="cumulated shares of the grey values inside the content, 0 to 1"
+        description="cumulative distribution of the grey values inside the content"
     )
     brightness: tuple[tuple[float, ...], ...] = Field(
-        description="(V, M) mean grey of each cell, 0 to 1"
+        description="(V, M) mean grey value of each patch, 0 to 1"
     )
     brightness_spread: tuple[tuple[float, ...], ...] = Field(
         description="(V, M) standard deviation over subjects"
     )
     detail: tuple[tuple[float, ...], ...] = Field(
-        description="(V, M) log of the mean gradient of each cell"
+        description="(V, M) log of the mean gradient of each patch"
     )
     detail_spread: tuple[tuple[float, ...], ...] = Field(
         description="(V, M) standard deviation over subjects"
     )
-    center: dict[str, float] = Field(
-        description="median of each sign in images kept out of the training"
-    )
-    spread: dict[str, float] = Field(description="from there to the 95th percentile")
-    limit: float = Field(description="of the score: above it an image is unlike the training data")
-    images: int = Field(gt=0, description="kept-out images these figures come from")
+    center: dict[str, float] = Field(description="median of each indicator in held-out images")
+    spread: dict[str, float] = Field(description="from the median to the 95th percentile")
+    limit: float = Field(description="above it an image is out of distribution")
+    images: int = Field(gt=0, description="number of held-out images")
 
 
 class Calibration(Document):
-    """What validation images, never the training images, taught about the model's own error."""
+    """Interval and limits, from validation images that are not training images."""
 
     level: float = Field(0.9, gt=0, lt=1)
     half_width: float = Field(
         gt=0, description="split-conformal half width of the interval, label units"
     )
     nearest_distance_limit: float = Field(
-        gt=0, description="above it an image is unlike the training data, label units"
+        gt=0, description="above it an image is out of distribution, label units"
     )
-    images: int = Field(gt=0, description="validation subjects these figures come from")
+    images: int = Field(gt=0, description="number of validation subjects")
     bias: tuple[float, float] | None = later(
         None,
-        description=(
-            "start (label units) and slope of the prediction as a line of the label: "
-            "regression to the mean"
-        ),
+        description="intercept (label units) and slope of prediction against label",
     )
     familiarity: Familiarity | None = later(
-        None, description="None in models that know the nearest distance only"
+        None, description="None: the nearest distance alone decides"
     )
 
 
 class TrainingInfo(Document):
-    """Where the weights come from; None is unknown."""
+    """Training data and recipe; None is unknown."""
 
     dataset: str
     licence: str
@@ -360,17 +319,15 @@ class TrainingInfo(Document):
     recipe: dict[str, object]
 
     @property
-    def people(self) -> str:
-        """How many were trained on, for people: "145 subjects"."""
-        return (
-            "an unknown number of subjects"
-            if self.subjects is None
-            else f"{self.subjects} subjects"
-        )
+    def subjects_text(self) -> str:
+        """Number of training subjects as text: "145 subjects"."""
+        if self.subjects is None:
+            return "an unknown number of subjects"
+        return f"{self.subjects} subjects"
 
 
 class ModelInfo(Document):
-    """The one JSON document in the header of a model file."""
+    """The JSON document in the header of a model file."""
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -382,9 +339,7 @@ class ModelInfo(Document):
     training: TrainingInfo
     validation: dict[str, float] = Field(default_factory=dict)
     calibration: Calibration | None = None
-    collapsed: str = Field(
-        "", description="why the model counts as collapsed; empty when it does not"
-    )
+    collapsed: str = Field("", description="why the model has collapsed; empty if it has not")
     versions: dict[str, str] = Field(default_factory=dict)
     card: str = ""
 
@@ -399,15 +354,17 @@ class ModelInfo(Document):
         if a.problem(i):
             raise ValueError(a.problem(i))
         if any(axis >= a.dimensions for axis in a.mirrored):
-            raise ValueError(f"mirrored names an axis the input has not: {a.mirrored}")
+            raise ValueError(
+                f"mirrored contains an axis that the input does not have: {a.mirrored}"
+            )
         return self
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """Cells per axis of the feature grid."""
+        """Patches per axis."""
         return self.architecture.grid(self.input.shape)
 
     @property
     def patches(self) -> int:
-        """M, the number of cells of the feature grid."""
+        """Number of patches, M."""
         return math.prod(self.grid)

@@ -1,11 +1,12 @@
 """Patch costs, entropic transport plans and image distances.
 
+The plans are computed with POT's batch solver.
+
 References
 ----------
 .. [1] Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV
-       2024.
-.. [2] The plans are those of Cuturi, "Sinkhorn Distances", NeurIPS 2013, computed by POT's batch
-       solver.
+       2024, arXiv:2306.09858.
+.. [2] Cuturi, "Sinkhorn Distances: Lightspeed Computation of Optimal Transport", NeurIPS 2013.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from torch import Tensor
 
 
 class TransportPlan(NamedTuple):
-    """Entropic transport plans and how far they are from their marginals."""
+    """Entropic transport plans, and the error of their marginals."""
 
     flow: Tensor
     """(B, P, M, M) plans; rows are the image's patches, each plan sums to 1."""
     marginal_error: Tensor
     """(B, P) largest absolute deviation of a plan's row and column sums from its marginals."""
     iterations: Tensor
-    """(B, P) Sinkhorn iterations each plan took until its own error was below the tolerance."""
+    """(B, P) Sinkhorn iterations until the error of each plan was below the tolerance."""
 
 
 def pairwise_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -80,12 +81,12 @@ def patch_cost(features: Tensor, prototypes: Tensor) -> Tensor:
     Returns
     -------
     (B, P, M, M) Tensor
-        ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, M = cells of the grid.
+        ``cost[b, p, i, j] = ||features[b, :, i] - prototypes[p, :, j]||``, for M patches each.
 
     Raises
     ------
     ValueError
-        The two differ in channels.
+        The numbers of channels differ.
 
     References
     ----------
@@ -118,11 +119,12 @@ def transport_plan(
 ) -> TransportPlan:
     """Entropic optimal transport of each image's patches onto each prototype's patches.
 
-    Every plan is iterated until *its own* marginals are met, so a result never depends on what else
-    is in the batch (the published code stops on the largest change over the whole batch). Where
-    `cost` requires a gradient, the plans are first converged without one and then iterated
-    `gradient_iterations` times with it: the gradient flows through the plan, at a bounded price in
-    memory.
+    The plan T minimises ``sum_ij T_ij C_ij - regularization * H(T)``, H being the entropy, with row
+    sums `source` and column sums `target`. Every plan is iterated until *its own* marginals are
+    met, so that a result does not depend on the rest of the batch (the published code stops on the
+    largest change over the whole batch). If `cost` requires a gradient, the plans are first
+    iterated without one, and then `gradient_iterations` times with it: the gradient passes through
+    the plan, with bounded memory.
 
     Parameters
     ----------
@@ -131,28 +133,28 @@ def transport_plan(
     regularization : float
         Entropic regularisation, in the unit of `cost`.
     source : (B, M) Tensor, optional
-        Mass of the images' patches, rows sum to 1; uniform if None.
+        Mass of the images' patches, rows sum to 1; uniform by default.
     target : (P, M) Tensor, optional
-        Mass of the prototypes' patches; uniform if None.
+        Mass of the prototypes' patches, rows sum to 1; uniform by default.
     tolerance : float
-        Bound on each plan's L2 row-marginal error.
+        Bound on the L2 norm of the row-marginal error of each plan.
     max_iterations : int
-        Bound on the iterations of any plan; what is left is told by ``marginal_error`` (unless
-        `rounded`).
+        Bound on the iterations of each plan; the remaining error is in ``marginal_error``.
+    gradient_iterations : int
+        Iterations with a gradient.
     rounded : bool
-        Plans that reach that bound are put onto their marginals (`onto_marginals`), so that every
-        plan meets them.
+        Whether plans that reach this bound are rounded to their marginals (`onto_marginals`).
 
     Returns
     -------
     TransportPlan
-        (flow, marginal_error, iterations).
 
     References
     ----------
-    .. [1] Cuturi, NeurIPS 2013.
-    .. [2] The Sinkhorn steps are POT's (``ot.batch``), the potentials absorbed between blocks of
-           steps after Schmitzer, "Stabilized Sparse Scaling Algorithms", SISC 2019.
+    .. [1] Cuturi, "Sinkhorn Distances: Lightspeed Computation of Optimal Transport", NeurIPS 2013.
+    .. [2] Schmitzer, "Stabilized Sparse Scaling Algorithms for Entropy Regularized Transport
+           Problems", SIAM J. Sci. Comput. 2019 (absorption of the potentials between blocks of
+           iterations).
     """
     images, prototypes, rows, columns = cost.shape
     kernel = (-cost / regularization).flatten(0, 1)
@@ -171,8 +173,8 @@ def transport_plan(
         while len(active) and done < max_iterations:
             block = min(block, max_iterations - done)
             absorbed = kernel[active] + u[active, :, None] + v[active, None, :]
-            # The first block starts from nothing and is done in the log domain, the later ones on
-            # its (bounded) plans.
+            # The first block starts from zero potentials, in the log domain; the later ones start
+            # from its (bounded) plans.
             du, dv, flow = _scale(absorbed, a[active], b[active], block, log_domain=done == 0)
             u[active] += du
             v[active] += dv
@@ -200,15 +202,14 @@ def transport_plan(
 
 
 def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """The plans with what is missing or too much in their rows and columns mended: at most twice as
-    far away as that is large.
+    """Plans rounded to their marginals: they change by at most twice the marginal error.
 
     Parameters
     ----------
     flow : (N, M, M) Tensor
         Plans that almost meet their marginals.
     source, target : (N, M) Tensor
-        Row and column sums to meet.
+        Row and column sums.
 
     Returns
     -------
@@ -232,8 +233,8 @@ def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
 def _solvers() -> tuple[Callable[..., dict[str, Any]], Callable[..., dict[str, Any]]]:
     """POT's batch solvers, in the exponential and in the log domain.
 
-    POT loads every array library that is installed; JAX then takes three quarters of a graphics
-    card's memory.
+    POT imports every array library that is installed; JAX would reserve three quarters of the
+    memory of a graphics card.
     """
     for library in ("JAX", "CUPY", "TENSORFLOW"):
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
@@ -251,16 +252,14 @@ def _scale(
     log_domain: bool = False,
     gradient: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`iterations` Sinkhorn steps on ``exp(kernel)`` (N, M, M): log potentials (N, M), (N, M) and
-    plans (N, M, M).
+    """Sinkhorn iterations on ``exp(kernel)`` (N, M, M): log potentials (N, M), (N, M) and plans.
 
-    The exponential form is five times faster; a batch it cannot represent is done again in the log
-    domain.
+    The exponential form is five times faster; a batch that overflows is repeated in the log domain.
     """
     bregman_projection_batch, bregman_log_projection_batch = _solvers()
     mode = "autodiff" if gradient else "detach"
     if not log_domain:
-        with torch.device(kernel.device):  # POT makes its start vectors on the default device
+        with torch.device(kernel.device):  # POT creates its start vectors on the default device
             out = bregman_projection_batch(
                 torch.exp(kernel), a, b, max_iter=iterations, tol=-1.0, grad=mode
             )
@@ -272,8 +271,9 @@ def _scale(
 
 
 def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
-    """Distance between each image and each prototype: the cost of moving one's patches onto the
-    other's.
+    """Distance between images and prototypes: the cost of transporting the patches.
+
+    ``d = scale * sum_ij flow_ij cost_ij``
 
     Parameters
     ----------
@@ -281,13 +281,13 @@ def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
         Transport plan, rows are the image's patches; each plan sums to 1.
     cost : (B, P, M, M) Tensor
         Euclidean distance of patch features, >= 0.
-    scale : ()
-        Learned factor that turns feature distance into the label's unit.
+    scale : () Tensor or float
+        Learned factor from feature distances to label units.
 
     Returns
     -------
     (B, P) Tensor
-        Distances in the label's unit (years, weeks, ...).
+        Distances in label units (years, weeks, ...).
 
     References
     ----------
@@ -297,22 +297,22 @@ def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:
     return scale * (flow * cost).sum(dim=(-2, -1))
 
 
-# --- what the transport is measured against -------------------------------------------------------
+# --- without transport ----------------------------------------------------------------------------
 def position_plan(source: Tensor, prototypes: int) -> TransportPlan:
-    """Every patch matched to the patch at its own place, in each prototype.
+    """Plans that match every patch to the same place of each prototype.
 
     Parameters
     ----------
     source : (B, M) Tensor
         Mass of the images' patches, rows sum to 1.
     prototypes : int
-        P.
+        Number of prototypes, P.
 
     Returns
     -------
     TransportPlan
-        Diagonal plans with the images' mass; the prototypes' own mass is not asked for, and no
-        error told of it.
+        Diagonal plans with the images' mass. The prototypes' mass is not used, and the marginal
+        error is given as 0.
     """
     flow = torch.diag_embed(source)[:, None].expand(-1, prototypes, -1, -1)
     none = source.new_zeros((len(source), prototypes))
@@ -346,8 +346,7 @@ def position_distance(features: Tensor, prototypes: Tensor, source: Tensor) -> T
 def average_match(
     features: Tensor, prototypes: Tensor, source: Tensor, target: Tensor
 ) -> tuple[TransportPlan, Tensor]:
-    """No matching at all: the distance of the patches' averages, told as a plan and costs that give
-    exactly that distance.
+    """The distance of the mean features, written as plans and costs.
 
     Parameters
     ----------
@@ -358,10 +357,11 @@ def average_match(
 
     Returns
     -------
-    plan, cost : tuple[TransportPlan, Tensor]
-        Every patch spread over all others by their mass; (B, P, M, M) costs, signed: the difference
-        of two patches along the line between the averages, so that ``sum(flow * cost) = ||average
-        of the image - average of the prototype||``.
+    plan : TransportPlan
+        Every patch is matched to all others, in proportion to their mass.
+    cost : (B, P, M, M) Tensor
+        Signed: the difference of two patches along the line between the mean features, so that
+        ``sum(flow * cost) = ||mean of the image - mean of the prototype||``.
     """
     f, p = features.flatten(2), prototypes.flatten(2)
     away = (

@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_refused(model, tmp_path):
             document=lambda d: json.dumps({**json.loads(d), "schema_version": 2}),
         ),
         "checksum": rewrite(source, tmp_path / "changed.safetensors", tensor=lambda t: t + 1),
-        "describes itself wrongly": rewrite(
+        "invalid metadata": rewrite(
             source,
             tmp_path / "wrong.safetensors",
             document=lambda d: json.dumps({**json.loads(d), "extra": 2}),

@@ -31,7 +31,7 @@ def info(
     else:
         images = "not in the file"
     label, settings = about.label, about.architecture
-    trained_on = f"{about.training.dataset}, {about.training.people}"
+    trained_on = f"{about.training.dataset}, {about.training.subjects_text}"
     rows = [
         ("predicts", f"{label.name}, {label.unit}, {label.minimum:g} – {label.maximum:g}"),
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),

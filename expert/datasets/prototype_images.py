@@ -1,4 +1,4 @@
-"""The image of a prototype: from the model, from a folder of its data set, or downloaded."""
+"""Images of prototypes: from the model file, from a folder of the data set, or downloaded."""
 
 from __future__ import annotations
 
@@ -6,37 +6,43 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expert.errors import ExpertError, InputError
 from expert.imaging.preprocessing import prepare
+from expert.imaging.registration import Registration
+from expert.imaging.volume import read_volume
 from expert.model_file import Model
 from expert.schema import ImageReference, InputSettings
-
-if TYPE_CHECKING:
-    pass
 
 
 def prototype_image(
     model: Model, index: int, data: str | Path | None = None
 ) -> tuple[np.ndarray | None, str]:
-    """A prototype's image, from the model or from where its reference leads.
+    """The image of a prototype, from the model file or from the data set; nothing is downloaded.
+
+    Parameters
+    ----------
+    model : Model
+    index : int
+        0-based, of the prototype.
+    data : path-like, optional
+        Folder of the data set.
 
     Returns
     -------
-    image, message : tuple[ndarray | None, str]
-        (*shape) uint8 and "", or None and how to get the image; (V, *shape) where prototypes show
-        every view.
+    image : (*shape) uint8 ndarray, optional
+        (V, *shape) where prototypes show every view; None if it is not available.
+    message : str
+        One sentence on how to get the image; empty if it is available.
     """
-
     images = model.prototype_images
     if images is not None:
         return np.asarray(images[index]), ""
     reference = model.info.prototypes[index].reference
     if reference is None:
-        return None, "This model holds no image of this prototype."
+        return None, "This model does not contain or refer to the image of this prototype."
     folders = () if data is None else (Path(data),)
     path, message = find_reference(reference, folders)
     if path is None:
@@ -44,22 +50,15 @@ def prototype_image(
     try:
         every_plane = model.info.architecture.planes_combined
         return _render(path, reference, model.info.input, every_plane), ""
-    except ExpertError:  # its message may name a path of this computer: that stays here
-        return (
-            None,
-            (
-                f"The image of prototype {index + 1} could not be read where it lies: get the "
-                "data set again."
-            ),
+    except ExpertError:  # its message may contain a path of this computer, which is not shared
+        return None, (
+            f"The image of prototype {index + 1} could not be read: download the data set again."
         )
 
 
 def _render(
     path: Path, reference: ImageReference, recipe: InputSettings, every_plane: bool
 ) -> np.ndarray:
-    from expert.imaging.registration import Registration
-    from expert.imaging.volume import read_volume
-
     registration = None
     if reference.template_to_subject is not None:
         registration = Registration.known(np.array(reference.template_to_subject))
@@ -70,39 +69,28 @@ def _render(
 
 
 IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
-
-
 SOURCES = {
-    # Public data sets whose files can be fetched one by one: name of the data set -> address of a
-    # file.
     "IXI": f"https://raw.githubusercontent.com/CBICA/NiChart_Project/{IXI_COMMIT}/test_data/processed/IXI/Nifti/{{file}}",
 }
-
-
+"""Public data sets whose files can be downloaded one by one: name to address of a file."""
 LICENCES = {
     "IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"
 }
-
-
 SAMPLE = ImageReference(
     dataset="IXI",
     subject="IXI516-HH-2297",
     file="T1/IXI516-HH-2297_T1.nii.gz",
     sha256="1f02d30da5502caa2bcf1659842df11537802a14e98624319463aed085e0f1e7",
 )
-"""A real head to try things on; no prototype of a shipped model shows it."""
-
-
+"""A real head for demonstrations; no prototype of a shipped model shows it."""
 SAMPLE_AGE = 60.41
-"""Its age in years."""
-
-
+"""Age of that subject, in years."""
 PATIENCE_S = 10
-"""Seconds without a byte after which a download is given up: behind a firewall, nobody answers."""
+"""Seconds without data after which a download is stopped."""
 
 
 def cache_folder() -> Path:
-    """Where downloaded images are kept."""
+    """Folder of downloaded images."""
     from platformdirs import user_cache_path
 
     return user_cache_path("napari-expert") / "data"
@@ -113,7 +101,7 @@ def _public(reference: ImageReference) -> str | None:
 
 
 def public_address(reference: ImageReference) -> str | None:
-    """Where an image can be downloaded; None where its data set is not public."""
+    """Where an image can be downloaded; None if its data set is not public."""
     public = _public(reference)
     return None if public is None else SOURCES[public].format(file=reference.file)
 
@@ -121,20 +109,22 @@ def public_address(reference: ImageReference) -> str | None:
 def find_reference(
     reference: ImageReference, folders: Iterable[Path] = ()
 ) -> tuple[Path | None, str]:
-    """Where the image of a prototype lies on this computer; nothing is downloaded.
+    """The file of a prototype's image on this computer; nothing is downloaded.
 
     Parameters
     ----------
     reference : ImageReference
         From the model.
     folders : Iterable[Path]
-        Looked through first, with their sub-folders; then the folder in the environment variable
-        EXPERT_DATA_DIR and its sub-folders, then the download cache.
+        Searched first, with their sub-folders; then the folder in the environment variable
+        EXPERT_DATA_DIR with its sub-folders, then the download cache.
 
     Returns
     -------
-    path, message : tuple[Path | None, str]
-        The file (its checksum holds) and "", or None and one sentence on how to get it.
+    path : pathlib.Path, optional
+        The file, whose checksum is correct; None if it was not found.
+    message : str
+        One sentence on how to get it; empty if it was found.
     """
     places = [*folders]
     if os.environ.get("EXPERT_DATA_DIR"):
@@ -149,19 +139,27 @@ def find_reference(
     public = _public(reference)
     if public is None:
         return None, (
-            "The image of this prototype is not in the model: give the folder of the data "
-            f"set {reference.dataset} "
-            "(EXPERT_DATA_DIR) to see it."
+            "The image of this prototype is not in the model file: set EXPERT_DATA_DIR to the "
+            f"folder of the data set {reference.dataset}."
         )
     return None, (
-        "The image of this prototype is not in the model: run 'expert fetch' to download "
-        "the prototypes' images "
-        f"({LICENCES[public]}), or set EXPERT_DATA_DIR to a folder that holds them."
+        "The image of this prototype is not in the model file: download the images with 'expert "
+        f"fetch' ({LICENCES[public]}), or set EXPERT_DATA_DIR to a folder that contains them."
     )
 
 
 def fetch_reference(reference: ImageReference) -> Path:
-    """Download an image from its public data set into the cache, and check it.
+    """Download an image of a public data set to the cache, and check its checksum.
+
+    Parameters
+    ----------
+    reference : ImageReference
+        From the model.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
@@ -173,7 +171,8 @@ def fetch_reference(reference: ImageReference) -> Path:
     address = public_address(reference)
     if address is None:
         raise InputError(
-            f"The data set {reference.dataset} cannot be downloaded: ask the model's author for it."
+            f"The data set {reference.dataset} cannot be downloaded: ask the author of the model "
+            "for it."
         )
     target = cache_folder() / reference.file
     try:
@@ -184,12 +183,10 @@ def fetch_reference(reference: ImageReference) -> Path:
             path=target.parent,
             downloader=pooch.HTTPDownloader(timeout=PATIENCE_S),
         )
-    except (
-        Exception
-    ) as error:  # requests, urllib3 and pooch raise many kinds; each means "not to be had now"
+    except Exception as error:  # requests, urllib3 and pooch raise many kinds of errors
         raise InputError(
             f"{target.name} could not be downloaded ({type(error).__name__}): check the "
-            "network connection, or put the data "
+            "network connection, or copy the data "
             f"set {reference.dataset} into a folder and set EXPERT_DATA_DIR to it."
         ) from error
     return Path(found)

@@ -286,7 +286,7 @@ def outside_response(
     patches = np.flatnonzero(foreground_patches(content[None], grid)[0])
     filled = replacement * (np.asarray(content, dtype=np.float32) / 255)
     # Channels of the matching network do not enter the distances.
-    n_compared_channels = network.architecture.latent - network.architecture.guide
+    n_compared_channels = network.architecture.n_compared_channels
     fractions = []
     with torch.inference_mode():
         before = _features(network, original[None])[0].flatten(1)

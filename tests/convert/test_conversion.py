@@ -106,7 +106,7 @@ def test_what_a_converted_model_says_and_does_not(converted, tmp_path):
     assert model.info.name == "small-one"
     assert "sha256" in model.info.card
     assert "expert evaluate" in model.info.card
-    assert model.info.training.people == "an unknown number of subjects"
+    assert model.info.training.subjects_text == "an unknown number of subjects"
     picture = Volume(unseen(pictures(12, (64, 96)), 1)[0], np.eye(4), "image")
     result = explain(model, picture, top=2)
     assert result.interval is None
