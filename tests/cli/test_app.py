@@ -65,7 +65,7 @@ def test_a_model_in_place_of_an_image(tmp_path):
 
     refused(
         run(app, ["explain", str(SHIPPED / "phantom.safetensors"), "--out", str(tmp_path)]),
-        "unknown kind",
+        "unknown format",
     )
 
 
