@@ -43,7 +43,7 @@ def untrained(
     from expert.evaluation.matching_quality import encode
     from expert.model import PrototypeRegressor
 
-    planes = cohort.planes(recipe.positions_mm) if len(cohort.positions_mm) > 1 else [0]
+    planes = cohort.explained_planes(recipe)
     several = network.architecture.planes_combined
     used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes

@@ -39,6 +39,7 @@ class StandIn:
         pass
 
     def __setstate__(self, state: object) -> None:
+        """Keep the state."""
         self.state = state
 
 

@@ -31,6 +31,10 @@ from expert.convert.facts import Facts as Facts
 from expert.convert.facts import read_facts as read_facts  # former place
 from expert.convert.state_dict import STRIDE, read_architecture, read_weights
 from expert.errors import InputError, ModelError
+from expert.imaging.preprocessing import view_affine
+from expert.imaging.registration import Registration
+from expert.imaging.resampling import resample_to_template
+from expert.imaging.template import load_template
 from expert.model_file import load_model, save_model, versions
 from expert.schema import (
     Architecture,
@@ -294,11 +298,6 @@ def _anterior_first(images: np.ndarray, recipe: InputSettings) -> bool:
     The mean image is correlated with the template's plane, as it is and upside down (IXI slices:
     0.95 and 0.87).
     """
-    from expert.imaging.preprocessing import view_affine
-    from expert.imaging.registration import Registration
-    from expert.imaging.resampling import resample_to_template
-    from expert.imaging.template import load_template
-
     affine = view_affine(recipe, recipe.positions_mm[len(recipe.positions_mm) // 2])[
         :, [2, 0, 1, 3]
     ]

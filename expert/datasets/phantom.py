@@ -25,6 +25,7 @@ from typing import Literal
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from expert.errors import InputError
 from expert.imaging.template import load_template
@@ -314,8 +315,6 @@ def _shading(seed: int) -> np.ndarray:
 
 def _pose(generator: np.random.Generator) -> np.ndarray:
     """(4, 4) template mm to subject mm: size of the head, rotation and shift."""
-    from scipy.spatial.transform import Rotation
-
     size = 0.88 * (1 + 0.04 * np.clip(generator.standard_normal(), -2, 2))
     stretch = size * (1 + 0.02 * np.clip(generator.standard_normal(3), -2, 2))
     turn = Rotation.from_euler("xyz", generator.uniform(-8, 8, 3), degrees=True).as_matrix()

@@ -153,8 +153,7 @@ def evaluate(
         cohort = load_cohort(
             entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress
         )
-    positions = model.info.input.positions_mm
-    planes = cohort.planes(positions) if len(cohort.positions_mm) > 1 else [0]
+    planes = cohort.explained_planes(model.info.input)
     results, unlike = [], []
     for row in range(len(cohort.labels)):
         views, content = cohort.images[row, planes], cohort.content[row, planes]

@@ -195,7 +195,7 @@ def measure_explanations(
 
     if subjects < 1:
         raise InputError(f"At least one subject must be measured, not {subjects}.")
-    planes = cohort.planes(recipe.positions_mm) if len(cohort.positions_mm) > 1 else [0]
+    planes = cohort.explained_planes(recipe)
     names = np.array([entry.subject for entry in cohort.entries])
     images, content = cohort.images[:, planes], cohort.content[:, planes]
     rows = _drawn(names, subjects, seed)

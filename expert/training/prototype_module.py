@@ -67,7 +67,7 @@ class PrototypeModule(lightning.LightningModule):
         self.network = PrototypeRegressor(recipe.architecture, grid)
         self.network.backbone.mixed_precision = recipe.schedule.mixed_precision
         # Prototypes are chosen among the explained planes, not among all planes of the training.
-        self.views = cohort.planes(recipe.input.positions_mm) if cohort.images.shape[1] > 1 else [0]
+        self.views = cohort.explained_planes(recipe.input)
         self.near = nearest_planes(cohort, recipe)
         self.register_buffer(
             "sources", torch.full((recipe.architecture.prototypes, 2), -1, dtype=torch.long)
