@@ -108,12 +108,12 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
         canvas = Canvas(axes, across + width, height)
         canvas.rectangle((0, -0.5 * u), (across + width, height + u), fill=BLACK)
         _image(canvas, e, e.views[plane.view].image, plane)
+        right = f"#{match.rank}"
         if match.image is None:
-            middle = (across + width / 2, height / 2 - 14 * u)
-            canvas.text(*middle, "image not available", 9 * u, WHITE)
+            right += " · image not available"
         else:
             _image(canvas, e, match.image, plane, across)
-        for x, title in ((0.0, "this image"), (across, f"#{match.rank}")):
+        for x, title in ((0.0, "this image"), (across, right)):
             canvas.text(x + 4 * u, 10 * u, title, 8 * u, WHITE, align="left", outlined=True)
         for pair in pairs(e, plane.view, number, patches):
             color = color_of(pair.number)

@@ -46,7 +46,17 @@ GREY, RED, BLUE, AMBER = "#555555", "#8a1f1f", "#0072B2", "#E69F00"
 
 
 def render(report: Report) -> bytes:
-    """The report as the bytes of a PDF file."""
+    """The report as a PDF file.
+
+    Parameters
+    ----------
+    report : its content
+
+    Returns
+    -------
+    bytes
+        Of the file.
+    """
     software = f"napari-expert {__version__}"
     today = datetime.datetime.combine(datetime.date.today(), datetime.time(), datetime.UTC)
     about = {

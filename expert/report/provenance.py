@@ -93,7 +93,8 @@ def model_section(e: Explanation, model: ModelInfo | None) -> Section:
             ),
             (
                 "trained on",
-                f"{model.training.dataset}, {model.training.subjects_text}; {model.training.licence}",
+                f"{model.training.dataset}, {model.training.subjects_text}; "
+                f"{model.training.licence}",
             ),
         ]
         if "mae" in figures:

@@ -93,7 +93,17 @@ def _html(report: Report) -> bytes:
 def compose(
     explanation: Explanation, *, model: ModelInfo | None = None, source: str | None = None
 ) -> Report:
-    """The content of a report before it is HTML or PDF; see `write_report` for the parameters."""
+    """The content of a report before it is HTML or PDF.
+
+    Parameters
+    ----------
+    explanation, model, source : as in `write_report`
+
+    Returns
+    -------
+    Report
+        Texts, tables and drawings in sections.
+    """
     e = explanation
     plane = planes(e)[middle_plane(e)]
     patches = chosen_patches(e, plane, "closest")

@@ -95,9 +95,11 @@ def prediction_section(e: Explanation) -> Section:
         if len(e.prototypes) > 1
         else ""
     )
+    number = e.prototypes_in_radius
     within = (
-        f"{e.prototypes_in_radius} of {len(e.labels)} prototypes are within the radius of "
-        f"{e.radius:g} {e.unit}; the distance to the nearest is {e.nearest_distance:.1f} {e.unit}."
+        f"{number} of {len(e.labels)} prototypes {'is' if number == 1 else 'are'} within the "
+        f"radius of {e.radius:g} {e.unit}; the distance to the nearest is "
+        f"{e.nearest_distance:.1f} {e.unit}."
     )
     if not e.prototypes_in_radius and not e.fallback:
         within += " This model does not need one there: it weights relative to the nearest."

@@ -92,7 +92,7 @@ class Canvas:
         opacity: float = 1.0,
     ) -> None:
         """A filled or outlined rectangle."""
-        self.axes.add_patch(
+        self.axes.add_artist(
             Rectangle(
                 corner,
                 *size,

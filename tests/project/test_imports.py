@@ -48,6 +48,10 @@ def test_the_readers_are_light_until_used():
     assert not imported("import napari_expert.readers") & HEAVY
 
 
+def test_the_panel_loads_matplotlib_only_for_the_first_plot():
+    assert "matplotlib" not in imported("import napari_expert.panel.main_widget")
+
+
 def test_the_core_imports_neither_qt_nor_napari():
     for file in CORE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

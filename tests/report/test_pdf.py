@@ -10,6 +10,9 @@ import pytest
 from helpers.reports import both_reports, pdf_pages
 
 import expert
+from expert.report.document import Drawing, Figure, Figures, Report, Section, table
+from expert.report.drawings import prototype_plot
+from expert.report.pdf import _paginate, _section, render
 from expert.schema import RESEARCH_USE
 
 
@@ -74,3 +77,29 @@ def test_long_and_broken_names_are_no_trouble(explanation, tmp_path):
     for name in both_names:
         for text in both_reports(explanation, tmp_path, source=name):
             assert RESEARCH_USE in text
+
+
+def test_a_long_table_goes_on_with_its_header_and_no_figure_leaves_its_page(explanation):
+    cells = [(f"row {n}", "word " * 40) for n in range(150)]
+    plot = Figures(1, (Figure("caption " * 200, prototype_plot(explanation), "note " * 500),))
+    tall = Figures(2, (Figure("tall", Drawing(10, 4000, "", lambda axes: None)),) * 3)
+    section = Section("Title", (plot, table(("name", "text"), cells), tall))
+    report = Report("t", RESEARCH_USE, "", "1", "", "", (), (section,))
+    pages = pdf_pages(render(report))
+    tables = [text for text in pages if "row " in text]
+    assert len(tables) > 4
+    assert all("name text row" in text for text in tables)
+    assert sum(text.count("row ") for text in pages) == 150
+    for sheet in _paginate(_section(section)):
+        for axes in sheet.axes:
+            box = axes.get_position()
+            assert 0.05 < box.y0 < box.y1 < 0.96
+            assert 0.07 < box.x0 < box.x1 < 0.93
+
+
+def test_a_cell_longer_than_a_page_is_broken():
+    section = Section("Title", (table(("", ""), [("card", "word " * 6000)]),))
+    sheets = _paginate(_section(section))
+    assert len(sheets) > 2
+    for sheet in sheets:
+        assert all(0.05 < text.get_position()[1] < 0.96 for text in sheet.texts)

@@ -45,7 +45,7 @@ def test_a_registration_that_failed_is_said(explanation):
 def test_the_model_its_training_and_its_error(explanation, model):
     about = rows(model_section(explanation, model.info))
     assert about["sha256"] == explanation.model_sha256
-    assert model.info.training.people in about["trained on"]
+    assert model.info.training.subjects_text in about["trained on"]
     assert f"{model.info.validation['mae']:.1f} years" in about["error"]
     assert "collapsed" not in about
     collapsed = model.info.model_copy(update={"collapsed": "It predicts the mean."})
