@@ -1,4 +1,4 @@
-"""Old module names: each is imported from its present place, with a `DeprecationWarning`."""
+"""Former module names, which import the present module with a `DeprecationWarning`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MOVED = {
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Last on the path of finders: it only sees names that no file answers to."""
+    """The last finder: it is only asked for names that do not exist as files."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -67,7 +67,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         present = f"expert.{MOVED[module.__name__.partition('.')[2]]}"
         warnings.warn(
-            f"{module.__name__} is now {present}: the old name goes with version 1.0.",
+            f"{module.__name__} is now {present}. The former name will be removed in version 1.0.",
             DeprecationWarning,
             stacklevel=6,
         )
@@ -75,11 +75,11 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install() -> None:
-    """Let old names be imported; a second call changes nothing."""
+    """Make the former names importable; a second call has no effect."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 
 
 def public_modules(path: Iterable[str]) -> set[str]:
-    """Names of the modules and packages in a package's folders that do not begin with "_"."""
+    """Names of the public modules and packages in the folders of a package."""
     return {found.name for found in pkgutil.iter_modules(path) if not found.name.startswith("_")}

@@ -1,17 +1,16 @@
-"""`Explanation`: one prediction and everything it is made of, frozen and serialisable.
+"""`Explanation`: one prediction and everything it is computed from, frozen and serialisable.
 
 The decomposition is exact (to float precision):
 
-* ``prediction == sum_p share_p * label_p`` over *all* prototypes; shares sum to 1;
-* ``distance_vp == sum_i contribution_vpi`` for every view v and prototype p, over the image's
-  patches i;
-* a row of ``flow`` divided by its sum is where that patch of the image went: shares of the
-  prototype's patches.
+* ``prediction == sum_p share_p * label_p`` over *all* prototypes; the shares sum to 1;
+* ``distance_vp == sum_i contribution_vpi`` for every view v and prototype p, over the patches i of
+  the image;
+* a row of ``flow`` divided by its sum gives the patches of the prototype that a patch of the image
+  is matched to.
 
-A *view* is one image the network saw: one axial plane of a head, a whole 2D image, or a whole 3D
-volume. A head is explained in several planes; the shares of a prototype are the mean of its shares
-in the views, or, where prototypes show their subject in every view (`together`), follow from its
-mean distance over the views.
+A *view* is one input of the network: an axial plane of a head, a 2D image, or a 3D volume. Heads
+are explained in several planes. The share of a prototype is the mean of its shares in the views;
+where prototypes show every view (`together`), it is computed from the mean distance over the views.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
@@ -29,9 +28,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from expert.errors import InputError
 from expert.files import replacing
 from expert.schema import RESEARCH_USE, ImageReference
-
-if TYPE_CHECKING:
-    pass
 
 
 def _encode(array: np.ndarray) -> dict[str, Any]:
@@ -44,13 +40,13 @@ def _decode(value: Any) -> np.ndarray:
     if isinstance(value, dict):
         dtype = np.dtype(value["dtype"])
         if dtype.kind not in "fiub":
-            raise ValueError(f"arrays hold numbers, not {dtype}")
+            raise ValueError(f"arrays must contain numbers, not {dtype}")
         shape = tuple(int(n) for n in value["shape"])
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        # A bounded decompression: a file that claims little and unpacks to much is refused.
+        # Bounded: a small file that decompresses to a huge array is refused.
         raw = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"]), size + 1)
         if len(raw) != size:
-            raise ValueError("an array's size differs from its shape")
+            raise ValueError("the size of an array does not match its shape")
         array = np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
     else:
         array = np.array(value)
@@ -66,7 +62,7 @@ class _Frozen(BaseModel):
 
 
 class Interval(_Frozen):
-    """Split-conformal interval in the label's unit; `level` is its nominal coverage (0 to 1)."""
+    """Split-conformal prediction interval in label units, with its nominal coverage (0 to 1)."""
 
     lower: float
     upper: float
@@ -81,11 +77,11 @@ class Notice(_Frozen):
 
 
 class View(_Frozen):
-    """One image as the network saw it, and its own prediction."""
+    """One input of the network, with its own prediction."""
 
-    name: str = Field(description='what to call it: "z = +7 mm" or "image"')
+    name: str = Field(description='display name: "z = +7 mm" or "image"')
     position_mm: float | None = Field(
-        description="height of an axial plane above the AC, template mm; None elsewhere"
+        description="height of an axial plane above the AC, template mm; else None"
     )
     image: Array = Field(
         description="(*shape) uint8, axes (A, R) increasing for heads, (row, column) for images"
@@ -93,16 +89,18 @@ class View(_Frozen):
     affine: Array = Field(
         description="(4, 4) indices (i, j[, k]) padded with 0, to template RAS mm or image mm"
     )
-    mass: Array = Field(description="(M,) share of the image's mass in each patch; sums to 1")
+    mass: Array = Field(description="(M,) fraction of the mass in each patch; sums to 1")
     prediction: float
-    fallback: bool = Field(description="no prototype in radius: the nearest one answered")
+    fallback: bool = Field(
+        description="no prototype in radius: the label of the nearest one is used"
+    )
     distances: Array = Field(description="(P,) label units")
     shares: Array = Field(
         description="(P,) share of each prototype in this view's prediction; sums to 1"
     )
     contributions: Array = Field(
         description=(
-            "(P, M) what each patch adds to the distance from each prototype, label units; "
+            "(P, M) contribution of each patch to the distance from each prototype, label units; "
             "rows sum to `distances`"
         )
     )
@@ -124,39 +122,48 @@ class ViewMatch(_Frozen):
 
     @property
     def contributions(self) -> np.ndarray:
-        """(M,) how much each patch of the image adds to the distance, label units; sums to
+        """(M,) contribution of each patch of the image to the distance, label units; sums to
         `distance`."""
         return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=1))
 
     @property
     def prototype_contributions(self) -> np.ndarray:
-        """(M,) the same split over the prototype's patches; sums to `distance`."""
+        """(M,) the same for the patches of the prototype; sums to `distance`."""
         return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=0))
 
     def matches(self, patch: int) -> np.ndarray:
-        """(M,) shares of the prototype's patches that `patch` of the image was transported to; sums
-        to 1 (or all 0)."""
+        """Patches of the prototype that a patch of the image is matched to.
+
+        Parameters
+        ----------
+        patch : int
+
+        Returns
+        -------
+        (M,) ndarray
+            Fractions that sum to 1, or all 0 for a patch without mass.
+        """
         row = self.flow[patch].astype(float)
         total = row.sum()
         return np.asarray(row / total if total > 0 else row)
 
 
 class PrototypeMatch(_Frozen):
-    """One of the nearest prototypes: a training image with its label."""
+    """One of the prototypes with the largest weights: a training image with its label."""
 
     rank: int = Field(description="1 for the largest share")
     index: int = Field(description="0-based index into the model's prototypes")
-    label: float = Field(description="the label it votes with")
+    label: float = Field(description="the label used in the prediction")
     source_label: float | None = Field(
-        description="the label of the training image it shows; None: the model does not tell"
+        description="the label of the training image it shows; None if unknown"
     )
-    share: float = Field(description="its share of the prediction, 0 to 1")
+    share: float = Field(description="its weight in the prediction, 0 to 1")
     distance: float = Field(description="mean distance over the views, label units")
     reference: ImageReference | None
     image: Array | None = Field(
         description=(
-            "(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None where "
-            "it is not at hand"
+            "(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None if it is "
+            "not available"
         )
     )
     image_message: str = Field("", description="why there is no image and how to get it")
@@ -165,12 +172,12 @@ class PrototypeMatch(_Frozen):
 
     @property
     def own_label(self) -> float:
-        """The label of the image it shows, where that is known; else the label it votes with."""
+        """The label of the image it shows, if known; else the label used in the prediction."""
         return self.label if self.source_label is None else self.source_label
 
 
 class RegistrationSummary(_Frozen):
-    """How the head was brought to the template."""
+    """The registration of the head to the template."""
 
     template_to_subject: Array = Field(description="(4, 4) template RAS mm to the subject's RAS mm")
     quality: float = Field(description="0 to 1, see `expert.imaging.registration`")
@@ -178,7 +185,7 @@ class RegistrationSummary(_Frozen):
 
 
 class Explanation(_Frozen):
-    """A prediction and its reasons; see the module's docstring for what is exact."""
+    """A prediction and what it is computed from; the module's docstring lists what is exact."""
 
     schema_version: Literal[1] = 1
     statement: str = RESEARCH_USE
@@ -187,10 +194,10 @@ class Explanation(_Frozen):
     prediction: float
     interval: Interval | None
     together: bool = Field(
-        False, description="the views' mean distances decide, not the mean of their predictions"
+        False, description="by the mean distances over the views, not the mean of predictions"
     )
     fallback: bool = Field(
-        description="True where any view (or, together, all of them) found no prototype in radius"
+        description="whether any view (or the combined views) found no prototype in radius"
     )
     nearest_distance: float = Field(
         description="smallest mean distance over the views, label units"
@@ -212,17 +219,13 @@ class Explanation(_Frozen):
     warnings: tuple[Notice, ...]
     prior: float = Field(
         0.0,
-        description="cost per cell of distance that helped the matching; no part of the distances",
+        description="cost per patch of distance in the matching; not part of the distances",
     )
     guide: bool = Field(
         False,
-        description=(
-            "patches were matched by a network without labels, not by what they are compared by"
-        ),
+        description=("patches were matched by a separate network that was trained without labels"),
     )
-    input_sha256: str = Field(
-        "", description="`Volume.fingerprint`: whoever has the image recognises it; nobody else can"
-    )
+    input_sha256: str = Field("", description="`Volume.fingerprint` of the image")
     model_name: str
     model_version: str
     model_sha256: str
@@ -230,7 +233,7 @@ class Explanation(_Frozen):
 
     @property
     def view_shape(self) -> tuple[int, ...]:
-        """Cells per axis of each view's image."""
+        """Pixels per axis of each view."""
         return tuple(self.views[0].image.shape)
 
     @property
@@ -240,15 +243,38 @@ class Explanation(_Frozen):
         return max(each) - min(each)
 
     def patch_box(self, patch: int) -> tuple[tuple[float, float], ...]:
-        """(start, stop) per axis of a patch, in cells of a view's image (cell edges: pixel 0 covers
-        0 to 1)."""
+        """Start and stop of a patch along each axis of a view.
+
+        Parameters
+        ----------
+        patch : int
+
+        Returns
+        -------
+        tuple[tuple[float, float], ...]
+            In pixels; pixel 0 extends from 0 to 1.
+        """
         cell = np.unravel_index(patch, self.grid)
         step = [n / g for n, g in zip(self.view_shape, self.grid, strict=True)]
         return tuple((float(c * s), float((c + 1) * s)) for c, s in zip(cell, step, strict=True))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the explanation as JSON: no name, identifier or path of the patient is in it, the
-        images are."""
+        """Write the explanation as JSON, with images but without names or paths of the patient.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
         target = Path(path)
         try:
             with replacing(target) as temporary:
@@ -263,10 +289,18 @@ class Explanation(_Frozen):
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
         """Read an explanation written by `save`.
 
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        Explanation
+
         Raises
         ------
         InputError
-            The file is missing, no JSON, or not an explanation of a known version.
+            The file is missing, not JSON, or not an explanation of a known version.
         """
         source = Path(path)
         try:
@@ -288,7 +322,7 @@ class Explanation(_Frozen):
 
 
 def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
-    """Mean over images of how many prototypes it takes to hold `mass` of the weight.
+    """Number of prototypes that have a given fraction of the weight, mean over images.
 
     Parameters
     ----------
@@ -296,6 +330,10 @@ def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
         Rows sum to 1.
     mass : float
         0 to 1.
+
+    Returns
+    -------
+    float
     """
     ordered = np.cumsum(-np.sort(-shares, axis=1), axis=1)
     return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)

@@ -1,17 +1,14 @@
-"""The patches of an `Explanation` on the subject's own voxels: which patch each voxel lies in, and
-values painted there.
+"""Native space: the patches of an `Explanation` on the voxels of the subject's own image.
 
-Nothing is resampled. Every voxel's *centre* is taken through the volume's affine and the inverse of
-the registration into the views, in double precision, and gets the patch it falls into. A patch's
-true edge is a plane between voxel centres; what is painted changes between the two centres on
-either side of it. That is what "right to half a voxel" means here: along any axis of the array, the
-painted edge (the face between two voxels) is at most half a voxel from the true one.
+Nothing is resampled. The centre of every voxel is transformed to the views with the affine of the
+volume and the inverse of the registration, in double precision, and gets the patch that contains
+it. The edges of the result are therefore at most half a voxel from the true edges of the patches,
+along each axis of the array.
 
-A head is often explained in several planes. A voxel belongs to the nearest of them, if that is not
-farther than `FARTHEST`; the first and the last reach beyond themselves by half the distance to
-their neighbour, a single plane by half of its own pixel size. Where all that together is thinner
-than the volume's slices, it is widened to the thickness of one, so that it meets at least one
-slice.
+Heads are usually explained in several planes. A voxel belongs to the nearest plane, unless that is
+farther away than `FARTHEST`. The first and the last plane extend outwards by half the distance to
+their neighbour, a single plane by half of its pixel size. If all this is thinner than a slice of
+the volume, it is extended to the thickness of one slice, so that it meets at least one.
 """
 
 from __future__ import annotations
@@ -30,51 +27,51 @@ if TYPE_CHECKING:
     from expert.imaging.volume import Volume
 
 SLAB = 2**19
-"""Voxels that are worked on at once: a volume of any size needs some 30 MB besides its result."""
+"""Voxels that are processed at once, with about 30 MB of memory besides the result."""
 FARTHEST = 3.0
-"""Template mm from a plane: what lies between planes that are farther apart the model has not
-seen."""
+"""Largest distance of a voxel from its plane, template mm."""
 NOWHERE = -1
-"""View or patch of a voxel that lies in none."""
+"""View or patch of a voxel outside all of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """One view, seen from the volume's voxels."""
+    """The geometry of one view, relative to the voxels of the volume."""
 
     to_view: np.ndarray
-    """(4, 4) voxel index, padded with 0 and 1, to the view's index."""
+    """(4, 4) voxel index, padded with 0 and 1, to the index of the view."""
     shape: tuple[int, ...]
-    """Cells of the view's image."""
+    """Pixels of the view."""
     grid: tuple[int, ...]
     """Patches per axis."""
     reach: tuple[float, float]
-    """What of the axis across a plane belongs to it, mm from the plane; all of it for a volume or a
-    plain image."""
+    """Extent perpendicular to a plane, mm from the plane; infinite for volumes and plain images."""
 
 
 def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.0) -> np.ndarray:
-    """The number of the patch that each voxel's centre lies in.
+    """The number of the patch that contains the centre of each voxel.
 
     Parameters
     ----------
     explanation : Explanation
         From `expert.explain`.
     volume : Volume
-        The one that was explained (its affine counts, its values do not).
+        The one that was explained; only its shape and affine are used.
     beyond_mm : float
-        How far beyond the first and the last plane, template mm; the model did not look there.
+        How far to extend beyond the first and the last plane, template mm. The model has no
+        information from there.
 
     Returns
     -------
-    ndarray
-        Of the volume's shape, int16 (int32 beyond 32,767 patches); 1-based in C order of the grid;
-        0 outside of every view and in patches that are background (`expert.patches.foreground`).
+    int16 ndarray
+        Of the volume's shape (int32 for more than 32,767 patches). 1-based, in C order of the grid;
+        0 outside the views and in background patches (`expert.patches.foreground`).
 
     Raises
     ------
     InputError
-        The volume has other axes than what was explained, or the registration cannot be inverted.
+        The volume has other axes than the explained image, or the registration cannot be
+        inverted.
     """
     count = len(explanation.views[0].mass)
     out = np.zeros(volume.shape, dtype=np.int16 if count <= np.iinfo(np.int16).max else np.int32)
@@ -87,22 +84,24 @@ def patch_map(explanation: Explanation, volume: Volume, *, beyond_mm: float = 0.
 def spread_over(
     explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False
 ) -> np.ndarray:
-    """Values of patches, painted on the volume's voxels.
+    """Values of the patches on the voxels of the volume.
 
     Parameters
     ----------
-    explanation, volume : Explanation
-        As in `patch_map`.
+    explanation : Explanation
+        From `expert.explain`.
+    volume : Volume
+        The one that was explained.
     values : (V, M) ndarray
-        One per view and patch.
+        One value per view and patch.
     seen : bool
-        Only where the model saw something: of a head, the brain within its patches. The view's own
-        pixels tell, so that edge is right to half a voxel plus half a pixel.
+        Whether to leave out voxels that are black in the view, such as those outside the brain.
+        This edge is exact to half a voxel plus half a pixel of the view.
 
     Returns
     -------
-    ndarray
-        Float32 of the volume's shape; NaN outside and in patches that are background.
+    float32 ndarray
+        Of the volume's shape; NaN outside the views and in background patches.
 
     Raises
     ------
@@ -127,7 +126,21 @@ def spread_over(
 
 
 def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray:
-    """(ndim,) the middle of a view in the volume's voxel indices: where to go to see it."""
+    """The centre of a view in voxel indices of the volume.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        From `expert.explain`.
+    volume : Volume
+        The one that was explained.
+    view : int
+        0-based.
+
+    Returns
+    -------
+    (ndim,) ndarray
+    """
     frame = _frames(explanation, volume)[view]
     middle = np.zeros(4)
     middle[: len(frame.shape)] = (np.array(frame.shape) - 1) / 2
@@ -135,15 +148,15 @@ def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray
     return np.asarray((np.linalg.inv(frame.to_view) @ middle)[: volume.ndim])
 
 
-# --- how it is found ------------------------------------------------------------------------------
+# --- geometry -------------------------------------------------------------------------------------
 def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
     head = explanation.registration is not None
     if volume.ndim != (3 if head else explanation.views[0].image.ndim):
         raise InputError(
-            f"The explanation is not one of this image, which has {volume.ndim} axes: "
-            "choose the explained image."
+            f"This image has {volume.ndim} axes and is not the explained one: choose the explained "
+            "image."
         )
-    # Of a plain image the world is the image's own mm: there is nothing between the two.
+    # Plain images have no template: their world is mm of the image.
     across = (
         np.eye(4)
         if explanation.registration is None
@@ -154,7 +167,7 @@ def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) ->
         matrices = [np.linalg.solve(view.affine, to_template) for view in explanation.views]
     except np.linalg.LinAlgError as error:
         raise InputError(
-            "The explanation's registration is damaged (it cannot be inverted): explain "
+            "The registration in the explanation is damaged (it cannot be inverted): explain "
             "the image again."
         ) from error
     reaches = _reaches(explanation, float(np.abs(to_template[2, :3]).max()), beyond_mm)
@@ -165,8 +178,8 @@ def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) ->
 
 
 def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tuple[float, float]]:
-    """From where to where each view reaches across itself, mm; `step` is the thickness of the
-    volume's slices across it."""
+    """Extent of each view perpendicular to it, mm; `step` is the thickness of the volume's slices
+    in that direction."""
     heights = np.array(
         [np.nan if view.position_mm is None else view.position_mm for view in explanation.views]
     )
@@ -191,7 +204,7 @@ def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tu
 def _slabs(
     frames: list[_Frame], volume: Volume
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
-    """Pieces of the volume that may hold patches, with the view and the patch of each voxel (-1 for
+    """Parts of the volume that may contain patches, with the view and patch of each voxel (-1 for
     none)."""
     box = _bounds(frames, volume.shape)
     size = int(np.prod([part.stop - part.start for part in box[1:]]))
@@ -205,7 +218,7 @@ def _slabs(
 
 
 def _bounds(frames: list[_Frame], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The part of the volume around all views."""
+    """Bounding box of all views in the volume."""
     corners = []
     for frame in frames:
         low, high = np.zeros(3), np.zeros(3)
@@ -223,21 +236,21 @@ def _bounds(frames: list[_Frame], shape: tuple[int, ...]) -> tuple[slice, ...]:
 
 
 def _coordinates(frame: _Frame, where: tuple[slice, ...]) -> Iterator[np.ndarray]:
-    """The view's index along each of its (three) axes, at the centre of every voxel of a piece."""
+    """Index of the view along each of three axes, at the centre of every voxel of a part."""
     axes = np.ogrid[where]
     for row in frame.to_view[:3]:
         yield row[3] + sum(step * axis for step, axis in zip(row, axes, strict=False))
 
 
 def _assign(frames: list[_Frame], where: tuple[slice, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """View and patch of every voxel of a piece, -1 for none."""
+    """View and patch of every voxel of a part, -1 for none."""
     shape = tuple(part.stop - part.start for part in where)
     view, patch = np.full(shape, NOWHERE, dtype=np.int16), np.full(shape, NOWHERE, dtype=np.int32)
     for number, frame in enumerate(frames):
         inside, cell = np.ones(shape, dtype=bool), np.zeros(shape, dtype=np.int32)
         for axis, place in enumerate(_coordinates(frame, where)):
             if axis < len(frame.shape):
-                # Cell edges lie at -0.5, so that pixel 0 is covered whole.
+                # The first patch begins at -0.5, the edge of pixel 0.
                 step = np.floor((place + 0.5) * (frame.grid[axis] / frame.shape[axis])).astype(
                     np.int32
                 )
@@ -252,7 +265,7 @@ def _assign(frames: list[_Frame], where: tuple[slice, ...]) -> tuple[np.ndarray,
 def _index(
     frame: _Frame, where: tuple[slice, ...], own: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, ...]:
-    """The view's pixel at each of the given voxels of a piece."""
+    """The pixel of the view at each of the given voxels of a part."""
     out = []
     for axis, place in enumerate(_coordinates(frame, where)):
         if axis < len(frame.shape):
@@ -263,19 +276,19 @@ def _index(
 
 
 def _foregrounds(explanation: Explanation) -> np.ndarray:
-    """(V + 1, M + 1) bool; False at the ends, where -1 leads."""
+    """(V + 1, M + 1) bool; False in the last row and column, for index -1."""
     return _padded(
         np.array([foreground(explanation, n) for n in range(len(explanation.views))]), False
     )
 
 
 def _padded(values: np.ndarray, end: float) -> np.ndarray:
-    """The table with one more row and column at the end, which index -1 finds."""
+    """The table with one more row and column, for index -1."""
     return np.pad(values, ((0, 1), (0, 1)), constant_values=end)
 
 
 def _content(image: np.ndarray) -> np.ndarray:
-    """Where a view has something in it, holes included."""
+    """Pixels of a view that are not empty, with holes filled."""
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_fill_holes(image > 0))
