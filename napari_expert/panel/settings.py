@@ -1,8 +1,8 @@
-"""What the panel remembers between sessions, kept where napari keeps its plugins' settings (File ▸
+"""Choices of the panel that are stored for the next time, with napari's settings of plugins (File ▸
 Preferences ▸ ExPeRT).
 
-Nothing about a patient is in it: the model, the data set's folder and how things are shown, never
-an image or its path.
+They contain the model, the data set's folder and display options, and nothing about images or
+patients.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ class Settings:
     model: str = "phantom"
     """A shipped model's name, or a model file."""
     prototypes: int = 3
-    """How many to show, 1 to 8."""
+    """Number of prototypes to show, 1 to 8."""
     view: Literal["grid", "lines"] = "grid"
-    """Prototypes in cells of their own, or beside the subject with lines between matched
-    patches."""
+    """One panel per image, or the image beside one prototype with lines between matched patches."""
     convention: Literal["radiological", "neurological"] = "radiological"
-    """On which side of the screen the patient's right is."""
+    """Radiological: the patient's right is on the left of the screen."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the network runs."""
     data: str = ""
-    """Folder of the data set with the prototypes' images; empty where none was chosen."""
+    """Folder of the data set with the prototypes' images; empty if none was chosen."""
 
     @classmethod
     def load(cls) -> Settings:
-        """What was remembered; the defaults where nothing was, or where it cannot be read."""
+        """Read the stored choices; the defaults where there are none, or they cannot be read."""
         stored = _stored()
         return (
             cls()
@@ -45,8 +44,7 @@ class Settings:
         )
 
     def save(self) -> None:
-        """Remember these choices, in one write. Where that is impossible (a read-only home), they
-        last for the session.
+        """Store these choices in one write; in a read-only home they last for the session.
 
         Raises
         ------
@@ -68,8 +66,8 @@ def _stored() -> Any:
     except KeyError:
         return None
     except AssertionError:
-        # Damaged values and damaged YAML become defaults by themselves; of YAML that is no mapping
-        # napari asserts it is one.
+        # napari replaces damaged values and damaged YAML by defaults, but asserts that YAML is a
+        # mapping.
         _drop_damaged()
         return None
 

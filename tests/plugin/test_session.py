@@ -9,7 +9,9 @@ from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
 import expert
+from expert.errors import InputError
 from expert.patches import display
+from napari_expert.session import CONTRIBUTION, PatchMap, Session
 
 
 @pytest.mark.visible
@@ -163,3 +165,98 @@ def test_two_heads_are_compared_slice_by_slice(
             drawn.tiles[1].image.data,
             display(volume_explanation.views[0].image[session.plane.slice], True),
         )
+
+
+# --- without a window -----------------------------------------------------------------------------
+@pytest.fixture
+def recorded(explanation):
+    """A session that shows an explanation, and the names of the events since."""
+    session, names = Session(), []
+    session.show(explanation)
+    for name in session.events:
+        session.events[name].connect(lambda *values, name=name: names.append(name))
+    return session, names
+
+
+def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
+    session, names = recorded
+    session.show_plane(session.plane_number)
+    session.choose_patches("closest")
+    session.set_map(None)
+    session.show_mode("grid")
+    session.show_partner(1)
+    session.set_focus(None)
+    assert names == []
+    session.show_plane(0)
+    session.choose_patches("all")
+    session.set_focus(0, session.patches[0])
+    session.set_focus(0, session.patches[0])
+    session.set_map(CONTRIBUTION)
+    session.show_mode("lines")
+    session.step_partner(1)
+    session.toggle_convention()
+    assert names == ["plane", "patches", "focus", "map", "mode", "partner", "convention"]
+    assert (session.mode, session.partner, session.neurological) == ("lines", 2, True)
+
+
+def test_the_plane_stays_within_those_there_are(recorded):
+    session, _ = recorded
+    session.show_plane(-5)
+    assert session.plane_number == 0
+    session.show_plane(1000)
+    assert session.plane_number == len(session.board.planes) - 1
+
+
+def test_native_space_needs_the_original_image(recorded):
+    session, names = recorded
+    with pytest.raises(InputError, match="original image is not open"):
+        session.show_mode("native")
+    assert names == []
+    session.set_source(object())
+    session.show_mode("native")
+    assert names == ["source", "map", "mode"]
+    assert (session.mode, session.map) == ("native", CONTRIBUTION)
+    session.show_mode("lines")
+    assert session.mode == "lines"
+
+
+def test_maps_are_those_of_the_attribution(explanation):
+    first, second = (match.index for match in explanation.prototypes[:2])
+    view = explanation.views[1]
+    difference = PatchMap("difference", (first, second)).values(explanation)
+    assert difference[1].sum() == pytest.approx(view.distances[second] - view.distances[first])
+    assert PatchMap("similarity", (first,)).values(explanation)[1].sum() == pytest.approx(
+        0, abs=1e-5
+    )
+    assert CONTRIBUTION.values(explanation).shape == (len(explanation.views), len(view.mass))
+
+
+def test_a_preview_is_painted_but_not_exported(recorded, explanation):
+    session, names = recorded
+    session.set_preview(PatchMap("similarity", (explanation.prototypes[0].index,)))
+    assert names == ["preview"]
+    preview = PatchMap("similarity", (explanation.prototypes[0].index,)).values(explanation)
+    np.testing.assert_array_equal(session.painted_values(), preview)
+    np.testing.assert_array_equal(
+        session.native_values(), CONTRIBUTION.values(explanation).mean(axis=0)
+    )
+    session.set_preview(None)
+    assert session.painted_values() is None
+
+
+def test_a_cleared_result_becomes_the_previous_one(recorded, explanation):
+    session, names = recorded
+    session.clear()
+    assert names == ["result"]
+    assert (session.explanation, session.board, session.patches) == (None, None, [])
+    assert session.previous is explanation
+    with pytest.raises(InputError, match="nothing to save"):
+        session.shown_explanation()
+    with pytest.raises(InputError, match="explain an image first"):
+        session.compare(explanation)
+
+
+def test_the_previous_result_is_needed_to_compare_with_it(recorded):
+    session, _ = recorded
+    with pytest.raises(InputError, match="no previous result"):
+        session.compare(session.previous)
