@@ -52,7 +52,7 @@ class Settings:
             A choice is outside its limits.
         """
         stored = _stored()
-        if stored is not None:
+        if stored is not None and self != Settings.load():
             with contextlib.suppress(OSError):
                 stored.update(asdict(self))
 
