@@ -97,12 +97,15 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
     across = width + 26 * u
     visible = patches_in_plane(e, plane)
 
-    def name(canvas: Canvas, patch: int, text: str, color: str, x: float = 0.0) -> None:
+    def name(
+        canvas: Canvas, patch: int, text: str, color: str, x: float = 0.0, before: int = 0
+    ) -> None:
+        """Write the number of a patch into its box, after `before` others."""
         (left, top), (_, high) = _frame(e, patch, x)
         size = min(10 * u, 0.6 * high)
-        canvas.text(
-            left + 2.5 * u, top + size, text, size, color, align="left", bold=True, outlined=True
-        )
+        left += 2.5 * u + 0.8 * size * (before % 3)
+        top += size * (1 + before // 3)
+        canvas.text(left, top, text, size, color, align="left", bold=True, outlined=True)
 
     def draw(axes: Axes) -> None:
         canvas = Canvas(axes, across + width, height)
@@ -115,6 +118,7 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
             _image(canvas, e, match.image, plane, across)
         for x, title in ((0.0, "this image"), (across, right)):
             canvas.text(x + 4 * u, 10 * u, title, 8 * u, WHITE, align="left", outlined=True)
+        targets: list[int] = []
         for pair in pairs(e, plane.view, number, patches):
             color = color_of(pair.number)
             (left, top), (wide, high) = _frame(e, pair.source)
@@ -134,7 +138,9 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
                 canvas.line(start, end, BLACK, (1.6 * share + 1) * u, 0.5)
                 canvas.line(start, end, color, 1.6 * share * u, 0.9)
                 if target == pair.target:
-                    name(canvas, target, str(pair.number), color, across)
+                    before = targets.count(target)
+                    name(canvas, target, str(pair.number), color, across, before)
+                    targets.append(target)
             name(canvas, pair.source, str(pair.number), color)
 
     description = f"This image and prototype {match.rank} with their matched patches"
@@ -291,9 +297,9 @@ def draw_prototypes(
     taken: list[tuple[float, float]] = []
     for index in sorted(ranks, key=lambda index: ranks[index]):
         x, y = float(e.labels[index]), float(e.shares[index]) / peak
-        near = min((abs(x - one.prediction) for one in explanations), default=math.inf)
-        if near < 0.7 * size * per_point:  # beside its stem, away from the prediction's line
-            x += math.copysign(1.1 * size * per_point, x - e.prediction)
+        aside = min((x - one.prediction for one in explanations), key=abs)
+        if abs(aside) < 0.7 * size * per_point:  # beside its stem, away from the prediction's line
+            x += math.copysign(1.1 * size * per_point, aside)
             y -= 0.14
         # A rank that would cover another one is only in the table.
         free_place = all(abs(x - a) > 1.6 * size * per_point or abs(y - b) > 0.15 for a, b in taken)
