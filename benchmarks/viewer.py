@@ -1,5 +1,4 @@
-"""Speed of the viewer: opening, from Run to the result by stage, the longest time without response,
-hovering over patches, memory.
+"""Measure the viewer: opening, stages of a run, response, hovering over patches, memory.
 
     python benchmarks/viewer.py
     python benchmarks/viewer.py --head ixi/T1/IXI012.nii.gz --model ixi-axial --data ixi
@@ -49,8 +48,7 @@ viewer.close()
 
 
 class Pulse:
-    """Times between the ticks of a timer in the event loop: where they are long, the window did not
-    respond."""
+    """Times between ticks of the event loop: while they are long, the window does not respond."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -75,8 +73,7 @@ class Pulse:
 
 
 def opening() -> tuple[float, list[str]]:
-    """Milliseconds to import, make and dock the panel in a fresh process, and what of `HEAVY` that
-    imported."""
+    """Milliseconds to open the panel in a new process, and what of `HEAVY` that imports."""
     done = subprocess.run(
         [sys.executable, "-c", OPEN.format(heavy=HEAVY)], capture_output=True, text=True, check=True
     )
@@ -124,8 +121,7 @@ def run(panel: ExpertWidget) -> tuple[dict[str, float], np.ndarray]:
 
 
 def pointing(session: Session, draw: bool) -> np.ndarray:
-    """(N,) ms to highlight a patch and its matches (`draw`: until they are on the screen), for
-    `MOST` patches of all tiles."""
+    """(N,) ms to highlight (`draw`: and draw) the matches of `MOST` patches."""
     from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
     canvas = next(

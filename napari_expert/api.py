@@ -1,5 +1,4 @@
-"""The window from a program: open it with an image and a model, wait for the result, save a
-screenshot."""
+"""Use the window from a program: open it, wait for the result, save a screenshot."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""End-to-end demo: makes a synthetic head, explains it with the embedded model, and writes a
-screenshot, the report and the explanation.
+"""End-to-end demo: explain a synthetic head with the default model.
 
-    python -m napari_expert.demo --out demo          writes demo.png, report.html, explanation.json
-    python -m napari_expert.demo --out demo --show   and leaves the window open
+Writes a screenshot, the report and the explanation.
+
+python -m napari_expert.demo --out demo          writes demo.png, report.html, explanation.json
+python -m napari_expert.demo --out demo --show   and leaves the window open
 """
 
 from __future__ import annotations

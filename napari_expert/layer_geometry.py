@@ -1,5 +1,4 @@
-"""Converts between a volume's axes and napari's layers: heads are shown in the radiological
-convention, or with a warning where the orientation is unknown.
+"""Conversion between a volume's axes and napari's layers, in the radiological convention.
 
 napari draws the last two axes downwards and to the right. A volume is therefore handed over with
 axes (S, P, L): slices from the feet up, rows from front to back, columns from the patient's right
@@ -126,11 +125,10 @@ def _own_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
 
 
 def _nifti_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
-    """What napari-nifti (0.0.19 and 0.0.20) stored: the affine of an array that it transposed for
-    display.
+    """The affine that napari-nifti (0.0.19 and 0.0.20) stored.
 
-    It names that array's axes S, A, R. In some files they run I or P instead; the affine is right
-    for all of them.
+    It belongs to an array that was transposed for display. napari-nifti names the array's axes S,
+    A, R. In some files they run I or P instead; the affine is right for all of them.
     """
     if not layer.metadata.keys() >= NAPARI_NIFTI:
         return None, False
@@ -154,8 +152,10 @@ def _matrix(value: Any) -> np.ndarray | None:
 
 
 def _fits(affine: np.ndarray, layer: Image) -> bool:
-    """Whether the affine has the layer's voxel size: the copy of a layer (resampled, for example)
-    may keep the old one."""
+    """Whether the affine has the layer's voxel size.
+
+    A copy of a layer (resampled, for example) may keep the old affine.
+    """
     scale = np.abs(layer.scale)
     return bool(
         np.allclose(scale, 1)
@@ -164,8 +164,7 @@ def _fits(affine: np.ndarray, layer: Image) -> bool:
 
 
 def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:
-    """mm per axis of the array, and whether they are known: from units of length, or from a
-    transform other than the default."""
+    """Spacing in mm per axis, and whether units of length or a transform specify it."""
     ndim = layer.ndim
     corners = [
         np.asarray(layer.data_to_world(corner))
@@ -179,7 +178,7 @@ def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:
 
 
 def _millimetres(unit: Any) -> float | None:
-    """mm in one of a unit (pint's); None where it is not a length."""
+    """Millimetres in a unit of pint; None where it is not a length."""
     return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
 
 
@@ -256,8 +255,7 @@ def slice_letters(
 
 
 def placement(view: View, head: bool) -> dict[str, Any]:
-    """Scale, translate and units of the layer that shows a view (a slice of it, in 3D) through
-    `expert.patches.display`.
+    """Place the layer of a view (of a slice of it, in 3D) as `expert.patches.display` draws it.
 
     Parameters
     ----------

@@ -1,5 +1,4 @@
-"""Files dropped on napari: heads (NIfTI, NRRD, DICOM) become layers, models and saved explanations
-open in the panel."""
+"""Read files dropped on napari: heads (NIfTI, NRRD, DICOM), models, saved explanations."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ def phantom_80() -> list[LayerData]:
 
 
 def ixi() -> list[LayerData]:
-    """A real head of the IXI data set, downloaded if it is not on this computer; its licence is
-    shown.
+    """Real head of the IXI data set.
+
+    It is downloaded if it is not on this computer; its licence is shown.
 
     Returns
     -------

@@ -249,8 +249,11 @@ class Session:
         return patches_in_plane(self.board.explanations[0], self.plane).ravel()
 
     def set_focus(self, tile: int | None, patch: int = 0, *, pin: bool = False) -> None:
-        """Highlight a patch (0-based) of a tile and its matches in all tiles, until another is
-        pointed at (`pin`: clicked); `tile` None removes the highlight."""
+        """Highlight a patch (0-based) of a tile and its matches in all tiles.
+
+        The highlight stays until another patch is pointed at, or with `pin` (clicked) until another
+        is clicked; `tile` None removes it.
+        """
         self.pinned = pin and tile is not None
         if self.board is None or tile is None:
             if self.focus is None:
@@ -292,8 +295,11 @@ class Session:
         return painted.values(self.explanation)
 
     def native_values(self) -> np.ndarray:
-        """(V, M) values of the map (the contribution if none is chosen), label units; (M,) their
-        mean where the prediction is the mean of the planes'."""
+        """Values of the map, (V, M), and their mean over the planes, (M,), in label units.
+
+        The contribution if no map is chosen; the mean where the prediction is the mean of the
+        planes'.
+        """
         explanation = self.complete_explanation()
         values = (self.map or CONTRIBUTION).values(explanation)
         return values if explanation.together else np.asarray(values.mean(axis=0))

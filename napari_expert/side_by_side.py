@@ -1,5 +1,4 @@
-"""What is shown side by side: one explained image and its prototypes, or two explained images and
-the prototypes they share.
+"""One explained image with its prototypes, or two with those they share, side by side.
 
 A *tile* is one image: first the explained ones, then the prototypes. This module says what a tile
 shows, and where the mass of one tile's patch lies in all the others; it draws nothing.
@@ -102,8 +101,10 @@ class Board:
         return f"#{match.rank} · {label} {unit} · {shares}"
 
     def image(self, tile: int, plane: Plane) -> np.ndarray | None:
-        """(rows, columns) uint8, axes (A, R) for heads; None for a prototype whose image is not
-        available."""
+        """(rows, columns) uint8, axes (A, R) for heads.
+
+        None for a prototype whose image is not available.
+        """
         if tile < self.subjects:
             return plane_image(self.explanations[tile].views[plane.view].image, plane)
         image = self._ranks[0][self.prototypes[tile - self.subjects]].image

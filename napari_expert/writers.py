@@ -1,5 +1,4 @@
-"""File ▸ Save Selected Layers… of a result: saves the explanation that the layers show, or its
-report."""
+"""Writers for File ▸ Save Selected Layers…: the explanation of a result, or its report."""
 
 from __future__ import annotations
 

@@ -54,8 +54,7 @@ card: |
 
 # --- drawn ultrasound -----------------------------------------------------------------------------
 def draw_head(path: Path, length_mm: float, generator: np.random.Generator) -> Path:
-    """A speckled sector with a bright ellipse in it (96 × 128 pixels of 1.25 mm), as long as the
-    label says."""
+    """Draw a speckled sector with a bright ellipse of the given length in it."""
     from PIL import Image
     from scipy.ndimage import gaussian_filter
 
@@ -78,8 +77,7 @@ def draw_head(path: Path, length_mm: float, generator: np.random.Generator) -> P
 
 
 def make_ultrasound(folder: Path) -> tuple[Path, Path]:
-    """Model and image of the drawn ultrasound: the images are drawn, and the model is really
-    trained."""
+    """Draw images that resemble ultrasound, and train a model on them."""
     from expert.training.pipeline import train
     from expert.training.recipe import read_recipe
 
@@ -198,8 +196,7 @@ def take(viewer: napari.Viewer, path: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Keep every fourth of the 256 levels: a third less to store, and not visible; a palette would
-    change rare colours."""
+    """Keep every fourth of the 256 levels: a third less to store, and not visible."""
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -210,8 +207,7 @@ def shrink(path: Path) -> None:
 
 # --- the pictures ---------------------------------------------------------------------------------
 def shoot_running(viewer: napari.Viewer, panel: ExpertWidget, path: Path) -> None:
-    """Hold the run at one stage while the screenshot is taken, so that it does not depend on
-    speed."""
+    """Hold the run at one stage for the screenshot, so that it does not depend on speed."""
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 

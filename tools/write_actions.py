@@ -1,8 +1,7 @@
-"""Write the commands and menus of the plugin's manifest, and the list of keys in the documentation,
-from `napari_expert.actions.ACTIONS`.
+"""Write commands and menus of the manifest, and the list of keys in the docs, from `ACTIONS`.
 
-    python tools/write_actions.py           writes both
-    python tools/write_actions.py --check   exit code 1 if one is out of date
+python tools/write_actions.py           writes both
+python tools/write_actions.py --check   exit code 1 if one is out of date
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""The explanation in native space: patch outlines and a signed map over the original image, and the
-orientation letters R, L, A, P, S, I at its edges.
+"""Explanation in native space: patch outlines and a signed map over the original image.
+
+Orientation letters (R, L, A, P, S, I) are shown at the edges.
 
 Both layers have the original layer's voxels (`expert.native_space`) and its transform, so that they
 are right wherever and however napari draws it. The original layer is never changed, nor are the
@@ -166,8 +167,7 @@ class NativeOverlay:
         return out
 
     def _make_map(self) -> np.ndarray:
-        """The voxels of each patch of each view, computed once for all values; in a head, those of
-        the brain."""
+        """Find the voxels of each patch of each view, once; in a head, those of the brain."""
         e = self.explanation
         slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
         out = spread_over(e, self.volume, slots, seen=e.registration is not None)
@@ -195,8 +195,7 @@ class NativeOverlay:
             own.editable = False
 
     def _describe(self, values: np.ndarray, numbered: Sequence[int]) -> None:
-        """Set the outlines' colours, and the table that napari shows for the patch under the
-        mouse."""
+        """Set the colours of the outlines, and the table for the patch under the mouse."""
         e = self.explanation
         ink = np.tile(NEUTRAL, (self._count, 1))
         for place, patch in enumerate(numbered):
@@ -279,8 +278,9 @@ UNKNOWN = "orientation unknown"
 
 
 class OrientationLetters:
-    """Text on the canvas that says which edge of the slice is which side of the patient; the text
-    that was there before is restored.
+    """Text on the canvas with the side of the patient at each edge of the slice.
+
+    The text that was there before is restored.
 
     Parameters
     ----------

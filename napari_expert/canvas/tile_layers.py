@@ -1,5 +1,4 @@
-"""One tile of the canvas: its image, the highlight of its patches, and the boxes, numbers, title
-and letters on it."""
+"""One tile of the canvas: image, highlight, boxes, numbers, title and letters."""
 
 from __future__ import annotations
 
@@ -131,8 +130,12 @@ def unit(board: Board) -> float:
 # --- boxes, numbers and texts ---------------------------------------------------------------------
 @dataclass
 class Mark:
-    """One shape: a box (`text` empty), or a text whose corners are an invisible anchor or the
-    background of a number."""
+    """One shape: a box (`text` empty) or a text.
+
+    The corners of a text are an invisible anchor or the background of a number.
+
+    The corners of a text are an invisible anchor or the background of a number.
+    """
 
     corners: np.ndarray
     """(4, 2) row, column in pixels of the image as drawn."""
@@ -204,8 +207,10 @@ def captions(board: Board, plane: Plane, number: int) -> list[Mark]:
 
 
 def elsewhere(board: Board, plane: Plane, shares: list[np.ndarray]) -> list[Mark]:
-    """List the numbers that have most of their mass in other slices of a volume; see
-    `tile_marks`."""
+    """List the numbers with most of their mass in other slices of a volume.
+
+    See `tile_marks`.
+    """
     e = board.explanations[0]
     visible = set(patches_in_plane(e, plane).ravel().tolist())
     away = [str(n) for n, share in enumerate(shares, 1) if int(share.argmax()) not in visible]
@@ -268,8 +273,10 @@ def draw_marks(layer: Shapes, marks: list[Mark], size: float) -> None:
 
 
 def signed_colors(values: np.ndarray, largest: float) -> np.ndarray:
-    """(N, 4) RGBA of signed values: orange positive, blue negative, opaque in proportion to
-    `largest`."""
+    """(N, 4) RGBA of signed values: orange positive, blue negative.
+
+    Opacity is proportional to the value; `largest` is opaque.
+    """
     out = np.zeros((len(values), 4), dtype=np.float32)
     out[:, :3] = np.where(values[:, None] >= 0, POSITIVE, NEGATIVE)
     out[:, 3] = 0.65 * np.clip(np.abs(values) / max(largest, 1e-12), 0, 1)

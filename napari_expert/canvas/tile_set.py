@@ -146,8 +146,7 @@ class TileSet:
             tile.highlight.edge_color = colors
 
     def _focus_color(self, focus: Focus) -> Color:
-        """The colour of the image's patch that is pointed at, or that most of the patch pointed at
-        matches."""
+        """The colour of the highlighted patch, or of the image's patch that it matches most."""
         patch, patches = focus.patch, self.session.patches
         if focus.tile != 0:
             patch = int(focus.shares[0].argmax())

@@ -1,5 +1,8 @@
-"""The viewer around a result: its state before, so that it can be restored, the camera that shows
-all tiles, and the slider that follows the plane."""
+"""State of the viewer around a result.
+
+Its state before, so that it can be restored; the camera that shows all tiles; the slider that
+follows the plane.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ Extent = tuple[np.ndarray, np.ndarray]
 
 
 def common_units(viewer: ViewerModel) -> tuple[str, str]:
-    """Units for the layers of a result: one layer in pixels among layers in mm, and napari drops
-    the units of all of them."""
+    """Units for the layers of a result.
+
+    If one layer is in pixels and others are in mm, napari drops the units of all of them.
+    """
+    # One layer in pixels among layers in mm, and napari drops the units of all of them.
     own = [layer for layer in viewer.layers if OURS not in layer.metadata]
     plain = any(str(unit) == "pixel" for layer in own for unit in layer.units)
     return ("pixel", "pixel") if plain else ("mm", "mm")

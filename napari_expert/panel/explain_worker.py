@@ -1,5 +1,7 @@
-"""The background job: runs the core in another thread, touches no layer, and reports its progress
-through signals."""
+"""Background job: run the core in another thread.
+
+It touches no layer, and reports its progress through signals.
+"""
 
 from __future__ import annotations
 
@@ -89,8 +91,8 @@ class ExplainJob(QObject):
         return not self._over
 
     def _run(self) -> tuple[Explanation | None, Exception | None]:
-        """In the other thread. An error is part of the outcome: raised, it would reach Qt's event
-        loop as well."""
+        """Explain, in the other thread."""
+        # An error is part of the outcome: raised, it would reach Qt's event loop as well.
         import expert
 
         try:

@@ -1,5 +1,4 @@
-"""The upper half of the panel: which model, which image, how many prototypes, and whether these fit
-each other."""
+"""The upper part of the panel: model, image, options, and whether model and image fit."""
 
 from __future__ import annotations
 

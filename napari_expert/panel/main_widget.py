@@ -1,5 +1,4 @@
-"""The dock widget: choose a model and a layer, run, read the prediction, and go through the
-matches.
+"""Dock widget: choose a model and a layer, run, read the prediction, inspect matches.
 
 Layout, from top to bottom: `InputSection` (model, image, options), `RunSection` (Run, progress,
 error) and `ResultSection` (prediction, plot, modes, table) in a scroll area; below it, always
@@ -211,8 +210,7 @@ class ExpertWidget(QWidget):
         self.show_explanation(explanation, source if source in self.viewer.layers else None)
 
     def show_explanation(self, explanation: Explanation, source: Layer | None = None) -> None:
-        """Show an explanation in place of the one before; its image (`source`) is looked for among
-        the open layers if None."""
+        """Show an explanation; its image is searched for in the open layers if `source` is None."""
         chosen, layers = self.input.layer, list(self.viewer.layers)
         # The layer may have been given other data during the run.
         found = find_source(explanation, layers if source is None else [source])
@@ -242,8 +240,10 @@ class ExpertWidget(QWidget):
         self.result.show_mode()  # the button was checked by the click
 
     def compare(self, what: str = "saved", path: str | Path | None = None) -> None:
-        """Compare with the "previous" result or a "saved" one; a dialog asks for its file if
-        `path` is None."""
+        """Compare with the "previous" result or a "saved" one.
+
+        A dialog asks for its file if `path` is None.
+        """
         if what == "previous":
             self.attempt(lambda: self.session.compare(self.session.previous))
         else:

@@ -32,8 +32,11 @@ PATCH, TILE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 
 
 class MatchTable(QTableWidget):
-    """Lists the matches of a session's numbered patches, sortable; hovering over a row highlights
-    its patch, a click locks it.
+    """Sortable table of the matches of a session's numbered patches.
+
+    Hovering over a row highlights its patch, a click locks it.
+
+    Hovering over a row highlights its patch, a click locks it.
 
     Parameters
     ----------

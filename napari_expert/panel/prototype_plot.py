@@ -1,5 +1,4 @@
-"""The plot of the prediction: all prototypes on the label axis, their weights as stems, the
-prediction as a line."""
+"""Plot of all prototypes on the label axis: weights as stems, the prediction as a line."""
 
 from __future__ import annotations
 
@@ -80,8 +79,10 @@ class PrototypePlot(QWidget):
 
     # --- mouse ------------------------------------------------------------------------------------
     def prototype_at(self, x: float) -> int:
-        """Index of the prototype nearest to a horizontal place in pixels, those with a visible
-        weight first; -1 for none."""
+        """Index of the prototype nearest to a horizontal place in pixels; -1 for none.
+
+        Prototypes with a visible weight come first.
+        """
         e = self._explanation
         if e is None:
             return -1

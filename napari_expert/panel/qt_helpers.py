@@ -35,7 +35,7 @@ class Label(QLabel):
         self.set_kind(kind)
 
     def set_kind(self, kind: str) -> None:
-        """ "warning", "error" or "" for plain text."""
+        """Set the kind: "warning", "error" or "" for plain text."""
         self._kind = kind
         color = f"color: {COLORS[kind][is_light(self)]};" if kind else ""
         if color or self._style:

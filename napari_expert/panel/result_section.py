@@ -1,5 +1,4 @@
-"""The lower half of the panel: the prediction in words and numbers, what is shown of it, and the
-table of matched patches."""
+"""The lower part of the panel: the prediction, what is shown of it, and the matches."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Choices of the panel that are stored for the next time, with napari's settings of plugins (File ▸
-Preferences ▸ ExPeRT).
+"""Choices of the panel that napari stores (File ▸ Preferences ▸ ExPeRT).
 
 They contain the model, the data set's folder and display options, and nothing about images or
 patients.
@@ -17,8 +16,7 @@ PLUGIN = "napari-expert"
 
 @dataclass(frozen=True)
 class Settings:
-    """Choices of the panel. The manifest's `configurations` has the same names, defaults and
-    limits."""
+    """Choices of the panel, with the names, defaults and limits of the manifest."""
 
     model: str = "phantom"
     """A shipped model's name, or a model file."""
@@ -58,7 +56,7 @@ class Settings:
 
 
 def _stored() -> Any:
-    """napari's model of our settings, or None where it has none (the plugin is switched off)."""
+    """Return napari's model of our settings, or None if the plugin is disabled."""
     from napari.settings import get_plugin_settings
 
     try:
