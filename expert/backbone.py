@@ -53,8 +53,7 @@ def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
 
 
 class Backbone(nn.Module):
-    """ResNet stages (two basic blocks each), optional pooling, and the two 1×1 convolutions of
-    ExPeRT.
+    """ResNet stages, optional pooling, and the two 1×1 convolutions of ExPeRT.
 
     The residual stages are MONAI's (He et al., CVPR 2016); with four stages of 64, 128, 256, 512
     channels this is ResNet-18. Fewer stages with pooling keep the same grid with a smaller

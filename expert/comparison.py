@@ -81,14 +81,18 @@ class ViewsResult:
 
     @property
     def in_radius(self) -> int:
-        """Number of prototypes within the radius in at least one view, or by the mean distance
-        where planes are combined."""
+        """Number of prototypes within the radius in at least one view.
+
+        Where planes are combined, their mean distance counts.
+        """
         return int((self._deciding_distances <= self.radius).any(axis=0).sum())
 
     @property
     def covered(self) -> bool:
-        """Whether every view has a prototype within the radius; by the mean distances where planes
-        are combined."""
+        """Whether every view has a prototype within the radius.
+
+        Where planes are combined, their mean distance counts.
+        """
         return bool((self._deciding_distances <= self.radius).any(axis=1).all())
 
     @property

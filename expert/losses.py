@@ -58,8 +58,7 @@ def metric_loss(
 
 
 def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float = 0.1) -> Tensor:
-    """A patch is trained to be similar to itself in the mirrored image, and not to its mirror
-    place.
+    """Train a patch to be similar to itself in the mirrored image, not to its mirror place.
 
     Parameters
     ----------
@@ -156,8 +155,10 @@ def equivariance_loss(
 def _match_loss(
     features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float
 ) -> Tensor:
-    """Cross-entropy between the match of each patch in the other grid and a Gaussian around its
-    place (B, M, axes) there."""
+    """Cross-entropy of the match of each patch in the other grid.
+
+    The target is a Gaussian around the place (B, M, axes) of the patch in that grid.
+    """
     cells = grid_indices(tuple(other.shape[2:]), other)[None]
     target = torch.softmax(-0.5 * (pairwise_distance(places, cells) / width) ** 2, dim=-1)
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)

@@ -42,8 +42,10 @@ class Model:
 
     @property
     def prototype_images(self) -> np.ndarray | None:
-        """(P, *shape) uint8, or (P, planes, *shape) where prototypes show every plane; None if the
-        file does not contain the images."""
+        """(P, *shape) or (P, planes, *shape) uint8; None if the file contains no images.
+
+        With an axis of planes where prototypes show every plane.
+        """
         return self.tensors.get(IMAGES)
 
     @functools.cached_property

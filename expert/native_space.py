@@ -178,8 +178,10 @@ def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) ->
 
 
 def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tuple[float, float]]:
-    """Extent of each view perpendicular to it, mm; `step` is the thickness of the volume's slices
-    in that direction."""
+    """Extent of each view perpendicular to it, mm.
+
+    `step` is the thickness of the volume's slices in that direction.
+    """
     heights = np.array(
         [np.nan if view.position_mm is None else view.position_mm for view in explanation.views]
     )
@@ -204,8 +206,10 @@ def _reaches(explanation: Explanation, step: float, beyond_mm: float) -> list[tu
 def _slabs(
     frames: list[_Frame], volume: Volume
 ) -> Iterator[tuple[tuple[slice, ...], np.ndarray, np.ndarray]]:
-    """Parts of the volume that may contain patches, with the view and patch of each voxel (-1 for
-    none)."""
+    """Parts of the volume that may contain patches.
+
+    With the view and patch of each voxel, -1 for none.
+    """
     box = _bounds(frames, volume.shape)
     size = int(np.prod([part.stop - part.start for part in box[1:]]))
     if size == 0:

@@ -1,5 +1,4 @@
-"""The plots of a cross-validation as SVG: predicted against true, error by label, learning
-curves."""
+"""Plots of a cross-validation as SVG: predicted and true label, error, learning curves."""
 
 from __future__ import annotations
 
@@ -102,8 +101,7 @@ def scatter(labels: np.ndarray, prediction: np.ndarray, unit: str) -> Figure:
 def error_by_label(
     labels: np.ndarray, prediction: np.ndarray, baseline: np.ndarray | None, unit: str
 ) -> Figure:
-    """Signed error of every held-out subject by true label, with means of six groups of equal
-    size."""
+    """Signed error of held-out subjects by true label, with means of six groups of equal size."""
     known = np.isfinite(prediction)
     error = (prediction - labels)[known]
     largest = float(np.abs(error).max()) + 1

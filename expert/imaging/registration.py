@@ -299,8 +299,10 @@ def _isotropic(volume: Volume, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _brain_center(grid: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Approximate centre of the brain, RAS mm: below the top of the head, centred on the slices
-    there."""
+    """Approximate centre of the brain, RAS mm.
+
+    Below the top of the head, centred on the slices there.
+    """
     from skimage.filters import threshold_otsu
 
     smooth = ndimage.gaussian_filter(grid, 2)

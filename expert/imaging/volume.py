@@ -104,16 +104,20 @@ class Volume:
         return tuple(float(np.linalg.norm(self.affine[:3, axis])) for axis in range(self.ndim))
 
     def fingerprint(self) -> str:
-        """sha256 of the voxels in canonical orientation: the same for the same image in another
-        file format or axis order."""
+        """SHA-256 checksum of the voxels in canonical orientation.
+
+        The same for the same image in another file format or axis order.
+        """
         data = np.ascontiguousarray(self.canonical().data)
         digest = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
         digest.update(data.tobytes())
         return digest.hexdigest()
 
     def canonical(self) -> Volume:
-        """The same voxels with array axes closest to R, A, S: flipped and permuted, not
-        resampled."""
+        """The same voxels with array axes closest to R, A, S.
+
+        Axes are flipped and permuted; nothing is resampled.
+        """
         import nibabel as nib
 
         if self.ndim != 3:

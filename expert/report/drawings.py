@@ -1,5 +1,4 @@
-"""The drawings of a report: matched patches joined by lines, the prototypes on the label axis, maps
-of signed values."""
+"""Drawings of a report: matched patches, prototypes on the label axis, signed maps."""
 
 from __future__ import annotations
 
@@ -212,14 +211,18 @@ def signed_map(
 
 
 def negligible(e: Explanation) -> float:
-    """Values too small to be reported for a patch, in label units: a hundredth of the radius,
-    divided by the number of patches."""
+    """Smallest value that is reported for a patch, label units.
+
+    A hundredth of the radius, divided by the number of patches.
+    """
     return 0.01 * e.radius / math.prod(e.grid)
 
 
 def strongest(e: Explanation, values: np.ndarray, sign: int) -> list[int]:
-    """Patches whose value has this sign, the strongest first, without those below a twentieth of
-    the largest."""
+    """Patches whose value has this sign, the strongest first.
+
+    Those below a twentieth of the largest are left out.
+    """
     signed = values * sign
     floor = max(0.05 * float(np.abs(values).max()), negligible(e))
     return [int(patch) for patch in np.argsort(-signed, kind="stable") if signed[patch] > floor]
@@ -227,8 +230,7 @@ def strongest(e: Explanation, values: np.ndarray, sign: int) -> list[int]:
 
 # --- prototypes on the label axis -----------------------------------------------------------------
 def prototype_plot(e: Explanation) -> Drawing:
-    """All prototypes as ticks on the label axis, their weights as stems, the prediction as a line
-    over its interval."""
+    """Plot of all prototypes: labels as ticks, weights as stems, prediction and interval."""
 
     def draw(axes: Axes) -> None:
         Canvas(axes, 640, 130)

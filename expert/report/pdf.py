@@ -94,8 +94,10 @@ class Strip:
 
 
 def _paginate(strips: Sequence[Strip]) -> list[Page]:
-    """Place strips one below the other; those that are kept together go to the next page together,
-    unless they are taller than a page."""
+    """Place strips one below the other.
+
+    Strips that are kept together go to the next page together, unless they are taller than a page.
+    """
     pages: list[Page] = []
     y = BOTTOM
 
@@ -288,8 +290,11 @@ def _row(
 
 
 def _widths(block: Table) -> list[float]:
-    """Widths of the columns, mm: what their texts need and an equal part of what is left of the
-    page's width; coloured ones stay narrow."""
+    """Widths of the columns, mm.
+
+    What their texts need, and an equal part of the rest of the page's width; coloured columns stay
+    narrow.
+    """
     if not block.headed:
         return [30.0, WIDTH - 30.0]
     needed, fixed = [], []

@@ -1,5 +1,7 @@
-"""A self-contained report of an explanation as HTML or PDF: images with their matched patches,
-plot, tables, provenance."""
+"""Self-contained report of an explanation, as HTML or PDF.
+
+With images and their matched patches, a plot, tables and provenance.
+"""
 
 from __future__ import annotations
 

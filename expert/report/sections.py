@@ -1,5 +1,7 @@
-"""The sections of a report that show the explanation: prediction, prototypes, contributions,
-planes, matches."""
+"""Sections of a report that show the explanation.
+
+Prediction, prototypes, contributions, planes and matches.
+"""
 
 from __future__ import annotations
 
@@ -230,8 +232,10 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
 def _strongest(
     e: Explanation, plane: Plane, values: np.ndarray, ends: tuple[str, str]
 ) -> list[tuple[str, list[str]]]:
-    """A column of the strongest patches for either direction, of the whole view: in 3D, also of
-    other slices."""
+    """Column of the strongest patches for either direction, of the whole view.
+
+    In 3D, patches of other slices are listed, too.
+    """
     digits, columns = decimals(max(float(np.abs(values).max()), negligible(e))), []
     for heading, sign in zip(ends, (1, -1), strict=True):
         texts = []
@@ -243,8 +247,7 @@ def _strongest(
 
 
 def planes_section(e: Explanation) -> Section | None:
-    """Every 2D view with its own prediction and the contributions of its patches; None if there is
-    only one."""
+    """Every 2D view with its own prediction and contributions; None if there is only one."""
     drawn = [plane for plane in planes(e) if plane.slice is None]
     if len(drawn) < 2:
         return None

@@ -53,8 +53,11 @@ def _letters() -> frozenset[int]:
 
 
 def printable(text: str) -> str:
-    """The text in characters that the fonts have: accents are dropped where they must be, the rest
-    becomes "?"; control characters become spaces, invisible ones are left out."""
+    """Text in characters that the fonts have.
+
+    Accents are dropped where necessary, other characters become "?"; control characters become
+    spaces, invisible ones are left out.
+    """
     out = []
     for letter in text:
         kind = unicodedata.category(letter)
