@@ -40,6 +40,7 @@ def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation)
     assert not viewer.mouse_move_callbacks
 
 
+@pytest.mark.slow
 @pytest.mark.visible
 def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
     from expert.datasets.phantom import phantom
@@ -74,6 +75,7 @@ def test_more_prototypes_without_another_run(panel, model, head, viewer):
     assert panel.session.shown_explanation().prototypes[-1].rank == 5
 
 
+@pytest.mark.slow
 @pytest.mark.visible
 def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):
     import gc

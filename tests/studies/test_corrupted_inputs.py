@@ -57,6 +57,7 @@ def calibrated(one_plane) -> Model:
     return replace(one_plane, info=one_plane.info.model_copy(update={"calibration": calibration}))
 
 
+@pytest.mark.slow
 def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monkeypatch, tmp_path):
     kept = ("upside down", MIRRORED, "all zeros")
     monkeypatch.setattr(corrupted_inputs, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
@@ -107,6 +108,7 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
     assert RESEARCH_USE in text
 
 
+@pytest.mark.slow
 def test_the_answer_is_that_of_explain(one_plane, head):
     upside = replace(head, data=np.ascontiguousarray(head.data[:, :, ::-1]))
     for limit in (1e-6, 1e6):

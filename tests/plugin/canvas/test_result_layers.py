@@ -125,6 +125,7 @@ def test_9_a_result_is_cleared_and_shown_again_and_again(viewer, panel, explanat
     assert [layer.name for layer in viewer.layers] == ["head"]
 
 
+@pytest.mark.slow
 @pytest.mark.visible
 def test_a_result_that_was_never_drawn_is_taken_away(viewer, panel, model, head):
     panel.show_explanation(expert.explain(model, head, top=6))
