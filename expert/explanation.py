@@ -122,8 +122,7 @@ class ViewMatch(_Frozen):
 
     @property
     def contributions(self) -> np.ndarray:
-        """(M,) contribution of each patch of the image to the distance, label units; sums to
-        `distance`."""
+        """(M,) contribution of each patch to `distance`, label units; sums to it."""
         return np.asarray(self.scale * (self.flow.astype(float) * self.cost).sum(axis=1))
 
     @property
@@ -213,7 +212,7 @@ class Explanation(_Frozen):
     radius: float
     views: tuple[View, ...]
     grid: tuple[int, ...] = Field(
-        description="cells per axis of the feature grid; M is their product, C order"
+        description="patches per axis of the grid; M is their product, in C order"
     )
     registration: RegistrationSummary | None
     warnings: tuple[Notice, ...]

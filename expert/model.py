@@ -147,13 +147,13 @@ class PrototypeRegressor(nn.Module):
         self.grid = grid
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
-        cells = int(torch.tensor(grid).prod())
+        patches = int(torch.tensor(grid).prod())
         # One plane of each prototype, or all explained planes: (planes * P, ...), plane by plane.
         rows = architecture.planes * count
         self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
-        self.register_buffer("prototype_mass", torch.full((rows, cells), 1.0 / cells))
+        self.register_buffer("prototype_mass", torch.full((rows, patches), 1.0 / patches))
 
     def image_mass(self, content: Tensor) -> Tensor:
         """Mass of each patch of an image, by the architecture's marginals.

@@ -175,19 +175,16 @@ class Architecture(Document):
             raise ValueError("guide is for matching by transport")
         return self
 
-    def problem(self, recipe: InputSettings) -> str:
+    def problem(self, settings: InputSettings) -> str:
         """Why the network does not fit these input settings; empty if it does."""
-        if self.dimensions != len(recipe.shape):
+        if self.dimensions != len(settings.shape):
             return "architecture and input differ in their number of axes"
-        if any(n % self.stride for n in recipe.shape):
-            return f"input shape {recipe.shape} is not a multiple of the stride {self.stride}"
-        explained = (
-            len(recipe.positions_mm) if recipe.space == "mni" and len(recipe.shape) == 2 else 1
-        )
-        if self.planes not in (1, explained):
-            return (
-                f"prototypes of {self.planes} planes need as many explained ones, not {explained}"
-            )
+        if any(n % self.stride for n in settings.shape):
+            return f"input shape {settings.shape} is not a multiple of the stride {self.stride}"
+        planar = settings.space == "mni" and len(settings.shape) == 2
+        planes, explained = self.planes, len(settings.positions_mm) if planar else 1
+        if planes not in (1, explained):
+            return f"prototypes of {planes} planes need {planes} explained planes, not {explained}"
         return ""
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, ...]:

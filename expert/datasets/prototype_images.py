@@ -57,14 +57,14 @@ def prototype_image(
 
 
 def _render(
-    path: Path, reference: ImageReference, recipe: InputSettings, every_plane: bool
+    path: Path, reference: ImageReference, settings: InputSettings, every_plane: bool
 ) -> np.ndarray:
     registration = None
     if reference.template_to_subject is not None:
         registration = Registration.known(np.array(reference.template_to_subject))
     positions = None if reference.position_mm is None else (reference.position_mm,)
     volume = read_volume(path, pixel_size_mm=reference.pixel_size_mm)
-    prepared = prepare(volume, recipe, positions_mm=positions, registration=registration)
+    prepared = prepare(volume, settings, positions_mm=positions, registration=registration)
     return np.asarray(prepared.images if every_plane else prepared.images[0])
 
 

@@ -59,7 +59,7 @@ class Prepared:
 
 def prepare(
     volume: Volume,
-    recipe: InputSettings,
+    settings: InputSettings,
     *,
     positions_mm: tuple[float, ...] | None = None,
     registration: Registration | None = None,
@@ -71,7 +71,7 @@ def prepare(
     ----------
     volume : Volume
         A 3D head for models in "mni" space, a 2D image for models in "image" space.
-    recipe : InputSettings
+    settings : InputSettings
         Of the model.
     positions_mm : tuple[float, ...], optional
         Planes to prepare instead of those in the settings, template mm.
@@ -90,17 +90,17 @@ def prepare(
     InputError
         The volume does not fit the settings, or contains no brain.
     """
-    problem = incompatibility(volume, recipe)
+    problem = incompatibility(volume, settings)
     if problem:
         raise InputError(problem)
-    if recipe.space == "image":
-        return _prepare_image(volume, recipe)
+    if settings.space == "image":
+        return _prepare_image(volume, settings)
     if registration is None:
         registration = register(
             volume, progress=None if progress is None else lambda f: progress("register", f)
         )
     low, high = intensity_range(volume, registration)
-    white = fit_bias_field(volume, registration) if recipe.intensity == "white matter" else None
+    white = fit_bias_field(volume, registration) if settings.intensity == "white matter" else None
     brain = Volume(
         data=brain_mask(volume, registration).astype(np.float32),
         affine=volume.affine,
@@ -109,24 +109,24 @@ def prepare(
         history=(),
     )
     positions: tuple[float | None, ...] = (None,)
-    if len(recipe.shape) == 2:
-        positions = recipe.positions_mm if positions_mm is None else positions_mm
+    if len(settings.shape) == 2:
+        positions = settings.positions_mm if positions_mm is None else positions_mm
     images, contents, affines = [], [], []
     for position in positions:
-        view = view_affine(recipe, position)
+        view = view_affine(settings, position)
         # The resampler needs three axes: a plane is a volume of one slice, whose first axis is the
         # height.
-        affine, shape = view, recipe.shape
+        affine, shape = view, settings.shape
         if position is not None:
-            affine, shape = view[:, [2, 0, 1, 3]], (1, *recipe.shape)
+            affine, shape = view[:, [2, 0, 1, 3]], (1, *settings.shape)
         content = np.clip(resample_to_template(brain, registration, affine, shape), 0, 1)
         image = resample_to_template(volume, registration, affine, shape)
         if white is None:
             image = np.clip((image - low) / (high - low), 0, 1) * content
         else:  # voxels that are partly brain would get the grey value of another tissue
             image = np.clip(WHITE * white.apply(image, affine), 1 / 255, 1) * (content >= 0.5)
-        images.append(np.rint(255 * image).astype(np.uint8).reshape(recipe.shape))
-        contents.append(np.rint(255 * content).astype(np.uint8).reshape(recipe.shape))
+        images.append(np.rint(255 * image).astype(np.uint8).reshape(settings.shape))
+        contents.append(np.rint(255 * content).astype(np.uint8).reshape(settings.shape))
         affines.append(view)
     if not any(content.any() for content in contents):
         raise InputError(
@@ -138,13 +138,13 @@ def prepare(
     )
 
 
-def incompatibility(volume: Volume, recipe: InputSettings) -> str:
+def incompatibility(volume: Volume, settings: InputSettings) -> str:
     """Why a volume does not fit a model.
 
     Parameters
     ----------
     volume : Volume
-    recipe : InputSettings
+    settings : InputSettings
         Of the model.
 
     Returns
@@ -152,21 +152,21 @@ def incompatibility(volume: Volume, recipe: InputSettings) -> str:
     str
         One sentence; empty if the volume fits.
     """
-    if recipe.space == "mni" and volume.ndim != 3:
+    if settings.space == "mni" and volume.ndim != 3:
         return (
             f"This model requires a 3D head volume, not a {volume.ndim}D image: open a "
             "T1-weighted scan of the whole head."
         )
-    if recipe.space == "image" and volume.ndim != 2:
+    if settings.space == "image" and volume.ndim != 2:
         return (
             f"This model requires a 2D image, not a {volume.ndim}D volume: choose a single image."
         )
-    if recipe.sized and not volume.spacing_known:
+    if settings.sized and not volume.spacing_known:
         return (
             "This model measures sizes, and the pixel size of this image is unknown: set "
             "--pixel-size-mm, or the scale of the layer in mm."
         )
-    if recipe.space == "mni" and not volume.spacing_known:
+    if settings.space == "mni" and not volume.spacing_known:
         return (
             "The voxel size of this volume is unknown: load it from NIfTI, NRRD or DICOM, or "
             "set the layer's scale in mm."
@@ -174,12 +174,12 @@ def incompatibility(volume: Volume, recipe: InputSettings) -> str:
     return ""
 
 
-def view_affine(recipe: InputSettings, position_mm: float | None) -> np.ndarray:
+def view_affine(settings: InputSettings, position_mm: float | None) -> np.ndarray:
     """The place of a view in the template.
 
     Parameters
     ----------
-    recipe : InputSettings
+    settings : InputSettings
         Of the model.
     position_mm : float, optional
         Height of a plane, mm S; None for a whole volume.
@@ -195,10 +195,10 @@ def view_affine(recipe: InputSettings, position_mm: float | None) -> np.ndarray:
     # Array axes are S, A, R; world rows are R, A, S.
     rows = (1, 0) if position_mm is not None else (2, 1, 0)
     for axis, (row, size, center) in enumerate(
-        zip(rows, recipe.shape, recipe.center_mm, strict=True)
+        zip(rows, settings.shape, settings.center_mm, strict=True)
     ):
-        affine[row, axis] = recipe.spacing_mm
-        affine[row, 3] = center - recipe.spacing_mm * (size - 1) / 2
+        affine[row, axis] = settings.spacing_mm
+        affine[row, 3] = center - settings.spacing_mm * (size - 1) / 2
     if position_mm is not None:
         affine[2, 2] = 1.0
         affine[2, 3] = position_mm
@@ -212,23 +212,23 @@ def _full_range(data: np.ndarray) -> tuple[float, float]:
     return 0.0, 255.0 if data.dtype.itemsize == 1 else 65535.0
 
 
-def _prepare_image(volume: Volume, recipe: InputSettings) -> Prepared:
+def _prepare_image(volume: Volume, settings: InputSettings) -> Prepared:
     from scipy import ndimage
 
     data = np.asarray(volume.data, dtype=np.float32)
     size = np.array(data.shape, dtype=float)
     if volume.spacing_known:
-        step = recipe.spacing_mm / np.asarray(volume.spacing[:2])
+        step = settings.spacing_mm / np.asarray(volume.spacing[:2])
     else:  # without a pixel size the image is scaled to fit the input
-        step = np.full(2, float((size / np.array(recipe.shape)).max()))
-    offset = (size - 1) / 2 - step * (np.array(recipe.shape) - 1) / 2
+        step = np.full(2, float((size / np.array(settings.shape)).max()))
+    offset = (size - 1) / 2 - step * (np.array(settings.shape) - 1) / 2
     blurred = ndimage.gaussian_filter(
         data, np.maximum(step - 1, 0) / 2
     )  # against aliasing when shrinking
-    image = ndimage.affine_transform(blurred, step, offset, recipe.shape, order=1)
-    inside = ndimage.affine_transform(np.ones_like(data), step, offset, recipe.shape, order=1)
+    image = ndimage.affine_transform(blurred, step, offset, settings.shape, order=1)
+    inside = ndimage.affine_transform(np.ones_like(data), step, offset, settings.shape, order=1)
     low, high = float(data.min()), float(np.percentile(data, 99.5))
-    if recipe.intensity == "full":
+    if settings.intensity == "full":
         low, high = _full_range(volume.data)
     if not high > low:
         raise InputError(

@@ -87,7 +87,7 @@ def covered(fold: dict[str, Any], recipe: Recipe) -> np.ndarray:
         return 1.0 - np.asarray(fold["fallback"], dtype=float)
     near = (np.asarray(fold["nearest"]) <= recipe.architecture.radius).astype(float)
     one_by_one = (
-        recipe.architecture.planes == 1
+        not recipe.architecture.planes_combined
         and len(recipe.input.shape) == 2
         and len(recipe.input.positions_mm) > 1
     )

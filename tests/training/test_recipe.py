@@ -64,7 +64,7 @@ def test_losses_that_need_images_are_refused(tissue_recipe):
     ("change", "said"),
     [
         ({"floor": True}, "floor is no longer supported"),
-        ({"planes": 3}, "prototypes of 3 planes need as many explained ones, not 2"),
+        ({"planes": 3}, "prototypes of 3 planes need 3 explained planes, not 2"),
         ({"matching": "average"}, "guide is for matching by transport"),
     ],
 )
