@@ -102,27 +102,27 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             done = subprocess.run(
                 [*command, folder], capture_output=True, text=True, timeout=SECONDS, check=False
             )
-            answer = json.loads(done.stdout.splitlines()[-1])
+            reply = json.loads(done.stdout.splitlines()[-1])
         except (subprocess.TimeoutExpired, IndexError, json.JSONDecodeError) as error:
             raise ModelError(
                 f"{source.name} could not be read as a checkpoint: the reading process failed."
             ) from error
-        if "problem" in answer:
-            raise ModelError(_problem(source.name, answer))
+        if "problem" in reply:
+            raise ModelError(_problem(source.name, reply))
         return Checkpoint(
-            load_file(Path(folder) / "tensors.safetensors"), answer["settings"], digest
+            load_file(Path(folder) / "tensors.safetensors"), reply["settings"], digest
         )
 
 
-def _problem(name: str, answer: Mapping[str, str]) -> str:
+def _problem(name: str, reply: Mapping[str, str]) -> str:
     """Return the error message for what the reading process reported."""
-    if answer["problem"] == "unsafe":
+    if reply["problem"] == "unsafe":
         return (
-            f"{name} holds more than weights ({answer['detail']}) and was not opened; nothing in "
+            f"{name} holds more than weights ({reply['detail']}) and was not opened; nothing in "
             "it was run. Where it was made, save the weights alone, "
             "torch.save(model.state_dict(), 'weights.pth'), and convert that file."
         )
-    if answer["problem"] == "unreadable":
+    if reply["problem"] == "unreadable":
         return f"{name} is not a readable PyTorch checkpoint: it is damaged or of another kind."
     return f"{name} holds no network's state: give a state dict or a Lightning checkpoint."
 
@@ -181,11 +181,11 @@ def convert_checkpoint(
     _check_settings(source.name, read.settings)
     tensors = read.tensors
     architecture = read_architecture(source.name, tensors)
-    recipe = _recipe(architecture, tensors, facts)
-    images = _images(source.name, tensors, recipe)
+    inputs = _input_settings(architecture, tensors, facts)
+    images = _images(source.name, tensors, inputs)
     corner, head = facts.first_pixel, facts.space == "mni"
     mirrored = tuple(axis for axis, far in enumerate("AR") if corner[axis] == far) if head else ()
-    if head and corner[0] == "P" and images is not None and _anterior_first(images, recipe):
+    if head and corner[0] == "P" and images is not None and _anterior_first(images, inputs):
         warnings.warn(
             f"The first row of the prototype images of {source.name} looks anterior, but was "
             "converted as posterior. If it is anterior, the model gets heads upside down: convert "
@@ -212,7 +212,7 @@ def convert_checkpoint(
                 minimum=float(labels.min()),
                 maximum=float(labels.max()),
             ),
-            input=recipe,
+            input=inputs,
             architecture=architecture,
             prototypes=tuple(
                 PrototypeInfo(label=float(label), source_label=None) for label in labels
@@ -258,7 +258,7 @@ def _check_settings(name: str, settings: Mapping[str, object]) -> None:
         )
 
 
-def _recipe(
+def _input_settings(
     architecture: Architecture, tensors: Mapping[str, np.ndarray], facts: Facts
 ) -> InputSettings:
     rows, columns = tensors["prototype_vectors"].shape[2:]
@@ -277,32 +277,32 @@ def _recipe(
 
 
 def _images(
-    name: str, tensors: Mapping[str, np.ndarray], recipe: InputSettings
+    name: str, tensors: Mapping[str, np.ndarray], inputs: InputSettings
 ) -> np.ndarray | None:
     """(P, H, W) uint8 prototype images; None if there are none, or none were projected yet."""
-    held = tensors.get("prototype_images")
-    if held is None or not held.any():
+    images = tensors.get("prototype_images")
+    if images is None or not images.any():
         return None
     count = len(tensors["prototype_vectors"])
-    if held.ndim != 4 or held.shape[:3] != (count, *recipe.shape) or held.dtype != np.uint8:
+    if images.ndim != 4 or images.shape[:3] != (count, *inputs.shape) or images.dtype != np.uint8:
         raise ModelError(
-            f"{name} cannot be converted: prototype_images is {held.dtype} of shape {held.shape}, "
-            f"not uint8 of shape {(count, *recipe.shape, 1)}."
+            f"{name} cannot be converted: prototype_images is {images.dtype} of shape "
+            f"{images.shape}, not uint8 of shape {(count, *inputs.shape, 1)}."
         )
-    return np.asarray(np.rint(held.mean(axis=3)).astype(np.uint8))
+    return np.asarray(np.rint(images.mean(axis=3)).astype(np.uint8))
 
 
-def _anterior_first(images: np.ndarray, recipe: InputSettings) -> bool:
+def _anterior_first(images: np.ndarray, inputs: InputSettings) -> bool:
     """Whether the first row of the images is probably anterior.
 
     The mean image is correlated with the template's plane, as it is and upside down (IXI slices:
     0.95 and 0.87).
     """
-    affine = view_affine(recipe, recipe.positions_mm[len(recipe.positions_mm) // 2])[
+    affine = view_affine(inputs, inputs.positions_mm[len(inputs.positions_mm) // 2])[
         :, [2, 0, 1, 3]
     ]
     plane = resample_to_template(
-        load_template("t1"), Registration.known(np.eye(4)), affine, (1, *recipe.shape)
+        load_template("t1"), Registration.known(np.eye(4)), affine, (1, *inputs.shape)
     )[0]
     mean = images.mean(axis=0)
     if not plane.any() or mean.std() == 0:

@@ -98,7 +98,7 @@ def _prepare_one(entry: Entry, settings: InputSettings, target: Path) -> None:
 
 def load_cohort(
     entries: Sequence[Entry],
-    recipe: InputSettings,
+    settings: InputSettings,
     folder: Path,
     *,
     jobs: int | None = None,
@@ -110,7 +110,7 @@ def load_cohort(
     ----------
     entries : sequence of Entry
         Rows of a table, see `expert.datasets.table.read_table`.
-    recipe : InputSettings
+    settings : InputSettings
         How to prepare the images.
     folder : pathlib.Path
         Where the arrays are kept. They contain images of the subjects: keep them with the data.
@@ -130,7 +130,7 @@ def load_cohort(
         An image cannot be used; the message names its row.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([FORMAT, recipe.model_dump(mode="json")], sort_keys=True)
+    text = json.dumps([FORMAT, settings.model_dump(mode="json")], sort_keys=True)
 
     def place(entry: Entry) -> Path:
         # By the file's content: a changed file is prepared again, a moved one is not.
@@ -148,7 +148,9 @@ def load_cohort(
     if missing:
         count = min(jobs or os.cpu_count() or 1, len(missing))
         with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-            running = {pool.submit(_prepare_one, entries[n], recipe, places[n]): n for n in missing}
+            running = {
+                pool.submit(_prepare_one, entries[n], settings, places[n]): n for n in missing
+            }
             for done, future in enumerate(as_completed(running), 1):
                 try:
                     future.result()
@@ -166,7 +168,7 @@ def load_cohort(
         labels=np.array([entry.label for entry in entries], dtype=float),
         transforms=np.stack([one["transform"] for one in loaded]),
         quality=np.array([float(one["quality"]) for one in loaded]),
-        positions_mm=_positions(recipe) or (None,),
+        positions_mm=_positions(settings) or (None,),
         entries=tuple(entries),
         folder=folder,
     )
