@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 import expert
+from expert import notices
 from expert.imaging.volume import Volume
 
 
@@ -45,3 +48,22 @@ def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squa
         for notices in told.values()
         if notices
     )
+
+
+def test_a_warning_is_one_function_in_the_list(model, head, monkeypatch):
+    def dark_image(case: notices.Case) -> str:
+        return "The image is dark." if case.volume.data.mean() < np.inf else ""
+
+    def bright_image(case: notices.Case) -> str:
+        return ""
+
+    monkeypatch.setattr(notices, "CHECKS", (*notices.CHECKS, dark_image, bright_image))
+    last = expert.explain(model, head, top=1).warnings[-1]
+    assert (last.code, last.message) == ("dark_image", "The image is dark.")
+
+
+def test_every_warning_is_documented():
+    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for check in notices.CHECKS:
+        assert f"`{check.__name__}`" in text
+        assert check.__doc__
