@@ -76,9 +76,13 @@ class MatchTable(QTableWidget):
         font = self.font()
         font.setPointSizeF(0.85 * font.pointSizeF())
         self.setFont(font)
-        # Six columns in the width of a panel.
+        # Six columns in the width of a panel: Qt would leave space for a sorting arrow in each.
+        for column, widest in ((0, "# 00"), (3, "Share 0"), (4, "Spread 0")):
+            horizontal.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            horizontal.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + 4)
+        horizontal.setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.setStyleSheet(
-            "QHeaderView::section { padding: 2px 0; font-size: 7.5pt; }"
+            "QHeaderView::section { padding: 2px 0; font-size: 7pt; }"
             "QTableWidget::item { padding: 0; }"
         )
         self.setMouseTracking(True)
