@@ -109,10 +109,8 @@ class ResultLayers:
     def change(self, heights: np.ndarray | None) -> bool:
         """Show the session's board in the existing layers, if it fits into them.
 
-        Returns False, and changes nothing, if it does not fit.
-
-        napari 0.9 keeps what it once made for a layer or a grid box: ten runs in new layers would
-        need ten times the memory.
+        Returns False, and changes nothing, if it does not fit. napari 0.9 keeps what it once made
+        for a layer or a grid box: ten runs in new layers would need ten times the memory.
         """
         board = self.session.board
         assert board is not None
