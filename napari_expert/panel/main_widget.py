@@ -240,10 +240,7 @@ class ExpertWidget(QWidget):
         self.result.show_mode()  # the button was checked by the click
 
     def compare(self, what: str = "saved", path: str | Path | None = None) -> None:
-        """Compare with the "previous" result or a "saved" one.
-
-        A dialog asks for its file if `path` is None.
-        """
+        """Compare with the "previous" result or a "saved" one (from a dialog without `path`)."""
         if what == "previous":
             self.attempt(lambda: self.session.compare(self.session.previous))
         else:
