@@ -249,11 +249,7 @@ class Session:
         return patches_in_plane(self.board.explanations[0], self.plane).ravel()
 
     def set_focus(self, tile: int | None, patch: int = 0, *, pin: bool = False) -> None:
-        """Highlight a patch (0-based) of a tile and its matches in all tiles.
-
-        The highlight stays until another patch is pointed at, or with `pin` (clicked) until another
-        is clicked; `tile` None removes it.
-        """
+        """Highlight a patch of a tile and its matches, with `pin` until a click; None: nothing."""
         self.pinned = pin and tile is not None
         if self.board is None or tile is None:
             if self.focus is None:
@@ -295,10 +291,9 @@ class Session:
         return painted.values(self.explanation)
 
     def native_values(self) -> np.ndarray:
-        """Values of the map, (V, M), and their mean over the planes, (M,), in label units.
+        """Values of the map by view (V, M), or their mean over the views (M,), label units.
 
-        The contribution if no map is chosen; the mean where the prediction is the mean of the
-        planes'.
+        The mean where the prediction is the mean of the views' predictions.
         """
         explanation = self.complete_explanation()
         values = (self.map or CONTRIBUTION).values(explanation)
