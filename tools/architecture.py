@@ -20,10 +20,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "method",
         (
-            "expert.transport", "expert.losses", "expert.projection", "expert.conformal",
+            "expert.transport", "expert.losses", "expert.conformal",
             "expert.grey_values", "expert.backbone", "expert.model",
             "expert.model_file", "expert.explanation", "expert.patches", "expert.attribution",
-            "expert.comparison", "expert.novelty", "expert.native_space",
+            "expert.comparison", "expert.novelty",
         ),
     ),
     ("imaging", ("expert.imaging",)),

@@ -20,10 +20,10 @@ from expert.losses import (
     prediction_loss,
 )
 from expert.model import PrototypeRegressor, weighted_prediction
-from expert.projection import nearest_images, spread_over_labels
 from expert.training.augmentation import moved, new_places
 from expert.training.batches import augmented_views, batches, nearest_planes
 from expert.training.callbacks import ProjectPrototypes, StopAtBestProjection
+from expert.training.projection import nearest_images, spread_over_labels
 from expert.training.prototype_assignment import assign_prototypes, cohort_distances
 from expert.training.recipe import Augmentation, Recipe
 

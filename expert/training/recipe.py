@@ -55,7 +55,7 @@ class Losses(Document):
 
 
 class Projection(Document):
-    """When prototypes become training images, and by which rule (see `expert.projection`)."""
+    """When and how prototypes become training images, see `expert.training.projection`."""
 
     epochs: tuple[int, ...] = Field((0, 75, 100), description="project before these epochs")
     every: int = Field(25, ge=1, description="then every N epochs, and after the last")

@@ -2,9 +2,9 @@
 
 Orientation letters (R, L, A, P, S, I) are shown at the edges.
 
-Both layers have the original layer's voxels (`expert.native_space`) and its transform, so that they
-are right wherever and however napari draws it. The original layer is never changed, nor are the
-camera, the grid or the dims.
+Both layers have the original layer's voxels (`expert.imaging.native_space`) and its transform, so
+that they are right wherever and however napari draws it. The original layer is never changed, nor
+are the camera, the grid or the dims.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from expert.native_space import patch_map, spread_over
+from expert.imaging.native_space import patch_map, spread_over
 from expert.patches import COLORS, foreground, patch_location_text
 from napari_expert.layer_geometry import OURS, slice_letters, volume_from_layer
 

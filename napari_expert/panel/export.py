@@ -97,7 +97,7 @@ def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
     expert.errors.InputError
         Nothing is shown, its image is not open, or the files cannot be written.
     """
-    from expert.native_space import patch_map, spread_over
+    from expert.imaging.native_space import patch_map, spread_over
     from napari_expert.layer_geometry import volume_from_layer
 
     explanation, source = session.shown_explanation(), session.source

@@ -21,8 +21,8 @@ from helpers.orientations import (
 )
 from napari.layers import Image
 
+from expert.imaging.native_space import patch_map
 from expert.imaging.volume import Volume
-from expert.native_space import patch_map
 from napari_expert.layer_geometry import AFFINE, layer_arguments, slice_letters, volume_from_layer
 
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 import expert
 from expert.errors import InputError
-from expert.native_space import center_of, patch_map, spread_over
+from expert.imaging.native_space import center_of, patch_map, spread_over
 from expert.patches import COLORS, patch_location_text
 from napari_expert.canvas.native_overlay import BEYOND_MM, NativeOverlay
 from napari_expert.layer_geometry import layer_arguments, volume_from_layer

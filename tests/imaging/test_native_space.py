@@ -24,11 +24,11 @@ from helpers.orientations import (
 )
 
 import expert
-from expert import native_space
 from expert.errors import InputError
+from expert.imaging import native_space
+from expert.imaging.native_space import center_of, patch_map, spread_over
 from expert.imaging.preprocessing import view_affine
 from expert.imaging.volume import Volume
-from expert.native_space import center_of, patch_map, spread_over
 from expert.patches import foreground, patch_location_text
 from expert.schema import InputSettings
 from napari_expert.layer_geometry import volume_from_layer

@@ -1,10 +1,10 @@
-"""Tests of `expert.projection`."""
+"""Tests of `expert.training.projection`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from expert.projection import nearest_images, spread_over_labels
+from expert.training.projection import nearest_images, spread_over_labels
 
 
 def test_projection_variants():
