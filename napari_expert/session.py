@@ -291,10 +291,7 @@ class Session:
         return painted.values(self.explanation)
 
     def native_values(self) -> np.ndarray:
-        """Values of the map by view (V, M), or their mean over the views (M,), label units.
-
-        The mean where the prediction is the mean of the views' predictions.
-        """
+        """Values of the map, label units: (V, M), or (M,) if the views' predictions are averaged."""
         explanation = self.complete_explanation()
         values = (self.map or CONTRIBUTION).values(explanation)
         return values if explanation.together else np.asarray(values.mean(axis=0))
