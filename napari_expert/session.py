@@ -291,7 +291,7 @@ class Session:
         return painted.values(self.explanation)
 
     def native_values(self) -> np.ndarray:
-        """Values of the map, label units: (V, M), or (M,) if the views' predictions are averaged."""
+        """Values of the map, label units: (V, M), or (M,) where the views are averaged."""
         explanation = self.complete_explanation()
         values = (self.map or CONTRIBUTION).values(explanation)
         return values if explanation.together else np.asarray(values.mean(axis=0))
