@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -99,18 +99,23 @@ def prepare(
         registration = register(
             volume, progress=None if progress is None else lambda f: progress("register", f)
         )
-    low, high = intensity_range(volume, registration)
-    white = fit_bias_field(volume, registration) if settings.intensity == "white matter" else None
-    brain = Volume(
-        data=brain_mask(volume, registration).astype(np.float32),
-        affine=volume.affine,
-        space=volume.space,
-        spacing_known=volume.spacing_known,
-        history=(),
+    positions = settings.positions_mm if positions_mm is None else positions_mm
+    return _prepare_head(
+        volume, settings, registration, positions if len(settings.shape) == 2 else (None,)
     )
-    positions: tuple[float | None, ...] = (None,)
-    if len(settings.shape) == 2:
-        positions = settings.positions_mm if positions_mm is None else positions_mm
+
+
+def _prepare_head(
+    volume: Volume,
+    settings: InputSettings,
+    registration: Registration,
+    positions: tuple[float | None, ...],
+) -> Prepared:
+    low, high = intensity_range(volume, registration)
+    mask = brain_mask(volume, registration).astype(np.float32)
+    brain = replace(volume, data=mask, history=())
+    missing = missing_brain(volume, registration)
+    white = fit_bias_field(volume, registration) if settings.intensity == "white matter" else None
     images, contents, affines = [], [], []
     for position in positions:
         view = view_affine(settings, position)
@@ -132,7 +137,6 @@ def prepare(
         raise InputError(
             "No brain was found in this volume: a T1-weighted image of the whole head is required."
         )
-    missing = missing_brain(volume, registration)
     return Prepared(
         np.stack(images), np.stack(contents), np.stack(affines), positions, registration, missing
     )
