@@ -130,12 +130,7 @@ class Session:
     def show(self, explanation: Explanation, source: Image | None = None) -> None:
         """Show an explanation in place of the one before.
 
-        Parameters
-        ----------
-        explanation : Explanation
-            What to show.
-        source : napari.layers.Image, optional
-            The layer with the explained image, if it is open.
+        `source` is the layer with the explained image, if it is open.
         """
         board = Board(explanation, top=self.top)
         if self.explanation is not None and self.explanation is not explanation:
@@ -165,10 +160,8 @@ class Session:
 
     def show_top(self, top: int) -> None:
         """Show more or fewer prototypes, as far as the explanation has them."""
-        if top == self.top:
-            return
-        self.top = top
-        if self.board is not None:
+        changed, self.top = top != self.top, top
+        if changed and self.board is not None:
             self._set_board(Board(*self.board.explanations, top=top))
 
     def clear(self) -> None:

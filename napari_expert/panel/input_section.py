@@ -10,7 +10,7 @@ from magicgui.widgets import ComboBox, Container, FileEdit, SpinBox
 from napari.layers import Image
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtCore import Signal as QtSignal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from expert.errors import ExpertError
 from napari_expert.layer_geometry import OURS, volume_from_layer
@@ -69,9 +69,6 @@ class InputSection(QWidget):
         self._active_changed()
 
     def _build(self) -> None:
-        form = QFormLayout(self)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         self.model_box = combo("Model", "The model that predicts; described below.")
         self.card = Label()
         self.layer_box = combo("Image layer", "The image to explain.")
@@ -103,12 +100,26 @@ class InputSection(QWidget):
         options.margins = (0, 0, 0, 0)
         self.options = collapsible("Options", options.native)
         self._options = options
-        form.addRow("Model", self.model_box)
-        form.addRow(self.card)
-        form.addRow("Image", self.layer_box)
-        form.addRow(self.fit)
-        form.addRow("Prototypes", self.prototypes.native)
-        form.addRow(self.options)
+        # A form would give wrapped texts the height they had before they changed.
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        rows: tuple[tuple[str, QWidget], ...] = (
+            ("Model", self.model_box),
+            ("", self.card),
+            ("Image", self.layer_box),
+            ("", self.fit),
+            ("Prototypes", self.prototypes.native),
+            ("", self.options),
+        )
+        for row, (name, widget) in enumerate(rows):
+            if name:
+                label = QLabel(name)
+                label.setBuddy(widget)
+                grid.addWidget(label, row, 0)
+                grid.addWidget(widget, row, 1)
+            else:
+                grid.addWidget(widget, row, 0, 1, 2)
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._check_fit)
         options.changed.connect(lambda: self.chosen.emit())
