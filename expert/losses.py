@@ -141,6 +141,10 @@ def equivariance_loss(
         Place of each patch in the copy, see `expert.training.augmentation.new_places`.
     mass : (B, M) Tensor
         Mass of the patches of `features`; patches outside the copy do not count.
+    temperature : float
+        Feature distance.
+    width : float
+        Standard deviation of the target, in patches.
 
     Returns
     -------

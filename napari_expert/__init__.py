@@ -1,8 +1,6 @@
 """The napari plugin of ExPeRT: a prediction and its explanation beside the image.
 
 Research use only. Not for clinical decisions.
-
-Research use only. Not for clinical decisions.
 """
 
 from __future__ import annotations

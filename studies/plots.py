@@ -39,12 +39,18 @@ def write_plots(
 
     Parameters
     ----------
-    folder : to write to
-    name : of the recipe, with which the files' names begin
-    labels : (N,) label units
-    outcomes : of its variants
-    curves : stage to (folds, epochs) training error
-    unit : of the label
+    folder : pathlib.Path
+        Folder of the files; created if needed.
+    name : str
+        Name of the recipe: the first part of the file names.
+    labels : (N,) ndarray
+        Label units.
+    outcomes : list of Outcome
+        One per variant of the recipe.
+    curves : dict of str to (folds, epochs) ndarray
+        Training error by stage.
+    unit : str
+        Unit of the label.
 
     Returns
     -------

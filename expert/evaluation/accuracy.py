@@ -75,7 +75,7 @@ class Evaluation:
             Name and value.
         """
         e, u = self.errors, self.unit
-        out = [
+        rows = [
             ("images", str(e.images)),
             ("MAE", f"{e.mae:.2f} {u} (95 %: {e.mae_low:.2f} – {e.mae_high:.2f})"),
             ("RMSE", f"{e.rmse:.2f} {u}"),
@@ -87,6 +87,12 @@ class Evaluation:
             ),
             ("slope of error on label", f"{e.slope:+.2f}"),
             ("coverage (prototype in radius)", f"{self.coverage:.1%}"),
+        ]
+        if self.interval_coverage is not None and self.interval_level is not None:
+            covered = f"{self.interval_coverage:.1%}"
+            rows.append((f"{self.interval_level:.0%} interval covers", covered))
+        return [
+            *rows,
             ("distinct prototypes", f"{self.distinct_prototypes} of {self.prototypes}"),
             ("effective prototypes (80 % of weight)", f"{self.effective_prototypes:.1f}"),
             (
@@ -95,11 +101,6 @@ class Evaluation:
             ),
             ("flagged as out-of-distribution", f"{self.unlike_training:.1%}"),
         ]
-        if self.interval_coverage is not None and self.interval_level is not None:
-            out.insert(
-                8, (f"{self.interval_level:.0%} interval covers", f"{self.interval_coverage:.1%}")
-            )
-        return out
 
 
 def evaluate(
@@ -146,7 +147,7 @@ def evaluate(
     from expert.comparison import compare_views
     from expert.datasets.prepared_dataset import load_cohort
     from expert.datasets.table import read_table
-    from expert.novelty import unlike_training
+    from expert.novelty import out_of_distribution_text
 
     entries = read_table(table, label_column=label_column)
     with tempfile.TemporaryDirectory() as temporary:
@@ -160,7 +161,9 @@ def evaluate(
         results.append(compare_views(model, views, content))
         unlike.append(
             bool(
-                unlike_training(model.info, views, content, float(cohort.quality[row]), results[-1])
+                out_of_distribution_text(
+                    model.info, views, content, float(cohort.quality[row]), results[-1]
+                )
             )
         )
         if progress is not None:

@@ -33,7 +33,7 @@ COLUMNS = (
     "pull",
 )
 LEAST = 0.01
-"""Pairs with a smaller share are left away."""
+"""Pairs with a smaller share are left out."""
 
 
 def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
@@ -44,13 +44,16 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
 
     Parameters
     ----------
-    explanation : from `expert.explain` or `Explanation.load`
-    path : file to write, UTF-8
+    explanation : Explanation
+        From `expert.explain` or `Explanation.load`.
+    path : path-like
+        File to write, UTF-8.
 
     Returns
     -------
-    Path of the file; rows are the image's patches with something in them, times the prototypes,
-    times their partners with a share of at least 0.01
+    Path
+        The file. Its rows are the image's patches with a mass above 0, times the prototypes, times
+        their partners with a share of at least 0.01.
 
     Raises
     ------
@@ -75,23 +78,29 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
 
 
 def _head(e: Explanation) -> list[str]:
+    grid = "x".join(map(str, e.grid))
+    target = "the prediction" if e.together else "the view's prediction"
     return [
         e.statement,
         f"model: {e.model_name} {e.model_version}, sha256 {e.model_sha256}",
         f"prediction: {e.prediction:.4f} {e.unit} ({e.label_name})",
         'pandas.read_csv(path, comment="#") reads this table',
-        "view: the plane or image; prototype: its rank; label: what it votes with",
-        "patch, partner: numbers of the image's and of the prototype's patch, from 0 in C "
-        "order of the grid "
-        f"{'x'.join(map(str, e.grid))}; where, partner_where: their centres",
         (
-            f"share: part of the patch that went to the partner, from {LEAST:g}; cost: feature "
-            "distance of the two"
+            "view: the plane or image; prototype: its rank; label: its label in the prediction, "
+            f"{e.unit}"
         ),
-        f"adds: what the pair adds to the distance of view and prototype, {e.unit}",
         (
-            "pull: how far the whole patch pulls the view's prediction up (+) or down (-), "
-            f"{e.unit}; the same in each of its rows"
+            "patch, partner: numbers of the image's patch and of the matched patch of the "
+            f"prototype, from 0 in C order of the grid {grid}; where, partner_where: their centres"
+        ),
+        (
+            f"share: fraction of the patch that was matched to the partner, from {LEAST:g}; "
+            "cost: feature distance of the two patches"
+        ),
+        f"adds: contribution of the pair to the distance between view and prototype, {e.unit}",
+        (
+            f"pull: contribution of the whole patch to {target} (+ increases, - decreases it), "
+            f"{e.unit}; repeated in each row of the patch"
         ),
     ]
 

@@ -82,9 +82,13 @@ def side_by_side(e: Explanation, plane: Plane, number: int, patches: list[int]) 
 
     Parameters
     ----------
-    e, plane : what is drawn
-    number : 0-based among the prototypes shown
-    patches : of the image, in the order of their numbers
+    e : Explanation
+    plane : Plane
+        The plane to draw.
+    number : int
+        0-based among the prototypes shown.
+    patches : list of int
+        Patches of the image, in the order of their numbers.
 
     Returns
     -------
@@ -160,11 +164,17 @@ def signed_map(
 
     Parameters
     ----------
-    e, plane : what is drawn
-    values : (M,) signed; 0 is clear, the largest one strongest
-    ends : meaning of negative and of positive values
-    limit : value of the strongest colour; the largest of `values` if None
-    named : patches in each direction whose value is written in; 0 also omits the scale
+    e : Explanation
+    plane : Plane
+        The plane to draw.
+    values : (M,) ndarray
+        Signed; 0 is transparent, the largest absolute value has the strongest colour.
+    ends : (str, str)
+        Meaning of negative and of positive values.
+    limit : float, optional
+        Value of the strongest colour; the largest absolute value if None.
+    named : int
+        Number of patches in each direction whose value is written in; 0 also omits the scale.
 
     Returns
     -------
@@ -258,13 +268,20 @@ def draw_prototypes(
 
     Parameters
     ----------
-    axes : to draw into
-    explanations : the first one's prototypes are drawn; predictions and intervals of all
-    ranks : index of a prototype to the rank written at its stem
-    points : width of the axes
-    size : of the letters, points
-    ink, stem, name : colours of the axis, of the stems and of the ranks
-    under : index of the prototype to highlight
+    axes : matplotlib.axes.Axes
+        Drawn into.
+    explanations : list of Explanation
+        The prototypes of the first one are drawn; predictions and intervals of all.
+    ranks : dict of int to int
+        Index of a prototype to the rank written at its stem.
+    points : float
+        Width of the axes, points.
+    size : float
+        Size of the letters, points.
+    ink, stem, name : str
+        Colours of the axis, of the stems and of the ranks.
+    under : int
+        Index of the prototype to highlight, -1 for none.
     """
     e = explanations[0]
     low, high = label_range(explanations)

@@ -50,12 +50,13 @@ def render(report: Report) -> bytes:
 
     Parameters
     ----------
-    report : its content
+    report : Report
+        The content.
 
     Returns
     -------
     bytes
-        Of the file.
+        Content of the PDF file.
     """
     software = f"napari-expert {__version__}"
     today = datetime.datetime.combine(datetime.date.today(), datetime.time(), datetime.UTC)

@@ -41,10 +41,14 @@ def write_report(
 
     Parameters
     ----------
-    explanation : from `expert.explain` or `Explanation.load`
-    path : file to write; ends in .html, .htm or .pdf
-    model : the model's own description, for its card (`expert.load_model(...).info`)
-    source : what to call the image; nothing about the image's origin is written unless given
+    explanation : Explanation
+        From `expert.explain` or `Explanation.load`.
+    path : path-like
+        File to write; ends in .html, .htm or .pdf.
+    model : ModelInfo, optional
+        The description of the model (`expert.load_model(...).info`), for the model card.
+    source : str, optional
+        Name of the image in the report. If None, nothing about its origin is written.
 
     Returns
     -------
@@ -99,7 +103,12 @@ def compose(
 
     Parameters
     ----------
-    explanation, model, source : as in `write_report`
+    explanation : Explanation
+        As in `write_report`.
+    model : ModelInfo, optional
+        As in `write_report`.
+    source : str, optional
+        As in `write_report`.
 
     Returns
     -------

@@ -56,8 +56,10 @@ class Canvas:
 
     Parameters
     ----------
-    axes : to draw into
-    width, height : of the drawing, units
+    axes : matplotlib.axes.Axes
+        Drawn into.
+    width, height : float
+        Size of the drawing, units.
     """
 
     def __init__(self, axes: Axes, width: float, height: float) -> None:
@@ -203,7 +205,8 @@ def inline_svg(drawing: Drawing) -> str:
 
     Parameters
     ----------
-    drawing : to write; it must not use clipping or markers
+    drawing : Drawing
+        Must not use clipping or markers.
 
     Returns
     -------
@@ -237,9 +240,11 @@ def write_svg(figure: Figure, path: Path, description: str) -> Path:
 
     Parameters
     ----------
-    figure : to write
-    path : of the file
-    description : the title of the file
+    figure : matplotlib.figure.Figure
+    path : pathlib.Path
+        File to write.
+    description : str
+        Title in the file.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from expert.training.recipe import Augmentation
+from expert.transport import grid_indices
 
 
 def augment(
@@ -100,8 +101,7 @@ def new_places(theta: Tensor, grid: tuple[int, ...]) -> Tensor:
         (B, M, axes) in patches of the new grid; the centre of the first patch is 0.
     """
     sizes = torch.tensor(grid, dtype=theta.dtype, device=theta.device)
-    axes = [torch.arange(n, dtype=theta.dtype, device=theta.device) for n in grid]
-    patches = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
+    patches = grid_indices(grid, theta)
     # PyTorch's grid coordinates: last axis first, from -1 to 1.
     old = (2 * (patches + 0.5) / sizes - 1).flip(-1)
     new: Tensor = torch.linalg.solve(

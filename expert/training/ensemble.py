@@ -13,7 +13,7 @@ from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 
 MEMBER_SEED = 10_000
-"""Between the seeds of two members of an ensemble."""
+"""Added to a training's seed for each further ensemble member (times its number)."""
 
 
 def member_folders(recipe: Recipe, folder: Path, seed: int) -> list[tuple[Path, int]]:

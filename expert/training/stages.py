@@ -27,9 +27,9 @@ from expert.training.regression_module import RegressionModule
 from expert.training.splits import split
 
 PROTOTYPE_SEED = 1_000
-"""Between the seeds of a training's warm-up and of its prototype stage."""
+"""Added to a training's seed for its prototype stage."""
 MATCHING_SEED = 5_000
-"""Between the seeds of a training and of its matching network."""
+"""Added to a training's seed for its matching network."""
 
 
 def fit(

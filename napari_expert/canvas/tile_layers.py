@@ -133,8 +133,6 @@ class Mark:
     """One shape: a box (`text` empty) or a text.
 
     The corners of a text are an invisible anchor or the background of a number.
-
-    The corners of a text are an invisible anchor or the background of a number.
     """
 
     corners: np.ndarray

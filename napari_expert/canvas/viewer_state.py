@@ -25,7 +25,6 @@ def common_units(viewer: ViewerModel) -> tuple[str, str]:
 
     If one layer is in pixels and others are in mm, napari drops the units of all of them.
     """
-    # One layer in pixels among layers in mm, and napari drops the units of all of them.
     own = [layer for layer in viewer.layers if OURS not in layer.metadata]
     plain = any(str(unit) == "pixel" for layer in own for unit in layer.units)
     return ("pixel", "pixel") if plain else ("mm", "mm")

@@ -36,8 +36,6 @@ class MatchTable(QTableWidget):
 
     Hovering over a row highlights its patch, a click locks it.
 
-    Hovering over a row highlights its patch, a click locks it.
-
     Parameters
     ----------
     session : Session

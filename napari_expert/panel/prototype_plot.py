@@ -57,10 +57,13 @@ class PrototypePlot(QWidget):
 
         Parameters
         ----------
-        explanation : what to plot
-        shown : index of a prototype shown to its rank
-        other : what it is compared with: its prediction and interval are drawn as well, the two
-            being A and B
+        explanation : Explanation or None
+            The explanation to plot.
+        shown : dict of int to int, optional
+            Index of a prototype shown to its rank.
+        other : Explanation, optional
+            Compared with the first: its prediction and interval are drawn, too. The two
+            predictions are named A and B.
         """
         self._explanation, self._shown, self._under, self._other = (
             explanation,
