@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _moved.install()
-__getattr__, __dir__, _ = lazy_loader.attach(
+__getattr__, _, _ = lazy_loader.attach(
     __name__,
     submodules=_moved.public_modules(__path__) | _moved.MOVED.keys(),
     submod_attrs={
@@ -47,3 +47,7 @@ __all__ = [  # noqa: RUF022
     "Explanation", "write_report", "write_csv", "convert_checkpoint", "read_facts", "Facts",
     "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_moved.public_modules(__path__)})

@@ -42,6 +42,7 @@ MOVED = {
     "measures": "evaluation.explanation_metrics",
     "figures": "report.drawings",
     "layout": "report.document",
+    "pdf": "report.pdf",
     "tables": "report.csv_export",
     "conversion": "convert.conversion",
     "checkpoint": "convert.checkpoint_reader",
@@ -49,6 +50,52 @@ MOVED = {
     "terminal": "cli.console",
 }
 """Former module of `expert` → its present one."""
+NAMES = {
+    "registration": {
+        "brain_mask": "imaging.brain.brain_mask",
+        "missing_brain": "imaging.brain.missing_brain",
+        "intensity_range": "imaging.brain.intensity_range",
+        "resample_to_template": "imaging.resampling.resample_to_template",
+        "resample_to_subject": "imaging.resampling.resample_to_subject",
+    },
+    "preparation": {
+        "misfit": "imaging.preprocessing.incompatibility",
+    },
+    "intensity": {
+        "Grade": "imaging.bias_field.BiasField",
+        "grade": "imaging.bias_field.fit_bias_field",
+    },
+    "familiarity": {
+        "SIGNS": "novelty.INDICATORS",
+        "unlike_training": "novelty.out_of_distribution_text",
+        "Look": "novelty.ImageStatistics",
+        "look": "novelty.image_statistics",
+        "signs": "novelty.ood_indicators",
+        "strangeness": "novelty.ood_score",
+        "calibrate_signs": "novelty.calibrate_indicators",
+        "score_signs": "novelty.score_indicators",
+    },
+    "runs": {
+        "identity": "training.run_folder.run_fingerprint",
+        "belongs": "training.run_folder.matches_run",
+        "claim": "training.run_folder.claim_run_folder",
+    },
+    "validation": {
+        "examine": "training.calibration.evaluate_holdout",
+        "gather": "training.calibration.aggregate_folds",
+        "kept_out": "training.calibration.calibrate_on_holdout",
+    },
+    "tasks": {
+        "RegressionTask": "training.regression_module.RegressionModule",
+        "Planes": "training.batches.Planes",
+        "WholeSubjects": "training.batches.WholeSubjects",
+        "feature_grids": "training.batches.feature_grids",
+    },
+    "correspondence": {
+        "foreground_cells": "patches.foreground_patches",
+    },
+}
+"""Former module → names that left it or were renamed → where they are now."""
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -66,13 +113,17 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """An empty module, which `exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
-        present = f"expert.{MOVED[module.__name__.partition('.')[2]]}"
+        old = module.__name__.partition(".")[2]
+        present = f"expert.{MOVED[old]}"
         warnings.warn(
             f"{module.__name__} is now {present}. The former name will be removed in version 1.0.",
             DeprecationWarning,
             stacklevel=6,
         )
-        sys.modules[module.__name__] = importlib.import_module(present)
+        found = sys.modules[module.__name__] = importlib.import_module(present)
+        for name, place in NAMES.get(old, {}).items():
+            home, _, present_name = place.rpartition(".")
+            setattr(found, name, getattr(importlib.import_module(f"expert.{home}"), present_name))
 
 
 def install() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from expert.comparison import ViewsResult, compare_views
+from expert.comparison import choose_device as choose_device  # its former place
+from expert.comparison import compare_images as compare_images  # its former place
 from expert.datasets.prototype_images import prototype_image
 from expert.errors import ExpertError
 from expert.explanation import (

@@ -16,7 +16,7 @@ from expert.explanation import Notice, PrototypeMatch
 from expert.imaging.preprocessing import Prepared
 from expert.imaging.volume import Volume
 from expert.model_file import Model
-from expert.novelty import unlike_training as out_of_distribution
+from expert.novelty import out_of_distribution_text
 
 NOT_REQUESTED = "The images were not requested."
 """Message of a prototype whose image was not looked up; no warning."""
@@ -63,7 +63,7 @@ def unlike_training(case: Case) -> str:
     """The image is out of distribution."""
     prepared = case.prepared
     quality = float("nan") if prepared.registration is None else prepared.registration.quality
-    return out_of_distribution(
+    return out_of_distribution_text(
         case.model.info, prepared.images, prepared.content, quality, case.result
     )
 

@@ -346,7 +346,7 @@ def score_indicators(
     return float(scaled[name]), name
 
 
-def unlike_training(
+def out_of_distribution_text(
     info: ModelInfo, images: np.ndarray, content: np.ndarray, quality: float, result: ViewsResult
 ) -> str:
     """One sentence saying why a subject is out of distribution; empty if it is not.

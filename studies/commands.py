@@ -121,7 +121,7 @@ def corrupted(
     ] = 0,
     label_column: Annotated[str | None, typer.Option(help="Column of the label.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
-        "strange.md"
+        "corrupted.md"
     ),
 ) -> None:
     """Test whether a model refuses or flags corrupted heads."""

@@ -20,7 +20,7 @@ from expert.errors import InputError
 from expert.imaging.brain import brain_mask
 from expert.imaging.preprocessing import incompatibility, prepare
 from expert.imaging.volume import Volume, read_volume
-from expert.novelty import expected_alarms, ood_indicators, ood_score, unlike_training
+from expert.novelty import expected_alarms, ood_indicators, ood_score, out_of_distribution_text
 from studies.corrupted_report import Assessment, CorruptionResults
 from studies.corruptions import BRAIN_MASK, CORRUPTIONS, OTHER, SYNTHETIC, UNCHANGED
 from studies.false_alarms import false_alarms
@@ -192,7 +192,7 @@ def assess(model: Model, kind: str, volume: Volume) -> tuple[Assessment, Registr
         score, indicator = ood_score(known, ood_indicators(known, info.grid, *seen))
     assessment = Assessment(
         kind,
-        unlike=bool(unlike_training(info, *seen)),
+        unlike=bool(out_of_distribution_text(info, *seen)),
         incomplete=bool(prepared.incomplete),
         score=float(score),
         indicator=indicator,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from expert._moved import MOVED, install, public_modules
+from expert._moved import MOVED, NAMES, install, public_modules
 
 
 @pytest.mark.parametrize("old", MOVED)
@@ -17,6 +17,15 @@ def test_every_old_name_loads_its_present_module(old):
     with pytest.warns(DeprecationWarning, match=f"expert.{old} is now"):
         module = importlib.import_module(f"expert.{old}")
     assert module is importlib.import_module(f"expert.{MOVED[old]}")
+
+
+@pytest.mark.parametrize(("old", "name"), [(old, name) for old in NAMES for name in NAMES[old]])
+def test_every_old_function_is_found_in_its_old_module(old, name):
+    sys.modules.pop(f"expert.{old}", None)
+    with pytest.warns(DeprecationWarning, match=f"expert.{old} is now"):
+        module = importlib.import_module(f"expert.{old}")
+    home, _, present = NAMES[old][name].rpartition(".")
+    assert getattr(module, name) is getattr(importlib.import_module(f"expert.{home}"), present)
 
 
 def test_unknown_names_are_still_unknown():

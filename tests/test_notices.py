@@ -62,6 +62,18 @@ def test_a_warning_is_one_function_in_the_list(model, head, monkeypatch):
     assert (last.code, last.message) == ("dark_image", "The image is dark.")
 
 
+STORED = [
+    "collapsed_model", "poor_registration", "brain_incomplete", "unlike_training",
+    "training_image", "no_prototype_in_radius", "orientation_unknown", "spacing_unknown",
+    "views_disagree", "prototype_image_missing",
+]  # fmt: skip
+"""Codes of version 0.1, which stored explanations and tables contain."""
+
+
+def test_codes_do_not_change():
+    assert set(STORED) <= {check.__name__ for check in notices.CHECKS}
+
+
 def test_every_warning_is_documented():
     text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
     for check in notices.CHECKS:

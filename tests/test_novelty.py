@@ -28,8 +28,8 @@ from expert.novelty import (
     expected_alarms,
     ood_indicators,
     ood_score,
+    out_of_distribution_text,
     score_indicators,
-    unlike_training,
 )
 
 
@@ -93,7 +93,7 @@ def calibrated_model(one_plane) -> Model:
 
 def told(model: Model, head) -> str:
     result = compare_views(model, head.images, head.content)
-    return unlike_training(model.info, head.images, head.content, 1.0, result)
+    return out_of_distribution_text(model.info, head.images, head.content, 1.0, result)
 
 
 def test_heads_like_those_known_are_left_alone(calibrated_model):
@@ -175,11 +175,13 @@ def test_an_empty_volume_is_refused_before(model):
 def test_a_failed_registration_is_a_sign_of_its_own(calibrated_model):
     head = prepared(calibrated_model, 50, 800)
     result = compare_views(calibrated_model, head.images, head.content)
-    assert not unlike_training(calibrated_model.info, head.images, head.content, 1.0, result)
-    assert not unlike_training(
+    assert not out_of_distribution_text(
+        calibrated_model.info, head.images, head.content, 1.0, result
+    )
+    assert not out_of_distribution_text(
         calibrated_model.info, head.images, head.content, float("nan"), result
     )
-    assert INDICATORS["registration"] in unlike_training(
+    assert INDICATORS["registration"] in out_of_distribution_text(
         calibrated_model.info, head.images, head.content, 0.0, result
     )
 
@@ -202,10 +204,10 @@ def test_models_of_before_know_the_nearest_distance_only(model):
     result = compare_views(model, head.images, head.content)
     calibration = model.info.calibration.model_copy(update={"familiarity": None})
     before = model.info.model_copy(update={"calibration": calibration})
-    assert not unlike_training(
+    assert not out_of_distribution_text(
         before, head.images, head.content, 0.0, replace(result, distances=result.distances * 0)
     )
-    assert "nearest prototype" in unlike_training(
+    assert "nearest prototype" in out_of_distribution_text(
         before, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
     )
 

@@ -180,12 +180,12 @@ def page() -> str:
 def main(arguments: list[str]) -> int:
     """Write the page, or with ``--check`` report whether it is up to date."""
     graph = import_graph()
-    problems = [*upward(graph), *(f"{name} is part of an import circle" for name in circles(graph))]
+    problems = [*upward(graph), *(f"{name} is part of an import cycle" for name in circles(graph))]
     if "--check" in arguments and page() != PAGE.read_text(encoding="utf-8"):
         problems.append("docs/architecture.md is out of date: run python tools/architecture.py")
     elif "--check" not in arguments:
         PAGE.write_text(page(), encoding="utf-8")
-    print("\n".join(problems) or "No upward import, no circle.")
+    print("\n".join(problems) or "No upward import, no cycle.")
     return bool(problems)
 
 

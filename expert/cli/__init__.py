@@ -7,4 +7,5 @@ from expert._moved import public_modules
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=public_modules(__path__),
+    submod_attrs={"main": ["app"]},
 )

@@ -1,5 +1,5 @@
 """``python -m expert.cli``: the same as the command ``expert``."""
 
-from expert.cli.app import app
+from expert.cli.main import app
 
 app(prog_name="expert")

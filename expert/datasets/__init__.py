@@ -10,6 +10,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "table": ["Entry", "read_table"],
         "prepared_dataset": ["CohortArrays", "load_cohort"],
-        "prototype_images": ["fetch_reference", "find_reference", "prototype_image"],
+        "prototype_images": [
+            "cache_folder",
+            "fetch_reference",
+            "find_reference",
+            "prototype_image",
+            "public_address",
+        ],
     },
 )

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=public_modules(__path__),
     submod_attrs={
-        "accuracy": ["Evaluation", "evaluate"],
+        "accuracy": ["Evaluation", "distinct_prototypes", "evaluate", "prototype_subjects"],
         "metrics": ["Errors", "errors", "bias_corrected", "bias_line", "collapse"],
     },
 )

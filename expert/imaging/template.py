@@ -1,4 +1,4 @@
-"""The ICBM 152 template (nonlinear, symmetric, 2009a) at 2 mm: see `expert/data/NOTICE`."""
+"""The ICBM 152 template (nonlinear, symmetric, 2009a) at 2 mm: see `expert/imaging/data/NOTICE`."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "pipeline": ["CollapseWarning", "train"],
         "recipe": ["Recipe", "read_recipe"],
-        "splits": ["split"],
+        "splits": ["fold_rows", "split", "split_subjects"],
         "stages": ["fit"],
         "folds": ["trained_fold"],
     },

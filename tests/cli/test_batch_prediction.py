@@ -10,8 +10,8 @@ import pytest
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
-from expert.cli.app import app
 from expert.cli.batch_prediction import COLUMNS
+from expert.cli.main import app
 from expert.errors import InputError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.main import app
 
 run = CliRunner().invoke
 

@@ -7,7 +7,7 @@ import json
 from helpers.reports import pdf_pages
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.main import app
 from expert.schema import RESEARCH_USE
 
 run = CliRunner().invoke

@@ -7,7 +7,7 @@ import json
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.main import app
 
 run = CliRunner().invoke
 

@@ -25,7 +25,7 @@ from helpers.published import (
 from PIL import Image
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.main import app
 from expert.comparison import compare_views
 from expert.convert import conversion
 from expert.convert.conversion import (

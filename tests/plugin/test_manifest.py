@@ -1,4 +1,4 @@
-"""Tests of `napari_expert.manifest`."""
+"""Tests of `napari_expert/napari.yaml`."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.window import notifications
 
-from expert.datasets import table as datasets
+from expert.datasets import prototype_images
 from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
 from expert.errors import InputError
 from expert.model_file import load_model, shipped_models
@@ -29,7 +29,7 @@ def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
 
 def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_path):
     monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
-    monkeypatch.setattr(datasets, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(prototype_images, "cache_folder", lambda: tmp_path)
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(
             name, "http://127.0.0.1:9"

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from expert.cli.app import app as product
+from expert.cli.main import app as product
 from studies.__main__ import app as studies
 
 ROOT = Path(__file__).parents[2]
-
-
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def blocks(page, language):
@@ -57,8 +58,37 @@ def test_commands_in_the_docs_exist(start, app, expected):
             assert option in shown.output, (name, arguments)
 
 
+def anchors(page):
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
 def test_links_within_the_docs_lead_somewhere():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            if target and "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+        links = re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
+        for target, anchor in links:
+            if "://" in target:
+                continue
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in anchors(place), f"{page.name}: {target}#{anchor}"
+
+
+def test_names_in_the_contributing_page_are_present_ones():
+    """Functions and classes that the page names are in the source, and are not former names."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sources = "\n".join(
+        file.read_text(encoding="utf-8")
+        for folder in ("expert", "napari_expert", "studies", "tests", "tools")
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix in {".py", ".yaml"}
+    )
+    named = {part for code in re.findall(r"`([\w.]+)`", page) for part in code.split(".")}
+    names = {name for name in named if re.fullmatch(r"\w+_\w+|[A-Z][a-z]+[A-Z]\w+", name)}
+    assert "PrototypeModule" in names
+    for name in names:
+        assert re.search(rf"\b{name}\b", sources), name
+        assert not re.search(rf"^{name} = .*former name", sources, re.M), name

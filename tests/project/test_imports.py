@@ -41,7 +41,7 @@ def test_importing_the_packages_is_light():
 
 
 def test_asking_for_help_is_light():
-    assert not imported("import expert.cli.app") & HEAVY
+    assert not imported("import expert.cli.main") & HEAVY
 
 
 def test_the_readers_are_light_until_used():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -36,3 +37,9 @@ def test_every_module_has_tests():
 def test_every_file_of_tests_has_a_module():
     known = {*expected(), *(TESTS / "project").glob("*.py"), TESTS / "plugin" / "test_manifest.py"}
     assert not {file for file in TESTS.rglob("test_*.py") if file.resolve() not in known}
+
+
+def test_studies_are_not_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["expert", "napari_expert"]

@@ -30,11 +30,15 @@ REPLACED = {
 TEXTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "CITATION.cff",
+    ROOT / "pyproject.toml",
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "expert").rglob("*.html"),
     ROOT / "napari_expert" / "napari.yaml",
-    *(ROOT / "expert").rglob("*.py"),
+    *(file for file in (ROOT / "expert").rglob("*.py") if file.name != "_moved.py"),
     *(ROOT / "napari_expert").rglob("*.py"),
+    *(ROOT / "studies").rglob("*.py"),
+    *(ROOT / "recipes").glob("*.yaml"),
 ]
 
 

@@ -15,7 +15,7 @@ def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
         corrupted_inputs, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
     )  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
-    out, table = tmp_path / "strange.md", ["--data", str(heads)]
+    out, table = tmp_path / "corrupted.md", ["--data", str(heads)]
     monkeypatch.setattr("expert.model_file.load_model", lambda _: one_plane)
     said = CliRunner().invoke(
         app,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from expert.cli.app import app
+from expert.cli.main import app
 
 run = CliRunner().invoke
 
