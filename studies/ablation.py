@@ -134,7 +134,7 @@ VARIANTS = (
     ),
     Variant(
         "no prediction loss",
-        "What does the direct loss on the prediction do?",
+        "What does the prediction loss do?",
         {"losses.prediction": 0.0},
     ),
     Variant(
