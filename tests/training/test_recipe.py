@@ -43,6 +43,7 @@ def test_shipped_recipes_are_valid_and_made_the_shipped_models():
         recipe, model = recipes[name], load_model(name)
         made = json.loads(json.dumps(model.info.training.recipe))
         assert made == recipe.model_dump(mode="json", exclude={"card"}), name
+        assert model.info.card == recipe.card, name
 
 
 def test_what_members_cannot_do_is_told(members_recipe):
