@@ -105,6 +105,32 @@ class ViewsResult:
         return bool(self.fallbacks.any()) if self.combined is None else self.combined.fallback
 
 
+def deciding(result: ViewsResult, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Distances, weights and contributions behind the prediction that a view takes part in.
+
+    Where planes are combined, that is the prediction of all views, by the mean distances;
+    otherwise it is the prediction of the view.
+
+    Parameters
+    ----------
+    result : ViewsResult
+    view : int
+        0-based.
+
+    Returns
+    -------
+    tuple of ndarray or None
+        (P,) distances, label units; (P,) weights that sum to 1; (P, M) contribution of each patch
+        of the view to each distance, label units. None if the prediction is a fallback.
+    """
+    if result.fallback if result.planes_combined else result.fallbacks[view]:
+        return None
+    contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
+    if result.planes_combined:
+        return result.mean_distances, result.shares, contributions / len(result.distances)
+    return result.distances[view], result.view_shares[view], contributions
+
+
 def choose_device(name: str) -> str:
     """The torch device for a user's choice.
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from expert.datasets.prepared_dataset import CohortArrays
+from expert.datasets.prepared_dataset import CohortArrays, training_positions
 from expert.datasets.table import Entry
 from expert.errors import InputError
 from expert.files import replacing
@@ -161,7 +161,7 @@ def phantom_arguments(kind: Kind, ages: np.ndarray) -> dict[str, float]:
 def prepare_subjects(
     subjects: Subjects,
     kinds: Sequence[Kind],
-    recipes: Sequence[InputSettings],
+    settings: Sequence[InputSettings],
     folder: Path,
     *,
     progress: Callable[[float], None] | None = None,
@@ -172,37 +172,37 @@ def prepare_subjects(
     ----------
     subjects : Subjects
     kinds : sequence of Kind
-    recipes : sequence of InputSettings
+    settings : sequence of InputSettings
         How to prepare the heads, each for "mni" space. A head is made once for all of them.
     folder : Path
-        Where the arrays are kept, one file per head and element of `recipes`.
+        Where the arrays are kept, one file per head and element of `settings`.
     progress : callable, optional
         Called with 0 to 1.
 
     Returns
     -------
     dict of Kind to list of CohortArrays
-        One per element of `recipes`. Labels are NaN, see `with_labels`.
+        One per element of `settings`. Labels are NaN, see `with_labels`.
 
     Raises
     ------
     InputError
         The input is not for heads, or the folder cannot be written.
     """
-    for recipe in recipes:
-        if recipe.space != "mni":
+    for one_input in settings:
+        if one_input.space != "mni":
             raise InputError("Planted effects are in heads: the recipe's input.space must be mni.")
     rows = []
     for number, (seed, ages) in enumerate(zip(subjects.seeds, subjects.ages, strict=True)):
         # All heads of a subject in succession: their common parts are made once
         # (`expert.datasets.phantom`).
-        rows.append({kind: _prepared(seed, ages, kind, recipes, folder) for kind in kinds})
+        rows.append({kind: _prepared(seed, ages, kind, settings, folder) for kind in kinds})
         if progress is not None:
             progress((number + 1) / len(subjects.seeds))
     out: dict[Kind, list[CohortArrays]] = {}
     for kind in kinds:
         out[kind] = []
-        for n, recipe in enumerate(recipes):
+        for n, one_input in enumerate(settings):
             made = [row[kind][n] for row in rows]
             entries = [
                 _entry(kind, seed, one["images"])
@@ -215,7 +215,7 @@ def prepare_subjects(
                     labels=np.full(len(rows), np.nan),
                     transforms=np.stack([one["transform"] for one in made]),
                     quality=np.ones(len(rows)),
-                    positions_mm=_heights(recipe) or (None,),
+                    positions_mm=training_positions(one_input) or (None,),
                     entries=tuple(entries),
                 )
             )
@@ -223,7 +223,7 @@ def prepare_subjects(
 
 
 def _prepared(
-    seed: int, ages: np.ndarray, kind: Kind, recipes: Sequence[InputSettings], folder: Path
+    seed: int, ages: np.ndarray, kind: Kind, settings: Sequence[InputSettings], folder: Path
 ) -> list[dict[str, np.ndarray]]:
     """One head, prepared in each way: images, content and transform; made at most once."""
     from expert.datasets.phantom import phantom_with_truth
@@ -231,7 +231,8 @@ def _prepared(
     from expert.imaging.registration import Registration
 
     places = [
-        folder / f"{seed}-{cache_key(seed, ages.tolist(), kind, recipe)}.npz" for recipe in recipes
+        folder / f"{seed}-{cache_key(seed, ages.tolist(), kind, one_input)}.npz"
+        for one_input in settings
     ]
     missing = [n for n, place in enumerate(places) if not place.exists()]
     if missing:
@@ -239,7 +240,10 @@ def _prepared(
         known = Registration.known(truth.template_to_subject)
         for n in missing:
             made = prepare(
-                volume, recipes[n], positions_mm=_heights(recipes[n]), registration=known
+                volume,
+                settings[n],
+                positions_mm=training_positions(settings[n]),
+                registration=known,
             )
             save_arrays(
                 places[n],
@@ -316,12 +320,6 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         raise InputError(
             f"The heads could not be saved in {path.parent}: {error.strerror}."
         ) from error
-
-
-def _heights(recipe: InputSettings) -> tuple[float, ...] | None:
-    if len(recipe.shape) == 3:
-        return None
-    return tuple(sorted({*recipe.training_positions_mm, *recipe.positions_mm}))
 
 
 def _entry(kind: str, seed: int, images: np.ndarray) -> Entry:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.attribution import contribution_to_prediction
-from expert.comparison import ViewsResult, compare_images
+from expert.comparison import ViewsResult, compare_images, deciding
 from expert.evaluation.matching_quality import nan_mean
 from expert.patches import foreground_patches
 
@@ -79,13 +79,9 @@ def _attributions(
     labels = network.prototype_labels.double().numpy()
     parts = result.scale * (result.flow[view] * result.cost[view]).sum(-1)
     out = {"pair": parts[int(labels.argmin())] - parts[int(labels.argmax())]}
-    if result.planes_combined and not result.fallback:
-        parts = parts / len(result.distances)
-        distances, shares = result.mean_distances, result.shares
-        out["answer"] = contribution_to_prediction(distances, shares, parts, labels, result.radius)
-    elif not result.planes_combined and not result.fallbacks[view]:
-        distances, shares = result.distances[view], result.view_shares[view]
-        out["answer"] = contribution_to_prediction(distances, shares, parts, labels, result.radius)
+    decided = deciding(result, view)
+    if decided is not None:
+        out["answer"] = contribution_to_prediction(*decided, labels, result.radius)
     return out
 
 

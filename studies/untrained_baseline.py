@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def untrained(
-    network: PrototypeRegressor, recipe: InputSettings, cohort: CohortArrays, seed: int = 0
+    network: PrototypeRegressor, settings: InputSettings, cohort: CohortArrays, seed: int = 0
 ) -> tuple[PrototypeRegressor, list[str]]:
     """A network of the same architecture with random weights and a cohort's prototypes.
 
@@ -25,7 +25,9 @@ def untrained(
     ----------
     network : PrototypeRegressor
         Its architecture and grid are used.
-    recipe, cohort
+    settings : InputSettings
+        How `cohort` was prepared.
+    cohort : CohortArrays
         As in `expert.evaluation.explanation_metrics.measure_explanations`; the middle plane of each
         subject is used, or all of them if prototypes show every plane.
     seed : int
@@ -43,7 +45,7 @@ def untrained(
     from expert.evaluation.matching_quality import encode
     from expert.model import PrototypeRegressor
 
-    planes = cohort.explained_planes(recipe)
+    planes = cohort.explained_planes(settings)
     several = network.architecture.planes_combined
     used = planes if several else [planes[len(planes) // 2]]
     count = network.architecture.prototypes

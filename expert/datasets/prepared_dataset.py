@@ -75,7 +75,18 @@ class CohortArrays:
         return self.planes(settings.positions_mm) if len(self.positions_mm) > 1 else [0]
 
 
-def _positions(settings: InputSettings) -> tuple[float, ...] | None:
+def training_positions(settings: InputSettings) -> tuple[float, ...] | None:
+    """Heights of all planes that are prepared for a training.
+
+    Parameters
+    ----------
+    settings : InputSettings
+
+    Returns
+    -------
+    tuple of float or None
+        Template mm, ascending; None for plain images and whole volumes.
+    """
     if settings.space != "mni" or len(settings.shape) != 2:
         return None
     return tuple(sorted({*settings.training_positions_mm, *settings.positions_mm}))
@@ -83,7 +94,7 @@ def _positions(settings: InputSettings) -> tuple[float, ...] | None:
 
 def _prepare_one(entry: Entry, settings: InputSettings, target: Path) -> None:
     volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
-    prepared = prepare(volume, settings, positions_mm=_positions(settings))
+    prepared = prepare(volume, settings, positions_mm=training_positions(settings))
     registration = prepared.registration
     unknown = np.full((4, 4), np.nan)
     with replacing(target) as temporary:
@@ -168,7 +179,7 @@ def load_cohort(
         labels=np.array([entry.label for entry in entries], dtype=float),
         transforms=np.stack([one["transform"] for one in loaded]),
         quality=np.array([float(one["quality"]) for one in loaded]),
-        positions_mm=_positions(settings) or (None,),
+        positions_mm=training_positions(settings) or (None,),
         entries=tuple(entries),
         folder=folder,
     )

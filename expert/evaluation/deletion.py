@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.attribution import contribution_to_prediction
-from expert.comparison import ViewsResult
+from expert.comparison import ViewsResult, deciding
 from expert.evaluation.matching_quality import PIXELS
 from expert.grey_values import to_unit
 from expert.patches import foreground_patches
@@ -219,19 +219,11 @@ def deletion(
        BMVC 2018 (deletion metric; here the absolute change of a continuous prediction).
     """
     patches = np.flatnonzero(foreground_patches(content[None], network.grid)[0])
-    together = result.planes_combined
-    if (result.fallback if together else result.fallbacks[view]) or not len(patches):
+    decided = deciding(result, view)
+    if decided is None or not len(patches):
         return None
-    contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
     labels = network.prototype_labels.double().numpy()
-    distances, shares, others = result.distances[view], result.view_shares[view], None
-    if together:
-        distances, shares = result.mean_distances, result.shares
-        contributions = contributions / len(result.distances)
-        others = np.delete(result.distances, view, axis=0)
-    strength = np.abs(
-        contribution_to_prediction(distances, shares, contributions, labels, result.radius)
-    )
+    strength = np.abs(contribution_to_prediction(*decided, labels, result.radius))
     if strength[patches].max() < 1e-9:
         return None
     generator = np.random.default_rng(seed)
@@ -250,6 +242,7 @@ def deletion(
         np.asarray(image, dtype=np.float32),
         replace_patches(image, filled, network.grid, patches),
     ]
+    others = np.delete(result.distances, view, axis=0) if result.planes_combined else None
     predicted = predictions(network, np.stack([*ends, *deleted]), content, view, others)
     moved = np.abs(predicted - predicted[0])
     inner = moved[2:].reshape(len(orders), -1)

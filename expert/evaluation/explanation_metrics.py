@@ -142,7 +142,7 @@ def _percent(estimate: Estimate | None) -> str:
 
 def measure_explanations(
     network: PrototypeRegressor,
-    recipe: InputSettings,
+    settings: InputSettings,
     cohort: CohortArrays,
     *,
     subjects: int = SUBJECTS,
@@ -159,7 +159,7 @@ def measure_explanations(
     network : PrototypeRegressor
         On the CPU: `Model.network`, or that of a fold. It is measured in evaluation mode, and its
         mode is restored.
-    recipe : InputSettings
+    settings : InputSettings
         How `cohort` was prepared; its explained planes are measured.
     cohort : CohortArrays
         From `expert.datasets.prepared_dataset.load_cohort`. One image of each subject is measured;
@@ -195,7 +195,7 @@ def measure_explanations(
 
     if subjects < 1:
         raise InputError(f"At least one subject must be measured, not {subjects}.")
-    planes = cohort.explained_planes(recipe)
+    planes = cohort.explained_planes(settings)
     names = np.array([entry.subject for entry in cohort.entries])
     images, content = cohort.images[:, planes], cohort.content[:, planes]
     rows = _drawn(names, subjects, seed)
@@ -204,7 +204,7 @@ def measure_explanations(
         images,
         content,
         names,
-        [patch_centers(recipe, network.grid, cohort.positions_mm[plane]) for plane in planes],
+        [patch_centers(settings, network.grid, cohort.positions_mm[plane]) for plane in planes],
         _prototype_foreground(network, content),
         source_subjects,
     )

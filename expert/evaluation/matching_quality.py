@@ -258,14 +258,13 @@ mean_of = nan_mean  # former name
 
 
 def patch_centers(
-    recipe: InputSettings, grid: tuple[int, ...], position_mm: float | None
+    settings: InputSettings, grid: tuple[int, ...], position_mm: float | None
 ) -> np.ndarray | None:
     """Centres of a view's patches in the template.
 
     Parameters
     ----------
-    recipe : InputSettings
-        Input settings.
+    settings : InputSettings
     grid : tuple of int
         Patches per axis.
     position_mm : float or None
@@ -278,13 +277,13 @@ def patch_centers(
     """
     from expert.imaging.preprocessing import view_affine
 
-    if recipe.space != "mni":
+    if settings.space != "mni":
         return None
     index = np.zeros((int(np.prod(grid)), 4))
     index[:, 3] = 1
-    step = np.array(recipe.shape) / np.array(grid)
+    step = np.array(settings.shape) / np.array(grid)
     index[:, : len(grid)] = (np.indices(grid).reshape(len(grid), -1).T + 0.5) * step - 0.5
-    return np.asarray((index @ view_affine(recipe, position_mm).T)[:, :3])
+    return np.asarray((index @ view_affine(settings, position_mm).T)[:, :3])
 
 
 cell_centers = patch_centers  # former name
