@@ -233,10 +233,10 @@ class HistogramBackbone(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, widths[-1]) mean over the patches by their content, for the regression baseline."""
-        front = self.soft_histogram(images)
-        content = front[:, -1:].flatten(2)
+        histograms = self.soft_histogram(images)
+        content = histograms[:, -1:].flatten(2)
         share = content / content.sum(-1, keepdim=True).clamp_min(1e-6)
-        out: Tensor = (self.trunk(front).flatten(2) * share).sum(-1)
+        out: Tensor = (self.trunk(histograms).flatten(2) * share).sum(-1)
         return out
 
     def forward(self, images: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ class Members(nn.Module):
         self.guide = Backbone(architecture.guiding) if architecture.guide else None
 
     @property
-    def counted(self) -> HistogramBackbone | None:
+    def shared_histogram(self) -> HistogramBackbone | None:
         """The network whose histograms all members share; None where a part needs the images."""
         first = self.members[0]
         return first if isinstance(first, HistogramBackbone) and self.guide is None else None

@@ -29,6 +29,9 @@ COUNT = 6
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#D55E00")
 """Okabe and Ito (2008), distinguishable with colour vision deficiency; without blue and black,
 which are invisible on a dark image."""
+INCREASE, DECREASE = "#E69F00", "#56B4E9"
+"""Orange and sky blue: the two ends of a signed map, distinguishable with colour vision
+deficiency."""
 EMPTY = 0.5
 """Patches with less than this fraction of the mean mass are background."""
 DARK, LIT = 0.1, 0.05

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from expert.model_file import Model
 
 Progress = Callable[[str, float], None]
-SUBJECTS, SEED = 6, 0
+DEFAULT_SUBJECTS, SEED = 6, 0
 FIRST_HEAD = 99_000_000
 """Seed of the first synthetic head; not used in any cohort a model was trained on."""
 
@@ -40,7 +40,7 @@ def run_study(
     model: Model,
     table: str | Path,
     *,
-    subjects: int = SUBJECTS,
+    subjects: int = DEFAULT_SUBJECTS,
     other: Sequence[str | Path] = (),
     run: str | Path | None = None,
     seed: int = SEED,

@@ -25,7 +25,7 @@ from studies.ablation_report import write_results
 if TYPE_CHECKING:
     from expert.evaluation.explanation_metrics import ExplanationMeasures
 
-SUBJECTS = 8
+DEFAULT_SUBJECTS = 8
 """Default number of held-out subjects per fold whose explanations are measured."""
 
 
@@ -58,7 +58,7 @@ def cross_validate(
     folds: int = 5,
     jobs: int = 1,
     budget: float = 1.0,
-    subjects: int = SUBJECTS,
+    subjects: int = DEFAULT_SUBJECTS,
     run: bool = True,
     progress: Callable[[str, float], None] | None = None,
 ) -> Path:
@@ -317,12 +317,12 @@ def _measured(job: Job) -> ExplanationMeasures:
     from expert.evaluation.explanation_metrics import measure_explanations
     from expert.training.folds import trained_fold
 
-    task, training, held_out = trained_fold(
+    module, training, held_out = trained_fold(
         job.recipe, job.table, job.folder, job.fold, job.folds, prepared=job.shared / "prepared"
     )
-    sources = task.sources[:, 0].numpy()
+    sources = module.sources[:, 0].numpy()
     return measure_explanations(
-        task.network,
+        module.network,
         job.recipe.input,
         held_out,
         subjects=job.subjects,

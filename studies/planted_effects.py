@@ -226,17 +226,17 @@ def _train_and_measure(
     from expert.training.stages import fit
     from studies.untrained_baseline import untrained
 
-    task = fit(
+    module = fit(
         recipe,
         training,
         _training_folder(folder, recipe, training),
         seed=recipe.schedule.seed + repeat,
     )
-    network = task.network.eval()
+    network = module.network.eval()
     blank, _ = untrained(network, recipe.input, training, seed=repeat)
     mean = float(training.labels.mean())
     return {
-        is_trained: measure_pointing(model, held_out, task.views, regions)
+        is_trained: measure_pointing(model, held_out, module.views, regions)
         | {"mean": np.abs(held_out.labels - mean)}
         for is_trained, model in ((True, network), (False, blank))
     }

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from expert.report.style import DOWN, INK, PREDICTION, STEM, UP, figure_style, write_svg
+from expert.patches import DECREASE, INCREASE
+from expert.report.style import INK, PREDICTION, STEM, figure_style, write_svg
 from studies.ablation import BASE, PLAIN
 
 if TYPE_CHECKING:
@@ -115,9 +116,9 @@ def error_by_label(
     axes = _axes("Error by label, held-out subjects", f"true ({unit})", f"error ({unit})")
     axes.axhline(0, color="#999999")
     axes.plot(labels[known], error, "s", color=STEM, markersize=4, alpha=0.35, mew=0)
-    series = [(UP, "mean error", prediction)]
+    series = [(INCREASE, "mean error", prediction)]
     if baseline is not None and np.isfinite(baseline).any():
-        series.append((DOWN, "mean error of the regression baseline", baseline))
+        series.append((DECREASE, "mean error of the regression baseline", baseline))
     for color, name, values in series:
         means = np.array(list(_group_means(labels, values)))
         axes.plot(means[:, 0], means[:, 1], "s-", color=color, linewidth=2, label=name)

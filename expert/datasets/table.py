@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from expert.errors import InputError
 
-LABELS = ("age_years", "age", "label")
+LABEL_COLUMNS = ("age_years", "age", "label")
 """Label columns, in order of preference."""
-SUBJECTS = ("subject", "exam")
+SUBJECT_COLUMNS = ("subject", "exam")
 """Subject columns, in order of preference."""
+LABELS, SUBJECTS = LABEL_COLUMNS, SUBJECT_COLUMNS  # former names
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def read_table(
         )
     if not rows:
         raise InputError(f"The table {source.name} has no rows.")
-    candidates = LABELS if label_column is None else (label_column,)
+    candidates = LABEL_COLUMNS if label_column is None else (label_column,)
     label = next((name for name in candidates if name in columns), None)
     if labelled and label is None:
         wanted = "' or '".join(candidates)
@@ -99,7 +100,7 @@ def read_table(
             f"The table {source.name} has no label column '{wanted}' (it has: "
             f"{', '.join(columns)})."
         )
-    subject = next((name for name in SUBJECTS if name in columns), None)
+    subject = next((name for name in SUBJECT_COLUMNS if name in columns), None)
     out = []
     for number, row in enumerate(rows, 2):
         where = f"Row {number} of {source.name}"

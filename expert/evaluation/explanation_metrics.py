@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
     from expert.schema import InputSettings
 
-SUBJECTS = 24
+DEFAULT_SUBJECTS = 24
 """Default number of subjects to measure."""
 CHANGES = ("noise", "shift of 1", "shift of 2", "flip")
 """Names of `expert.evaluation.perturbations.slight_changes`."""
@@ -145,7 +145,7 @@ def measure_explanations(
     settings: InputSettings,
     cohort: CohortArrays,
     *,
-    subjects: int = SUBJECTS,
+    subjects: int = DEFAULT_SUBJECTS,
     seed: int = 0,
     source_subjects: Sequence[str] | None = None,
     source_labels: np.ndarray | None = None,

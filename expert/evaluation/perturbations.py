@@ -16,7 +16,7 @@ ROTATION_DEG = 10.0
 GAMMA = 1.5
 NOISE = 0.02
 """Standard deviation of the slight noise, as a fraction of full scale."""
-OUTSIDE = -1
+NO_PARTNER = -1
 """Partner of a patch that left the image."""
 
 
@@ -169,7 +169,7 @@ def rotated_patches(shape: tuple[int, ...], grid: tuple[int, ...], degrees: floa
     place = np.floor(np.round((turned + center) / step, 9)).astype(int)
     inside = ((place >= 0) & (place < np.array(grid))).all(axis=1)
     numbers = np.ravel_multi_index(tuple(np.clip(place, 0, np.array(grid) - 1).T), grid)
-    return np.where(inside, numbers, OUTSIDE)
+    return np.where(inside, numbers, NO_PARTNER)
 
 
 rotated_cells = rotated_patches  # former name

@@ -125,29 +125,6 @@ def spread_over(
     return out
 
 
-def center_of(explanation: Explanation, volume: Volume, view: int) -> np.ndarray:
-    """The centre of a view in voxel indices of the volume.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        From `expert.explain`.
-    volume : Volume
-        The one that was explained.
-    view : int
-        0-based.
-
-    Returns
-    -------
-    (ndim,) ndarray
-    """
-    frame = _frames(explanation, volume)[view]
-    middle = np.zeros(4)
-    middle[: len(frame.shape)] = (np.array(frame.shape) - 1) / 2
-    middle[3] = 1
-    return np.asarray((np.linalg.inv(frame.to_view) @ middle)[: volume.ndim])
-
-
 # --- geometry -------------------------------------------------------------------------------------
 def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
     head = explanation.registration is not None

@@ -135,10 +135,10 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     matrix[:3, :3] = np.array(affine.GetMatrix()).reshape(3, 3)
     middle = np.array(affine.GetCenter())
     matrix[:3, 3] = middle + np.array(affine.GetTranslation()) - matrix[:3, :3] @ middle
-    return _judge(matrix, metric)
+    return _assess(matrix, metric)
 
 
-def _judge(matrix: np.ndarray, metric: float) -> Registration:
+def _assess(matrix: np.ndarray, metric: float) -> Registration:
     determinant = float(np.linalg.det(matrix[:3, :3]))
     quality = float(
         np.clip((metric - METRIC_LIMIT / 2) / (2 * METRIC_LIMIT - METRIC_LIMIT / 2), 0, 1)

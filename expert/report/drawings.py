@@ -10,7 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from expert.patches import (
     COLORS,
+    DECREASE,
     FAINT,
+    INCREASE,
     Plane,
     box,
     display,
@@ -21,7 +23,7 @@ from expert.patches import (
     plane_image,
 )
 from expert.report.document import Drawing
-from expert.report.style import DOWN, INK, PREDICTION, STEM, UP, Canvas, label, width_in_points
+from expert.report.style import INK, PREDICTION, STEM, Canvas, label, width_in_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +195,7 @@ def signed_map(
         for patch in inside:
             strength = min(abs(float(values[patch])) / max(largest, 1e-12), 1.0)
             if strength >= 0.02:
-                color = UP if values[patch] > 0 else DOWN
+                color = INCREASE if values[patch] > 0 else DECREASE
                 canvas.rectangle(*_frame(e, patch), fill=color, opacity=0.75 * strength)
         for patch in sorted(written & set(inside)):
             (left, top), (wide, high) = _frame(e, patch)
@@ -210,7 +212,7 @@ def signed_map(
         canvas.rectangle((0, top), (width, high), fill="#555555")
         for n in range(steps):
             value = (n + 0.5) / steps * 2 - 1
-            color = UP if value > 0 else DOWN
+            color = INCREASE if value > 0 else DECREASE
             canvas.rectangle((n * step, top), (step, high), fill=color, opacity=0.75 * abs(value))
         canvas.text(0, below, f"–{largest:.{digits}f} {ends[0]}", 8 * u, align="left")
         canvas.text(width / 2, below, "0", 8 * u)

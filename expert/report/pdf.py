@@ -24,7 +24,7 @@ from expert.report.typesetting import (
     PAGE_HEIGHT,
     PAGE_WIDTH,
     TEXT,
-    Type,
+    TextStyle,
     fill,
     print_line,
     printable,
@@ -144,13 +144,13 @@ def _kept(strips: list[Strip]) -> list[Strip]:
 
 
 def _footer(page: Page, statement: str, number: str) -> None:
-    kind = Type(7.8, RED, bold=True)
+    kind = TextStyle(7.8, RED, bold=True)
     print_line(page, LEFT, PAGE_HEIGHT - 12, wrap(statement, kind, WIDTH - 22)[0], kind)
-    print_line(page, LEFT + WIDTH, PAGE_HEIGHT - 12, number, Type(7.8, GREY), "right")
+    print_line(page, LEFT + WIDTH, PAGE_HEIGHT - 12, number, TextStyle(7.8, GREY), "right")
 
 
 # --- the head -------------------------------------------------------------------------------------
-def _lines(text: str, kind: Type, x: float = LEFT, width: float = WIDTH) -> list[Strip]:
+def _lines(text: str, kind: TextStyle, x: float = LEFT, width: float = WIDTH) -> list[Strip]:
     """One strip per line of a text."""
 
     def strip(line: str) -> Strip:
@@ -159,7 +159,7 @@ def _lines(text: str, kind: Type, x: float = LEFT, width: float = WIDTH) -> list
     return [strip(line) for line in wrap(text, kind, width)]
 
 
-def _boxed(text: str, kind: Type, ground: str, edge: str) -> list[Strip]:
+def _boxed(text: str, kind: TextStyle, ground: str, edge: str) -> list[Strip]:
     """A text on a coloured ground with a bar of the colour `edge` on its left."""
 
     def on_ground(strip: Strip) -> Strip:
@@ -176,7 +176,7 @@ def _boxed(text: str, kind: Type, ground: str, edge: str) -> list[Strip]:
 
 
 def _head(report: Report) -> list[Strip]:
-    big, beside = Type(21, bold=True), Type(10, GREY)
+    big, beside = TextStyle(21, bold=True), TextStyle(10, GREY)
     headline = _lines(report.headline, big)
     wide = text_width(printable(report.headline), big)
     aside = wrap(report.aside, beside, WIDTH)
@@ -192,30 +192,30 @@ def _head(report: Report) -> list[Strip]:
     else:
         headline += _lines(report.aside, beside)
     strips = [
-        *_lines(report.origin, Type(7.8, GREY)),
+        *_lines(report.origin, TextStyle(7.8, GREY)),
         Strip(1.5),
-        *_boxed(report.statement, Type(9.2, RED, bold=True), "#fbeeee", RED),
+        *_boxed(report.statement, TextStyle(9.2, RED, bold=True), "#fbeeee", RED),
         Strip(2.5),
         *headline,
         Strip(0.5),
-        *_lines(report.lead, Type(9.2)),
+        *_lines(report.lead, TextStyle(9.2)),
     ]
     for text in report.warnings:
-        strips += [Strip(1.5), *_boxed(text, Type(8.6), "#fff6e5", AMBER)]
+        strips += [Strip(1.5), *_boxed(text, TextStyle(8.6), "#fff6e5", AMBER)]
     return [*strips, Strip(1.0)]
 
 
 # --- sections -------------------------------------------------------------------------------------
 def _section(section: Section) -> list[Strip]:
-    title = _lines(section.title, Type(11.5, bold=True))
+    title = _lines(section.title, TextStyle(11.5, bold=True))
     rule = Strip(2.8, lambda page, y: fill(page, LEFT, y + 0.5, WIDTH, 0.4, BLUE))
     strips = [Strip(3.5), *(replace(strip, keep=True) for strip in (*title, rule))]
     for block, following in zip(section.blocks, (*section.blocks[1:], None), strict=True):
         if isinstance(block, Paragraph):
-            lines = _lines(block.text, Type(color="#3c3c3c"))
-            together = following is not None
+            lines = _lines(block.text, TextStyle(color="#3c3c3c"))
+            keep_together = following is not None
             strips += [replace(strip, keep=True) for strip in lines[:-1]]
-            strips += [replace(lines[-1], keep=together), Strip(1.3, keep=together)]
+            strips += [replace(lines[-1], keep=keep_together), Strip(1.3, keep=keep_together)]
         elif isinstance(block, Table):
             strips += [*_table(block), Strip(2.5)]
         else:
@@ -233,13 +233,15 @@ def _table(block: Table) -> list[Strip]:
         block,
         tuple(Cell(column.title) for column in block.columns),
         widths,
-        [Type(SMALL, "#333333", bold=True)] * len(widths),
+        [TextStyle(SMALL, "#333333", bold=True)] * len(widths),
         "#777777",
     )
     header = tuple(heading) if block.headed else ()
     rows = []
     for entries in block.rows:
-        kinds = [_type(entry, naming=n == 0 and not header) for n, entry in enumerate(entries)]
+        kinds = [
+            _text_style(entry, naming=n == 0 and not header) for n, entry in enumerate(entries)
+        ]
         row = _row(block, entries, widths, kinds, "#cdcdcd")
         # A row of a whole page, as of a long model card, may be broken.
         rows.append(_kept(row) if len(row) <= 14 else row)
@@ -249,23 +251,23 @@ def _table(block: Table) -> list[Strip]:
     return [*(replace(strip, keep=True) for strip in header), *strips]
 
 
-def _type(entry: Cell, naming: bool) -> Type:
+def _text_style(entry: Cell, naming: bool) -> TextStyle:
     if entry.color:
-        return Type(SMALL, "#000000", bold=True)
+        return TextStyle(SMALL, "#000000", bold=True)
     if entry.mono:
-        return Type(6.2, mono=True)
-    return Type(SMALL, "#444444", bold=True) if naming else Type(SMALL)
+        return TextStyle(6.2, mono=True)
+    return TextStyle(SMALL, "#444444", bold=True) if naming else TextStyle(SMALL)
 
 
 def _row(
     block: Table,
     entries: tuple[Cell, ...],
     widths: Sequence[float],
-    kinds: Sequence[Type],
+    kinds: Sequence[TextStyle],
     rule: str,
 ) -> list[Strip]:
     """One row: a strip for each of its lines and one for the rule below."""
-    high = Type(SMALL).leading
+    high = TextStyle(SMALL).leading
     cells = [
         wrap(entry.text, kind, width - PADDING)
         for entry, kind, width in zip(entries, kinds, widths, strict=True)
@@ -300,8 +302,8 @@ def _widths(block: Table) -> list[float]:
         return [30.0, WIDTH - 30.0]
     needed, fixed = [], []
     for n, column in enumerate(block.columns):
-        texts = [(column.title, Type(SMALL, bold=True))]
-        texts += [(row[n].text, _type(row[n], naming=False)) for row in block.rows]
+        texts = [(column.title, TextStyle(SMALL, bold=True))]
+        texts += [(row[n].text, _text_style(row[n], naming=False)) for row in block.rows]
         widest = max(text_width(printable(text), kind) for text, kind in texts)
         needed.append(min(widest + 2 * PADDING, 0.56 * WIDTH))
         fixed.append(any(row[n].color for row in block.rows))
@@ -313,7 +315,7 @@ def _widths(block: Table) -> list[float]:
 
 
 # --- figures --------------------------------------------------------------------------------------
-CAPTION = Type(TEXT, bold=True)
+CAPTION = TextStyle(TEXT, bold=True)
 
 
 def _figures(block: Figures) -> list[Strip]:
@@ -347,7 +349,7 @@ def _figure(figure: Captioned, x: float, wide: float, tallest: float, lines: int
     height = width * drawing.height / drawing.width
     caption = _lines(figure.caption, CAPTION, x, wide)[:lines]
     above = lines * CAPTION.leading + 1.0
-    note = _lines(figure.note, Type(SMALL, GREY), x, wide)[:8] if figure.note else []
+    note = _lines(figure.note, TextStyle(SMALL, GREY), x, wide)[:8] if figure.note else []
 
     def draw(page: Page, y: float) -> None:
         for n, strip in enumerate(caption):

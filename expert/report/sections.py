@@ -178,23 +178,25 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
             "if the patch counted twice, to first order. Orange patches increase it, blue ones "
             f"decrease it. Values in {e.unit}."
         )
-        pull = attribution.for_prediction(e, plane.view)
+        contribution = attribution.for_prediction(e, plane.view)
         caption = f"Contribution to {value:.1f} {e.unit}"
-        figures.append(Figure(caption, signed_map(e, plane, pull, ("decrease", "increase"))))
-        columns += _strongest(e, plane, pull, ("increases", "decreases"))
+        figures.append(
+            Figure(caption, signed_map(e, plane, contribution, ("decrease", "increase")))
+        )
+        columns += _strongest(e, plane, contribution, ("increases", "decreases"))
     texts.append(
         f"Similarity to #{first.rank}: orange patches are more similar to #{first.rank} than this "
         "image is on average, blue ones less similar; they sum to 0."
     )
-    alike = attribution.for_prototype(e, plane.view, first.index)
+    similarity = attribution.for_prototype(e, plane.view, first.index)
     figures.append(
         Figure(
             f"Similarity to #{first.rank}, {first.label:.1f}",
-            signed_map(e, plane, alike, ("less", "more")),
+            signed_map(e, plane, similarity, ("less", "more")),
         )
     )
     ends = (f"more similar to #{first.rank}", f"less similar to #{first.rank}")
-    columns += _strongest(e, plane, alike, ends)
+    columns += _strongest(e, plane, similarity, ends)
     if len(e.prototypes) > 1:
         second = e.prototypes[1]
         question = f"Why {first.label:.1f} and not {second.label:.1f}?"
@@ -251,12 +253,12 @@ def planes_section(e: Explanation) -> Section | None:
     drawn = [plane for plane in planes(e) if plane.slice is None]
     if len(drawn) < 2:
         return None
-    pulls = [attribution.for_prediction(e, plane.view) for plane in drawn]
-    limit = max(float(np.abs(pull).max()) for pull in pulls)
+    contributions = [attribution.for_prediction(e, plane.view) for plane in drawn]
+    limit = max(float(np.abs(contribution).max()) for contribution in contributions)
     figures = []
-    for plane, pull in zip(drawn, pulls, strict=True):
+    for plane, contribution in zip(drawn, contributions, strict=True):
         view = e.views[plane.view]
-        drawing = signed_map(e, plane, pull, ("decrease", "increase"), limit=limit, named=0)
+        drawing = signed_map(e, plane, contribution, ("decrease", "increase"), limit=limit, named=0)
         note = (
             "no prototype within the radius: label of the nearest one"
             if view.fallback and not e.together

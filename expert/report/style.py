@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from expert.report.document import Drawing
 
-UP, DOWN = "#E69F00", "#56B4E9"
-"""Orange and sky blue of Okabe and Ito (2008): the two ends of a signed map, distinguishable by
-colour-blind readers."""
 STEM, PREDICTION, INK = "#0072B2", "#D55E00", "#222222"
 OUTLINE, OUTLINED = "outline", "outlined"
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"

@@ -23,7 +23,7 @@ INK = "#1b1b1b"
 
 
 @dataclass(frozen=True)
-class Type:
+class TextStyle:
     """How a text is printed."""
 
     size: float = TEXT
@@ -85,12 +85,12 @@ def _advance(letter: str, bold: bool, mono: bool) -> float:
     return float(glyph.linearHoriAdvance) / 65536 / 100
 
 
-def text_width(text: str, kind: Type) -> float:
+def text_width(text: str, kind: TextStyle) -> float:
     """Width of a printable text, mm."""
     return sum(_advance(c, kind.bold, kind.mono) for c in text) * kind.size * POINT
 
 
-def wrap(text: str, kind: Type, width: float) -> list[str]:
+def wrap(text: str, kind: TextStyle, width: float) -> list[str]:
     """Lines of a text, broken at spaces and, where a word is wider than the line, within it."""
     lines, line, used = [], "", 0.0
     space = text_width(" ", kind)
@@ -113,7 +113,9 @@ def wrap(text: str, kind: Type, width: float) -> list[str]:
     return [*lines, line] if line or not lines else lines
 
 
-def print_line(page: Page, x: float, y: float, text: str, kind: Type, align: str = "left") -> None:
+def print_line(
+    page: Page, x: float, y: float, text: str, kind: TextStyle, align: str = "left"
+) -> None:
     """Print one line whose top is at `y`."""
     page.text(
         x / PAGE_WIDTH,

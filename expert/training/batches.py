@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.grey_values import to_unit
 from expert.training.augmentation import augment
-from expert.training.histogram_cache import CountedCopies, as_input
+from expert.training.histogram_cache import HistogramCopies, as_input
 from expert.training.recipe import Recipe
 
 
@@ -127,9 +127,9 @@ def batches(cohort: CohortArrays, recipe: Recipe, *, whole: bool = False) -> Dat
         Of (image, content, label, row, plane). An incomplete last batch is left out: batch
         normalisation fails on a single image.
     """
-    data: Planes | CountedCopies = Planes(cohort, recipe.schedule.views)
+    data: Planes | HistogramCopies = Planes(cohort, recipe.schedule.views)
     if recipe.architecture.backbone == "histogram":
-        data = CountedCopies(cohort, recipe, recipe.schedule.views)
+        data = HistogramCopies(cohort, recipe, recipe.schedule.views)
     if whole:
         batch = recipe.schedule.batch
         sampler = WholeSubjects(

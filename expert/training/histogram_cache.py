@@ -50,7 +50,7 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
         (N, 1, *shape), 0 to 1, or (N, bins + 1, *grid).
     """
     if isinstance(backbone, Members):
-        backbone = backbone.counted
+        backbone = backbone.shared_histogram
     if not isinstance(backbone, HistogramBackbone):
         return to_unit(images)[:, None]
     histograms = []
@@ -68,7 +68,7 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
     return torch.cat(histograms)
 
 
-class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
+class HistogramCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
     """Random copies of each subject, as (histogram, patch content, label, row, plane).
 
     Parameters
@@ -117,6 +117,9 @@ class CountedCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
             subject,
             copy // self.each,
         )
+
+
+CountedCopies = HistogramCopies  # former name
 
 
 def _copies(

@@ -42,7 +42,7 @@ DIVERGING = Colormap(
 """Blue below zero, orange above it (distinct for colour-blind readers), transparent at zero and for
 NaN."""
 NEUTRAL, CLEAR = (0.75, 0.75, 0.75, 0.5), (0.0, 0.0, 0.0, 0.0)
-BEYOND_MM, FAINT = 30.0, 0.35
+BEYOND_MM, FAINT_OPACITY = 30.0, 0.35
 """A tilted head's axial slices cut the planes at an angle and show a strip of each patch. Outlines
 (not values) therefore continue this far above and below the planes, faintly: the model does not use
 these voxels."""
@@ -202,7 +202,10 @@ class NativeOverlay:
             ink[patch] = transform_color(COLORS[place % len(COLORS)])[0]
         colors: dict[int | None, Any] = {None: CLEAR, 0: CLEAR}
         for patch, color in enumerate(ink):
-            colors[patch + 1], colors[self._count + patch + 1] = color, color * (1, 1, 1, FAINT)
+            colors[patch + 1], colors[self._count + patch + 1] = (
+                color,
+                color * (1, 1, 1, FAINT_OPACITY),
+            )
         self.outlines.colormap = DirectLabelColormap(color_dict=colors)
         shown = np.flatnonzero(
             np.any([foreground(e, view) for view in range(len(e.views))], axis=0)

@@ -9,7 +9,17 @@ import numpy as np
 from napari.layers import Image, Layer, Shapes, Vectors
 from napari.utils.colormaps.standardize_color import transform_color
 
-from expert.patches import COLORS, FAINT, Plane, box, display, edge_letters, patches_in_plane
+from expert.patches import (
+    COLORS,
+    DECREASE,
+    FAINT,
+    INCREASE,
+    Plane,
+    box,
+    display,
+    edge_letters,
+    patches_in_plane,
+)
 from napari_expert.layer_geometry import OURS, placement
 
 if TYPE_CHECKING:
@@ -22,8 +32,6 @@ SPOT: Color = (1.0, 0.25, 0.85, 1.0)
 CLEAR: Color = (0.0, 0.0, 0.0, 0.0)
 CHIP: Color = (0.0, 0.0, 0.0, 0.85)
 """Background of a number."""
-POSITIVE, NEGATIVE = (0.902, 0.624, 0.0), (0.337, 0.706, 0.914)
-"""Orange and blue of signed values (Okabe and Ito)."""
 TITLE, MARGIN, GAP, LETTER = 0.073, 0.047, 0.125, 0.026
 """Space for the title, around and between tiles, and from the edge to its letter: fractions of a
 tile's height, because a plain image may have a few mm or hundreds of pixels."""
@@ -276,6 +284,7 @@ def signed_colors(values: np.ndarray, largest: float) -> np.ndarray:
     Opacity is proportional to the value; `largest` is opaque.
     """
     out = np.zeros((len(values), 4), dtype=np.float32)
-    out[:, :3] = np.where(values[:, None] >= 0, POSITIVE, NEGATIVE)
+    increase, decrease = transform_color([INCREASE, DECREASE])[:, :3]
+    out[:, :3] = np.where(values[:, None] >= 0, increase, decrease)
     out[:, 3] = 0.65 * np.clip(np.abs(values) / max(largest, 1e-12), 0, 1)
     return out

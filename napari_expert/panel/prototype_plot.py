@@ -9,13 +9,14 @@ from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from expert.explanation import effective_prototypes
+from expert.patches import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
     from expert.explanation import Explanation
 
-STEM = "#56B4E9"
+STEM = COLORS[1]  # sky blue
 MARGIN, BELOW, ABOVE = 10, 36, 26
 """Pixels beside, below and above the axes."""
 VISIBLE = 0.005

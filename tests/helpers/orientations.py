@@ -126,6 +126,14 @@ def truth(explanation, points: np.ndarray) -> np.ndarray:
     return out
 
 
+def center_of(explanation, volume: Volume, view: int) -> np.ndarray:
+    """The centre of a plane of a head in voxel indices of the volume."""
+    plane = explanation.views[view]
+    row, column = (np.array(plane.image.shape) - 1) / 2
+    point = explanation.registration.template_to_subject @ plane.affine @ [row, column, 0.0, 1.0]
+    return apply(np.linalg.inv(volume.affine), point[:3, None])[:, 0]
+
+
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return matrix[:3, :3] @ points + matrix[:3, 3:]
 

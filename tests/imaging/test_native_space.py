@@ -26,7 +26,7 @@ from helpers.orientations import (
 import expert
 from expert.errors import InputError
 from expert.imaging import native_space
-from expert.imaging.native_space import center_of, patch_map, spread_over
+from expert.imaging.native_space import patch_map, spread_over
 from expert.imaging.preprocessing import view_affine
 from expert.imaging.volume import Volume
 from expert.patches import foreground, patch_location_text
@@ -193,10 +193,6 @@ def test_a_view_that_is_a_volume(explanation):
         place = np.rint(voxel[:3]).astype(int)
         if (place >= 0).all() and (place < volume.shape).all():
             assert numbers[tuple(place)] == patch + 1
-    np.testing.assert_allclose(
-        center_of(e, volume, 0),
-        (np.linalg.inv(volume.affine) @ registration() @ [0, -18, 10, 1])[:3],
-    )
     painted = spread_over(e, volume, np.arange(count)[None] + 1.0)
     np.testing.assert_array_equal(np.nan_to_num(painted), numbers)
 

@@ -10,9 +10,16 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from expert.patches import chosen_patches, middle_plane, pairs, patches_in_plane, planes
+from expert.patches import (
+    DECREASE,
+    INCREASE,
+    chosen_patches,
+    middle_plane,
+    pairs,
+    patches_in_plane,
+    planes,
+)
 from expert.report.drawings import side_by_side, signed_map
-from expert.report.style import DOWN, UP
 
 
 def test_a_volume_is_drawn_in_its_middle_slice(solid, tmp_path):
@@ -74,7 +81,8 @@ def test_the_map_is_orange_up_blue_down_and_clear_at_zero(explanation):
     patches = [
         (to_hex(box.get_facecolor()), round(box.get_facecolor()[3], 3))
         for box in artists(drawing, Rectangle)
-        if to_hex(box.get_facecolor()) in (UP.lower(), DOWN.lower()) and box.get_y() < height
+        if to_hex(box.get_facecolor()) in (INCREASE.lower(), DECREASE.lower())
+        and box.get_y() < height
     ]
-    assert patches == [(UP.lower(), 0.75), (DOWN.lower(), 0.375)]
+    assert patches == [(INCREASE.lower(), 0.75), (DECREASE.lower(), 0.375)]
     assert {"+0.40", "–0.20"} <= set(texts_of(drawing))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.report.typesetting import Type, printable, text_width, wrap
+from expert.report.typesetting import TextStyle, printable, text_width, wrap
 
-KIND = Type()
+KIND = TextStyle()
 
 
 def test_the_width_of_a_text_is_the_sum_of_its_letters_and_grows_with_the_size():
     assert text_width("ab", KIND) == pytest.approx(text_width("a", KIND) + text_width("b", KIND))
-    assert text_width("a", Type(size=2 * KIND.size)) == pytest.approx(2 * text_width("a", KIND))
+    assert text_width("a", TextStyle(size=2 * KIND.size)) == pytest.approx(
+        2 * text_width("a", KIND)
+    )
     assert text_width("mm", KIND) > text_width("ii", KIND)
-    mono = Type(mono=True)
+    mono = TextStyle(mono=True)
     assert text_width("mm", mono) == pytest.approx(text_width("ii", mono))
 
 

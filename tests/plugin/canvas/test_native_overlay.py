@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.orientations import center_of
 from helpers.window import press, run_without_error, slab, square
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 
 import expert
 from expert.errors import InputError
-from expert.imaging.native_space import center_of, patch_map, spread_over
+from expert.imaging.native_space import patch_map, spread_over
 from expert.patches import COLORS, patch_location_text
 from napari_expert.canvas.native_overlay import BEYOND_MM, NativeOverlay
 from napari_expert.layer_geometry import layer_arguments, volume_from_layer
