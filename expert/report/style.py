@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import warnings
@@ -17,6 +18,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke
+from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -225,11 +227,27 @@ def inline_svg(drawing: Drawing) -> str:
         if parent.attrib.pop("id", "") == OUTLINED:
             parent.attrib["class"] = OUTLINED
         if XLINK in parent.attrib:
-            parent.attrib["href"] = parent.attrib.pop(XLINK)
+            parent.attrib["href"] = _as_grey(parent.attrib.pop(XLINK))
         for child in list(parent):
             if child.tag in (f"{SVG}metadata", f"{SVG}defs") or child.get("id") == OUTLINE:
                 parent.remove(child)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _as_grey(link: str) -> str:
+    """An embedded PNG with one channel instead of RGBA if it is opaque and grey: smaller."""
+    start = "data:image/png;base64,"
+    if not link.startswith(start):
+        return link
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(link[len(start) :]))))
+    if pixels.ndim != 3 or pixels.shape[2] != 4:
+        return link
+    grey = pixels[..., 0]
+    if (pixels[..., 3] < 255).any() or (pixels[..., 1:3] != grey[..., None]).any():
+        return link
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(grey)).save(buffer, format="PNG", optimize=True)
+    return start + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def write_svg(figure: Figure, path: Path, description: str) -> Path:

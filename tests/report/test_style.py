@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from expert.report.document import Drawing
 from expert.report.drawings import prototype_plot
@@ -42,6 +46,21 @@ def test_the_settings_of_the_user_neither_count_nor_change(explanation):
         inline_svg(drawing)
         assert dict(matplotlib.rcParams) == before
     assert inline_svg(drawing) == plain
+
+
+def test_grey_images_are_embedded_with_one_channel():
+    pixels = np.arange(200, dtype=np.uint8).reshape(10, 20)
+
+    def draw(axes) -> None:
+        Canvas(axes, 20, 10).image(pixels, 0, 20, 10)
+
+    root = ElementTree.fromstring(inline_svg(Drawing(20, 10, "grey", draw)))
+    (image,) = root.iter("image")
+    data = image.attrib["href"].removeprefix("data:image/png;base64,")
+    embedded = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert embedded.mode == "L"
+    # Matplotlib's grey colour map rounds some values down.
+    np.testing.assert_allclose(np.asarray(embedded, dtype=int), pixels, atol=1)
 
 
 def test_a_file_has_a_title_and_no_date(tmp_path):
