@@ -203,8 +203,8 @@ def volume_explanation(volume_model_file, head):
 
 @pytest.fixture(scope="session")
 def one_plane(model):
-    """The embedded model, looking at one plane only, a fifth of the time; it judges what is strange
-    by the nearest distance."""
+    """The embedded model with one plane, in a fifth of the time; its out-of-distribution limit is
+    the nearest distance."""
     from dataclasses import replace
 
     recipe = model.info.input.model_copy(update={"positions_mm": (7.0,)})

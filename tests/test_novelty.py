@@ -1,5 +1,4 @@
-"""Is an image like the training data: heads like those known are left alone, strange ones are told
-of, and in what."""
+"""Out-of-distribution images are flagged, with the reason; images like the training data are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The phantoms: a function of age and seed, age acting where it is said to act."""
+"""Phantoms depend on age and seed alone, and age changes the regions that it should."""
 
 from __future__ import annotations
 

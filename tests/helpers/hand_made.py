@@ -1,4 +1,4 @@
-"""Networks made by hand, of which it is known what their explanations are worth."""
+"""Networks with chosen weights, for which the right explanation is known."""
 
 from __future__ import annotations
 

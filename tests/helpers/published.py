@@ -127,7 +127,7 @@ class Published(nn.Module):
 
 
 def pictures(count: int, shape: tuple[int, int] = (192, 160), seed: int = 0) -> np.ndarray:
-    """(count, *shape) uint8 smooth random pictures, each with a range of its own."""
+    """(count, *shape) uint8 smooth random images, each with a range of its own."""
     noise = np.random.default_rng(seed).normal(size=(count, *shape))
     smooth = np.stack([ndimage.gaussian_filter(one, 4 + n % 5) for n, one in enumerate(noise)])
     low, high = smooth.min((1, 2), keepdims=True), smooth.max((1, 2), keepdims=True)
@@ -135,7 +135,7 @@ def pictures(count: int, shape: tuple[int, int] = (192, 160), seed: int = 0) -> 
 
 
 def unseen(images: np.ndarray, count: int, seed: int = 1) -> np.ndarray:
-    """(count, H, W) uint8 pictures between two of the given ones, so that distances differ."""
+    """(count, H, W) uint8 images between two of the given ones, so that distances differ."""
     generator = np.random.default_rng(seed)
     out = []
     for n in range(count):

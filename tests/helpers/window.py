@@ -88,7 +88,7 @@ def run_without_error(panel, qtbot):
 
 
 def words_of(panel) -> str:
-    """Everything that stands in the answer and on the pictures."""
+    """All texts of the result section and of the tiles."""
     answer = panel.result
     texts = [
         answer.headline,

@@ -1,4 +1,4 @@
-"""Registration: the known pose of a phantom is found, both ways, and what is no head is told."""
+"""Registration finds the known pose of a phantom, both ways, and reports what is not a head."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(
     assert (
         "S " in volume_shown.result.focus_line.text()
         or "I " in volume_shown.result.focus_line.text()
-    )  # heights are told
+    )  # heights are shown
 
 
 @pytest.mark.visible
@@ -136,7 +136,7 @@ def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there
     assert session.focus.patch == patch
     told = volume_shown.result.focus_line.text()
     assert "→" in told
-    # Its number is not in the prototype's picture: it is said why.
+    # Its number is not in the prototype's image, and the panel says why.
     volume_shown.session.choose_patches("all")
     number = session.patches.index(patch) + 1
     said = [

@@ -129,7 +129,7 @@ def test_an_image_is_explained_without_letters_and_millimetres(
         assert wrong not in words.replace("top left", "")
     assert not {"R", "L", "A", "P"} & {str(word) for word in drawn.tiles[0].boxes.features["text"]}
     assert not image_panel.result.form.isRowVisible(image_panel.result.view_box)
-    # The title stands above the picture, and the picture fills its tile, whatever a pixel's size
+    # The title is above the image, and the image fills its tile, whatever a pixel's size
     # is.
     rows = drawn.tiles[0].image.data.shape[0]
     title = next(
