@@ -1,4 +1,4 @@
-"""Out-of-distribution images are flagged, with the reason; images like the training data are not."""
+"""Out-of-distribution images are flagged, with the reason; others are not."""
 
 from __future__ import annotations
 
