@@ -16,6 +16,10 @@ class InputError(ExpertError):
     """An image, table or folder that cannot be used."""
 
 
+class RefusedError(InputError):
+    """An image that is read well but must not be predicted, unless the user insists (`force`)."""
+
+
 class ModelError(ExpertError):
     """A model file that cannot be used."""
 

@@ -54,7 +54,9 @@ class InputSettings(Document):
     fitted into `shape`. `intensity` "robust": the darkest and (nearly) the brightest grey value
     become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit
     file; "white matter" (heads only): white matter has one and the same grey value everywhere in
-    every head (`expert.imaging.bias_field`).
+    every head (`expert.imaging.bias_field`); "tissue" (heads only): fluid, grey and white
+    matter have the same grey values in every head of every scanner
+    (`expert.imaging.tissue_values`).
     """
 
     space: Literal["mni", "image"] = "mni"
@@ -72,7 +74,7 @@ class InputSettings(Document):
         (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0),
         description="planes the network is trained on, mm S",
     )
-    intensity: Literal["robust", "full", "white matter"] = later(
+    intensity: Literal["robust", "full", "white matter", "tissue"] = later(
         "robust", description="grey values that become 0 and 1"
     )
     sized: bool = later(False, description="refuse plain images of unknown pixel size")
@@ -89,8 +91,8 @@ class InputSettings(Document):
             raise ValueError("intensity full is for plain images: scans have no fixed range")
         if self.sized and self.space != "image":
             raise ValueError("sized is for plain images: heads always need a voxel size")
-        if self.intensity == "white matter" and self.space != "mni":
-            raise ValueError("intensity white matter is for heads")
+        if self.intensity in ("white matter", "tissue") and self.space != "mni":
+            raise ValueError(f"intensity {self.intensity} is for heads")
         return self
 
 
@@ -296,6 +298,12 @@ class Calibration(Document):
         gt=0, description="above it an image is out of distribution, label units"
     )
     images: int = Field(gt=0, description="number of validation subjects")
+    shifted_half_width: float | None = later(
+        None,
+        gt=0,
+        description="half width for images unlike the training images, label units: from errors at "
+        "sites that the training did not contain",
+    )
     bias: tuple[float, float] | None = later(
         None,
         description="intercept (label units) and slope of prediction against label",
@@ -303,6 +311,22 @@ class Calibration(Document):
     familiarity: Familiarity | None = later(
         None, description="None: the nearest distance alone decides"
     )
+
+
+class SiteFigures(Document):
+    """Errors of a model on the images of one site."""
+
+    name: str
+    kind: Literal["cross-validation", "site held out", "external"] = Field(
+        description="whether images of this site, or of this and others, trained the model measured"
+    )
+    subjects: int = Field(gt=0)
+    mae: float = Field(ge=0, description="mean absolute error, label units")
+    mean_error: float = Field(description="mean of prediction minus label, label units")
+    interval_coverage: float | None = Field(
+        None, ge=0, le=1, description="fraction of labels inside the interval"
+    )
+    label_range: tuple[float, float] = Field(description="smallest and largest label of the site")
 
 
 class TrainingInfo(Document):
@@ -335,6 +359,7 @@ class ModelInfo(Document):
     prototypes: tuple[PrototypeInfo, ...]
     training: TrainingInfo
     validation: dict[str, float] = Field(default_factory=dict)
+    sites: tuple[SiteFigures, ...] = later((), description="validation by site")
     calibration: Calibration | None = None
     collapsed: str = Field("", description="why the model has collapsed; empty if it has not")
     versions: dict[str, str] = Field(default_factory=dict)

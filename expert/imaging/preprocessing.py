@@ -52,6 +52,13 @@ class Prepared:
         )
 
     @property
+    def refusal(self) -> str:
+        """One sentence if this image must not be predicted; else empty."""
+        if self.registration is None or self.registration.acceptable:
+            return ""
+        return self.registration.message
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Display name of each view."""
         return tuple("image" if p is None else f"z = {p:+.0f} mm" for p in self.positions_mm)

@@ -1,0 +1,96 @@
+"""Volumes on coarser and on regular grids, without aliasing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from expert.errors import InputError
+from expert.imaging.volume import Volume
+
+LARGEST_MM = 600.0
+SMALLEST_MM = 60.0
+
+
+def reduce_resolution(volume: Volume, spacing_mm: float) -> Volume:
+    """Average boxes of voxels until another doubling would make them larger than `spacing_mm`.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D.
+    spacing_mm : float
+        Largest size of the new voxels, mm; axes with larger voxels stay as they are.
+
+    Returns
+    -------
+    Volume
+        float32; the last voxels of an axis may be left out.
+    """
+    data, affine = np.asarray(volume.data), volume.affine.copy()
+    for axis, size in enumerate(volume.spacing):
+        factor = min(int(spacing_mm / size + 0.1), data.shape[axis] // 8)
+        if factor < 2:
+            continue
+        parts = [data[(slice(None),) * axis + (slice(k, None, factor),)] for k in range(factor)]
+        length = data.shape[axis] // factor
+        total = np.zeros(parts[0][(slice(None),) * axis + (slice(length),)].shape, np.float32)
+        for part in parts:
+            total += part[(slice(None),) * axis + (slice(length),)]
+        data = total / factor
+        affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2
+        affine[:3, axis] *= factor
+    return replace(volume, data=np.asarray(data, np.float32), affine=affine)
+
+
+def regular_grid(volume: Volume, spacing_mm: float, multiple: int = 1) -> Volume:
+    """The volume on a grid along RAS that contains it.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D, of any orientation.
+    spacing_mm : float
+        Of the new voxels in each axis.
+    multiple : int
+        The number of voxels per axis is a multiple of this.
+
+    Returns
+    -------
+    Volume
+        float32; the smallest value of the volume outside of it.
+
+    Raises
+    ------
+    InputError
+        The volume is too small or too large to be of a head.
+    """
+    fine = reduce_resolution(volume, spacing_mm)
+    data = fine.data
+    sigma = 0.4 * np.sqrt(np.maximum((spacing_mm / np.array(fine.spacing)) ** 2 - 1, 0))
+    if (sigma > 0.1).any():
+        data = ndimage.gaussian_filter(data, np.where(sigma > 0.1, sigma, 0))
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in fine.shape], indexing="ij")).reshape(
+        3, -1
+    )
+    world = fine.affine[:3, :3] @ corners + fine.affine[:3, 3:]
+    extent = np.ptp(world, axis=1)
+    if extent.max() > LARGEST_MM or extent.min() < SMALLEST_MM:
+        size = "×".join(f"{n:.0f}" for n in extent)
+        raise InputError(
+            f"The volume is {size} mm in size, which is not the size of a head: check its voxel "
+            "size."
+        )
+    shape = np.ceil(extent / spacing_mm).astype(int)
+    shape = -(-shape // multiple) * multiple
+    middle = (world.min(axis=1) + world.max(axis=1)) / 2
+    affine = np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    affine[:3, 3] = middle - spacing_mm * (shape - 1) / 2
+    to_index = np.linalg.inv(fine.affine) @ affine
+    out = ndimage.affine_transform(
+        data, to_index[:3, :3], to_index[:3, 3], tuple(shape), order=1, cval=float(data.min()),
+        mode="grid-constant",
+    )  # fmt: skip
+    return replace(volume, data=np.asarray(out, np.float32), affine=affine)

@@ -1,0 +1,1 @@
+"""Heads painted from label maps with random contrast, and the networks that are trained on them."""
