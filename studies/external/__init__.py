@@ -1,0 +1,1 @@
+"""Models on images of other sites and scanners, real and simulated."""
