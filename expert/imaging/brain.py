@@ -6,8 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from expert.errors import InputError
-from expert.imaging.registration import BLACK, Registration
-from expert.imaging.resampling import resample_to_subject, resample_to_template
+from expert.imaging.brain_finding import FoundBrain
+from expert.imaging.registration import Registration
+from expert.imaging.resampling import resample_to_subject
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
@@ -31,38 +32,32 @@ def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
     return np.asarray(resample_to_subject(soft, template.affine, registration, volume) > 0.2)
 
 
-def missing_brain(volume: Volume, registration: Registration) -> float:
-    """Fraction of the brain that is outside the field of view, or black.
+def missing_brain(found: FoundBrain, registration: Registration) -> float:
+    """Fraction of the template's brain where the head shows no brain.
 
     Half a head can be registered well, and its planes can look normal: neither the registration nor
     the out-of-distribution indicators detect it.
 
     Parameters
     ----------
-    volume : Volume
+    found : FoundBrain
+        The brain in the head.
     registration : Registration
-        Of this volume.
+        Of this head.
 
     Returns
     -------
     float
-        0 to 1, as a fraction of the template's brain. It was at most 0.0001 in 49 whole heads of
-        one scanner.
+        0 to 1, as a fraction of the template's brain without its outer 4 mm.
     """
     template = load_template("mask")
-    inside = ndimage.binary_erosion(template.data > 0.5)[::2, ::2, ::2]
+    inside = ndimage.binary_erosion(template.data > 0.5, iterations=2)[::2, ::2, ::2]
     affine = template.affine @ np.diag([2.0, 2.0, 2.0, 1.0])
-    data = np.asarray(volume.data, dtype=np.float32)
-    # The darkest voxel becomes 0, the value outside the field of view.
-    raised = Volume(
-        data=data - data.min(),
-        affine=volume.affine,
-        space=volume.space,
-        spacing_known=volume.spacing_known,
-        history=(),
+    to_index = np.linalg.inv(found.affine) @ registration.template_to_subject @ affine
+    there = ndimage.affine_transform(
+        found.brain, to_index[:3, :3], to_index[:3, 3], inside.shape, order=1
     )
-    values = resample_to_template(raised, registration, affine, inside.shape)[inside]
-    return float((values <= BLACK * np.percentile(values, 95)).mean())
+    return float((there[inside] < 0.5).mean())
 
 
 def intensity_range(volume: Volume, registration: Registration) -> tuple[float, float]:

@@ -28,8 +28,8 @@ class FoundBrain:
     """The brain in a head, on a 4 mm grid along RAS."""
 
     tissues: np.ndarray
-    """(4, x, y, z) float32 fractions of outside, fluid, grey and white matter; outside of the brain's
-    largest component they are 1, 0, 0, 0."""
+    """(4, x, y, z) float32 fractions of outside, fluid, grey and white matter; away from the brain
+    they are 1, 0, 0, 0."""
     affine: np.ndarray
     """(4, 4) index to RAS mm."""
     template_to_subject: np.ndarray
@@ -110,7 +110,7 @@ def normalise(image: np.ndarray) -> np.ndarray:
     if not bright.size:
         raise InputError("The volume is (nearly) empty: it contains no head.")
     top = np.percentile(bright[:: max(1, bright.size // 20000)], 98)
-    return np.clip(raised / top, 0, 1.5).astype(np.float32)
+    return np.asarray(np.clip(raised / top, 0, 1.5), np.float32)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

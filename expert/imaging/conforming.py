@@ -45,6 +45,32 @@ def reduce_resolution(volume: Volume, spacing_mm: float) -> Volume:
     return replace(volume, data=np.asarray(data, np.float32), affine=affine)
 
 
+def common_resolution(volume: Volume, spacing_mm: float) -> Volume:
+    """The volume on its own axes, as blurred as an image of this voxel size.
+
+    Heads of 0.7 and of 2 mm then differ little, whatever is computed from their voxels.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D.
+    spacing_mm : float
+        Axes with larger voxels stay as they are.
+
+    Returns
+    -------
+    Volume
+        float32.
+    """
+    fine = reduce_resolution(volume, spacing_mm)
+    ratio = spacing_mm / np.array(fine.spacing)
+    sigma = 0.4 * np.sqrt(np.maximum(ratio**2 - 1, 0))
+    sigma = np.where(sigma > 0.1, sigma, 0)
+    if not sigma.any():
+        return fine
+    return replace(fine, data=ndimage.gaussian_filter(fine.data, sigma))
+
+
 def regular_grid(volume: Volume, spacing_mm: float, multiple: int = 1) -> Volume:
     """The volume on a grid along RAS that contains it.
 
@@ -67,11 +93,8 @@ def regular_grid(volume: Volume, spacing_mm: float, multiple: int = 1) -> Volume
     InputError
         The volume is too small or too large to be of a head.
     """
-    fine = reduce_resolution(volume, spacing_mm)
+    fine = common_resolution(volume, spacing_mm)
     data = fine.data
-    sigma = 0.4 * np.sqrt(np.maximum((spacing_mm / np.array(fine.spacing)) ** 2 - 1, 0))
-    if (sigma > 0.1).any():
-        data = ndimage.gaussian_filter(data, np.where(sigma > 0.1, sigma, 0))
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in fine.shape], indexing="ij")).reshape(
         3, -1
     )

@@ -1,7 +1,7 @@
 """The network that finds the brain, its tissues and its pose in a head of any contrast.
 
-A U-Net on a 4 mm grid. It has three outputs for each voxel: the fractions of fluid, grey and white matter,
-and the place of the voxel in the template. See `expert.imaging.brain_finding` for its use.
+A U-Net on a 4 mm grid. For each voxel it gives the fractions of fluid, grey and white matter, and
+the place of the voxel in the template. See `expert.imaging.brain_finding` for its use.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from expert.imaging.bias_field import fit_bias_field
 from expert.imaging.brain import brain_mask, intensity_range, missing_brain
 from expert.imaging.registration import Registration, register
 from expert.imaging.resampling import resample_to_template
+from expert.imaging.tissue_values import TissueHead
 from expert.imaging.volume import Volume
 from expert.schema import InputSettings
 
@@ -39,6 +40,8 @@ class Prepared:
     missing: float = 0.0
     """Fraction of the brain that the volume does not contain, see
     `expert.imaging.brain.missing_brain`; 0 for plain images."""
+    wrong_contrast: str = ""
+    """One sentence if the contrast is not that of a T1-weighted image; else empty."""
 
     @property
     def incomplete(self) -> str:
@@ -54,9 +57,9 @@ class Prepared:
     @property
     def refusal(self) -> str:
         """One sentence if this image must not be predicted; else empty."""
-        if self.registration is None or self.registration.acceptable:
+        if self.registration is None:
             return ""
-        return self.registration.message
+        return self.registration.message or self.wrong_contrast
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,11 +121,9 @@ def _prepare_head(
     registration: Registration,
     positions: tuple[float | None, ...],
 ) -> Prepared:
-    low, high = intensity_range(volume, registration)
-    mask = brain_mask(volume, registration).astype(np.float32)
-    brain = replace(volume, data=mask, history=())
-    missing = missing_brain(volume, registration)
-    white = fit_bias_field(volume, registration) if settings.intensity == "white matter" else None
+    known = registration.found is None and settings.intensity != "tissue"
+    tissue = None if known else TissueHead.of(volume, registration)
+    views = None if settings.intensity == "tissue" else _Grey(volume, settings, registration)
     images, contents, affines = [], [], []
     for position in positions:
         view = view_affine(settings, position)
@@ -131,22 +132,51 @@ def _prepare_head(
         affine, shape = view, settings.shape
         if position is not None:
             affine, shape = view[:, [2, 0, 1, 3]], (1, *settings.shape)
-        content = np.clip(resample_to_template(brain, registration, affine, shape), 0, 1)
-        image = resample_to_template(volume, registration, affine, shape)
-        if white is None:
-            image = np.clip((image - low) / (high - low), 0, 1) * content
-        else:  # voxels that are partly brain would get the grey value of another tissue
-            image = np.clip(WHITE * white.apply(image, affine), 1 / 255, 1) * (content >= 0.5)
-        images.append(np.rint(255 * image).astype(np.uint8).reshape(settings.shape))
-        contents.append(np.rint(255 * content).astype(np.uint8).reshape(settings.shape))
+        source = views or tissue
+        assert source is not None  # by the two conditions above
+        image, content = source.view(affine, shape)
+        images.append(image.reshape(settings.shape))
+        contents.append(content.reshape(settings.shape))
         affines.append(view)
     if not any(content.any() for content in contents):
         raise InputError(
             "No brain was found in this volume: a T1-weighted image of the whole head is required."
         )
     return Prepared(
-        np.stack(images), np.stack(contents), np.stack(affines), positions, registration, missing
+        np.stack(images),
+        np.stack(contents),
+        np.stack(affines),
+        positions,
+        registration,
+        0.0 if tissue is None else missing_brain(tissue.found, registration),
+        "" if tissue is None else tissue.refusal,
     )
+
+
+class _Grey:
+    """A head with the grey values of its file, scaled by its brain or its white matter."""
+
+    def __init__(self, volume: Volume, settings: InputSettings, registration: Registration) -> None:
+        self.volume, self.registration = volume, registration
+        self.low, self.high = intensity_range(volume, registration)
+        mask = brain_mask(volume, registration).astype(np.float32)
+        self.brain = replace(volume, data=mask, history=())
+        white = settings.intensity == "white matter"
+        self.white = fit_bias_field(volume, registration) if white else None
+
+    def view(self, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Image and content, (a, b, c) uint8 each, on a grid in template space."""
+        inside = resample_to_template(self.brain, self.registration, affine, shape)
+        content = np.clip(inside, 0, 1)
+        image = resample_to_template(self.volume, self.registration, affine, shape)
+        if self.white is None:
+            image = np.clip((image - self.low) / (self.high - self.low), 0, 1) * content
+        else:  # voxels that are partly brain would get the grey value of another tissue
+            image = np.clip(WHITE * self.white.apply(image, affine), 1 / 255, 1) * (content >= 0.5)
+        return (
+            np.rint(255 * image).astype(np.uint8),
+            np.rint(255 * content).astype(np.uint8),
+        )
 
 
 def incompatibility(volume: Volume, settings: InputSettings) -> str:

@@ -52,7 +52,7 @@ class Device:
 
     def between(self, low: float, high: float, size: int | None = None) -> np.ndarray:
         """Uniform numbers."""
-        return self.generator.uniform(low, high, size)  # type: ignore[return-value]
+        return np.asarray(self.generator.uniform(low, high, size))
 
     def smooth(self, cells: int, size: int = SIZE, channels: int = 1) -> Tensor:
         """(channels, size, size, size) smooth noise of unit variance on `cells`³ knots."""

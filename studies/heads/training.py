@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         self.real = [s for s in sources if s.real]
         self.seed = seed
 
-    def __iter__(self):  # noqa: D105
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         torch.set_num_threads(1)
         generator = np.random.default_rng(self.seed)
         while True:
@@ -99,7 +100,7 @@ def train(
     kept = [s for s in sources if s not in held]
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    network = HeadNetwork().to(memory_format=torch.channels_last_3d)
+    network = HeadNetwork()
     average = {k: v.clone() for k, v in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
     start = 0
@@ -127,13 +128,13 @@ def train(
         decay = min(0.998, (step + 1) / (step + 20))
         for key, tensor in network.state_dict().items():
             average[key].lerp_(tensor, 1 - decay)
-        losses.append(float(value))
+        losses.append(value.item())
         if (step + 1) % 50 == 0:
             print(
                 f"{step + 1} loss {np.mean(losses[-50:]):.3f} {time.time() - began:.0f} s",
                 flush=True,
             )
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % 250 == 0 or step + 1 == steps:
             state = {f"n.{k}": v.contiguous() for k, v in network.state_dict().items()}
             state |= {f"a.{k}": v.contiguous() for k, v in average.items()}
             save_file(state | {"step": torch.tensor(step + 1)}, saved)

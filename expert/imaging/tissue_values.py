@@ -1,0 +1,285 @@
+"""Grey values that mean tissue: fluid, grey and white matter have fixed values in every head.
+
+The means of the three tissues and a smooth bias field are estimated together by expectation
+maximisation, with the tissues that the head network found as prior. The grey values are then mapped
+so that fluid is 0, grey matter 0.5 and white matter 1, with straight lines in between: a voxel that
+is half grey and half white matter has 0.75.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from expert.errors import InputError
+from expert.imaging.brain_finding import FoundBrain, find_brain
+from expert.imaging.conforming import common_resolution
+from expert.imaging.registration import Registration
+from expert.imaging.template import load_template
+from expert.imaging.volume import Volume
+
+RESOLUTION_MM = 2.0
+"""Finer volumes are brought to this resolution first."""
+WHITE = 200
+"""White matter in an image of tissue values (uint8); fluid is 1, and 0 is outside the brain."""
+CONTRAST = 0.04
+"""Least difference of white and grey matter, relative to white matter, of a T1-weighted image."""
+ORDER = 3
+"""Degree of the polynomial of the bias field, in the logarithm."""
+ITERATIONS = 12
+PRIOR = 0.02
+"""Added to each tissue's prior: the network errs by a voxel at the edges of tissues."""
+TOP = 1.2
+"""Largest tissue value; white matter has 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class TissueScale:
+    """Grey values of the tissues of one head, and its bias field."""
+
+    means: np.ndarray
+    """(3,) grey values of fluid, grey and white matter."""
+    spreads: np.ndarray
+    """(3,) standard deviations."""
+    coefficients: np.ndarray
+    """Of the logarithm of the bias field."""
+    middle: np.ndarray
+    """(3,) template mm at the origin of the polynomial."""
+
+    def bias(self, points: np.ndarray) -> np.ndarray:
+        """The bias field at template mm (3, ...)."""
+        return np.asarray(
+            np.exp(np.tensordot(_terms(points, self.middle), self.coefficients, axes=(0, 0)))
+        )
+
+    def tissue_values(self, values: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Grey values as tissue values.
+
+        Parameters
+        ----------
+        values : (...) ndarray
+            Grey values.
+        points : (3, ...) ndarray
+            Where they are, template RAS mm.
+
+        Returns
+        -------
+        (...) ndarray
+            0 fluid, 0.5 grey matter, 1 white matter; from 0 to 1.2.
+        """
+        fluid, grey, white = self.means
+        level = values / self.bias(points)
+        low = 0.5 * (level - fluid) / (grey - fluid)
+        high = 0.5 + 0.5 * (level - grey) / (white - grey)
+        return np.asarray(np.clip(np.where(level < grey, low, high), 0, TOP))
+
+    @property
+    def contrast(self) -> float:
+        """White minus grey matter, relative to white matter."""
+        return float((self.means[2] - self.means[1]) / max(abs(self.means[2]), 1e-9))
+
+
+def fit_tissue_scale(values: np.ndarray, priors: np.ndarray, points: np.ndarray) -> TissueScale:
+    """Estimate the grey values of the tissues and the bias field of one head.
+
+    Parameters
+    ----------
+    values : (N,) ndarray
+        Grey values of voxels of the brain, at most some ten thousand.
+    priors : (3, N) ndarray
+        Fractions of fluid, grey and white matter that the head network found there.
+    points : (3, N) ndarray
+        Where they are, template RAS mm.
+
+    Returns
+    -------
+    TissueScale
+
+    Raises
+    ------
+    InputError
+        The grey values are constant.
+
+    References
+    ----------
+    .. [1] Van Leemput et al., "Automated model-based bias field correction of MR images of the
+           brain", IEEE TMI 1999.
+    """
+    middle = points.mean(axis=1)
+    terms = _terms(points, middle)[1:]  # the constant is in the means
+    typical = float(np.median(values[priors[2] > 0.5])) if (priors[2] > 0.5).any() else 0.0
+    if not typical > 0 or float(np.ptp(values)) == 0:
+        raise InputError(
+            "The grey values in the brain of this volume are constant: a T1-weighted image is "
+            "required."
+        )
+    # Voxels near 0 (outside of a skull-stripped head, or black) have no logarithm.
+    level = np.log(np.maximum(values, 0.02 * typical) / typical)
+    linear = values / typical
+    coefficients = np.zeros(len(terms))
+    sure = np.clip(priors, 0, 1) ** 3
+    means = (sure * linear).sum(1) / np.maximum(sure.sum(1), 1e-9)
+    spreads = np.full(3, 0.15)
+    for _ in range(ITERATIONS):
+        corrected = linear * np.exp(-terms.T @ coefficients)
+        shares = _responsibilities(corrected, means, spreads, priors)
+        weight = shares.sum(1) + 1e-9
+        means = (shares * corrected).sum(1) / weight
+        spreads = np.sqrt((shares * (corrected - means[:, None]) ** 2).sum(1) / weight)
+        spreads = np.maximum(spreads, 0.02)
+        # The logarithm of the bias field, from grey and white matter.
+        precision = shares[1:] * (means[1:, None] / spreads[1:, None]) ** 2
+        expected = (precision * np.log(np.maximum(means[1:, None], 0.02))).sum(0)
+        total = precision.sum(0)
+        rest = level - expected / np.maximum(total, 1e-9)
+        usable = total * (np.abs(rest - terms.T @ coefficients) < 0.5)
+        scaled = terms * usable
+        coefficients = np.linalg.solve(
+            scaled @ terms.T + 1e-3 * usable.sum() * np.eye(len(terms)) * 0.01, scaled @ rest
+        )
+    return TissueScale(
+        means * typical, spreads * typical, np.concatenate([[0.0], coefficients]), middle
+    )
+
+
+def _responsibilities(
+    values: np.ndarray, means: np.ndarray, spreads: np.ndarray, priors: np.ndarray
+) -> np.ndarray:
+    """(3, N) probability of each tissue, by value and prior."""
+    off = (values - means[:, None]) / spreads[:, None]
+    density = np.exp(-0.5 * np.minimum(off**2, 200)) / spreads[:, None]
+    joint = (priors + PRIOR) ** 2 * density
+    # An unusual value belongs to no tissue, and has little weight.
+    return np.asarray(joint / (joint.sum(0) + 0.01))
+
+
+def _terms(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """(20, ...) products of powers of coordinates, in units of 80 mm."""
+    x, y, z = (points - middle.reshape(3, *[1] * (points.ndim - 1))) / 80.0
+    powers = [
+        (i, j, k)
+        for i in range(ORDER + 1)
+        for j in range(ORDER + 1 - i)
+        for k in range(ORDER + 1 - i - j)
+    ]
+    powers.sort(key=sum)
+    return np.stack([x**i * y**j * z**k for i, j, k in powers])
+
+
+@dataclass(frozen=True, eq=False)
+class TissueHead:
+    """A registered head whose grey values are turned into tissue values."""
+
+    volume: Volume
+    """At the common resolution."""
+    registration: Registration
+    found: FoundBrain
+    scale: TissueScale
+
+    @classmethod
+    def of(cls, volume: Volume, registration: Registration) -> TissueHead:
+        """Estimate the tissues' grey values of a head.
+
+        Parameters
+        ----------
+        volume : Volume
+            The head.
+        registration : Registration
+            Of this volume.
+
+        Returns
+        -------
+        TissueHead
+
+        Raises
+        ------
+        InputError
+            The volume contains no brain, or its grey values are constant.
+        """
+        found = find_brain(volume) if registration.found is None else registration.found
+        even = common_resolution(volume, RESOLUTION_MM)
+        even = Volume(even.data - float(even.data.min()), even.affine, even.space)
+        points = _sample_points()
+        values = _at(even.data, even.affine, registration, points)
+        priors = np.stack(
+            [_at(part, found.affine, registration, points) for part in found.tissues[1:]]
+        )
+        inside = (priors.sum(axis=0) > 0.5) & (values > 0)
+        if inside.sum() < 1000:
+            raise InputError("The brain of this volume is black or outside the image.")
+        scale = fit_tissue_scale(values[inside], priors[:, inside], points[:, inside])
+        return cls(even, registration, found, scale)
+
+    @property
+    def refusal(self) -> str:
+        """One sentence if the contrast is not that of a T1-weighted image; else empty."""
+        fluid, grey, white = self.scale.means
+        if fluid < grey < white and self.scale.contrast >= CONTRAST:
+            return ""
+        seen = "is brighter than" if grey > white else "is hardly darker than"
+        if fluid >= grey:
+            return (
+                "This is not a T1-weighted image (fluid is as bright as the brain): open a "
+                "T1-weighted scan of the head."
+            )
+        return (
+            f"This is not a T1-weighted image (grey matter {seen} white matter): open a "
+            "T1-weighted scan of the head."
+        )
+
+    def view(self, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """The head on a grid in template space.
+
+        Parameters
+        ----------
+        affine : (4, 4) ndarray
+            Output index to template RAS mm.
+        shape : tuple[int, ...]
+            Of the output.
+
+        Returns
+        -------
+        image : (a, b, c) uint8 ndarray
+            0 outside the brain; 1 fluid, 100 grey and 200 white matter.
+        content : (a, b, c) uint8 ndarray
+            255 where a voxel is entirely brain.
+        """
+        to_subject = self.registration.template_to_subject @ affine
+        share = _resampled(self.found.brain, self.found.affine, to_subject, shape)
+        values = _resampled(self.volume.data, self.volume.affine, to_subject, shape)
+        inside = (share >= 0.5) & (values > 0)
+        index = np.argwhere(inside).T
+        points = affine[:3, :3] @ index + affine[:3, 3:]
+        tissue = self.scale.tissue_values(values[inside], points)
+        image = np.zeros(shape, np.uint8)
+        image[inside] = np.clip(np.rint(WHITE * tissue), 1, 255).astype(np.uint8)
+        content = np.where(values > 0, np.clip(share, 0, 1), 0)
+        return image, np.rint(255 * content).astype(np.uint8)
+
+
+def _resampled(
+    data: np.ndarray, affine: np.ndarray, to_subject: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    matrix = np.linalg.inv(affine) @ to_subject
+    return np.asarray(ndimage.affine_transform(data, matrix[:3, :3], matrix[:3, 3], shape, order=1))
+
+
+def _at(
+    data: np.ndarray, affine: np.ndarray, registration: Registration, points: np.ndarray
+) -> np.ndarray:
+    """Values of an array on the subject's grid at template points (3, N)."""
+    matrix = np.linalg.inv(affine) @ registration.template_to_subject
+    index = matrix[:3, :3] @ points + matrix[:3, 3:]
+    return np.asarray(ndimage.map_coordinates(data, index, order=1))
+
+
+@functools.lru_cache(maxsize=1)
+def _sample_points() -> np.ndarray:
+    """(3, N) template RAS mm, every second voxel of the template's brain and its rim."""
+    brain = load_template("mask")
+    near = ndimage.binary_dilation(brain.data > 0, iterations=3)
+    index = np.argwhere(near[::2, ::2, ::2]).T * 2
+    return np.asarray(brain.affine[:3, :3] @ index + brain.affine[:3, 3:])
