@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from expert.cli.console import one_sentence, progress
 from expert.schema import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from expert.schema import ModelInfo
 
 
 @one_sentence
@@ -50,8 +55,24 @@ def info(
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+    if about.sites:
+        Console().print(_site_table(about))
     if about.card:
         typer.echo(about.card)
+
+
+def _site_table(about: ModelInfo) -> Table:
+    """Validation by site."""
+    from rich.table import Table
+
+    from expert.evaluation.sites import FIGURE_COLUMNS, figure_rows
+
+    table = Table(title=f"validation by site, in {about.label.unit}", caption=RESEARCH_USE)
+    for name in FIGURE_COLUMNS:
+        table.add_column(name)
+    for row in figure_rows(about.sites):
+        table.add_row(*row)
+    return table
 
 
 @one_sentence

@@ -112,6 +112,22 @@ def evaluate(
         for name, value in lines:
             table.add_row(name, value)
         Console().print(table)
+    if result.site_lines():
+        header, *rows = result.site_lines()
+        table = Table(title=f"by site, in {result.unit}", caption=RESEARCH_USE)
+        for name in header:
+            table.add_column(name)
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+    for sentence in result.refusals():
+        typer.echo(f"Refused: {sentence}", err=True)
+    if result.prototype_images:
+        typer.echo(
+            f"Warning: {result.prototype_images} of the images are prototypes of this model: it "
+            "was trained on them, and the figures are too good.",
+            err=True,
+        )
     try:
         result.save(out)
     except OSError as error:

@@ -104,6 +104,7 @@ def _prepare_one(entry: Entry, settings: InputSettings, target: Path) -> None:
             content=prepared.content,
             transform=unknown if registration is None else registration.template_to_subject,
             quality=np.nan if registration is None else registration.quality,
+            refusal=prepared.refusal,
         )
 
 
@@ -114,6 +115,7 @@ def load_cohort(
     *,
     jobs: int | None = None,
     progress: Callable[[str, float], None] | None = None,
+    refused: dict[int, str] | None = None,
 ) -> CohortArrays:
     """Prepare the images of a table; images that `folder` already holds are read from there.
 
@@ -129,16 +131,20 @@ def load_cohort(
         Number of processes; None: one per core.
     progress : callable, optional
         Called with "prepare" and a fraction, 0 to 1.
+    refused : dict of int to str, optional
+        Gets the index and the reason of every image that cannot be used or must not be predicted
+        (`Prepared.refusal`). Without it, an image that cannot be used is an error, and the others
+        are all used.
 
     Returns
     -------
     CohortArrays
-        In the order of `entries`.
+        In the order of `entries`, without the refused ones.
 
     Raises
     ------
     InputError
-        An image cannot be used; the message names its row.
+        An image cannot be used, and the message names its row; or, with `refused`, no image can.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps([FORMAT, settings.model_dump(mode="json")], sort_keys=True)
@@ -163,23 +169,37 @@ def load_cohort(
                 pool.submit(_prepare_one, entries[n], settings, places[n]): n for n in missing
             }
             for done, future in enumerate(as_completed(running), 1):
-                try:
-                    future.result()
-                except ExpertError as error:
+                error = future.exception()
+                if isinstance(error, InputError) and refused is not None:
+                    refused[running[future]] = str(error)
+                elif isinstance(error, ExpertError):
                     pool.shutdown(cancel_futures=True)
                     raise InputError(
                         f"Row {running[future] + 2} of the table cannot be used: {error}"
                     ) from error
+                elif error is not None:
+                    raise error
                 if progress is not None:
                     progress("prepare", done / len(missing))
-    loaded = [np.load(path) for path in places]
+    found = {n: np.load(path) for n, path in enumerate(places) if n not in (refused or ())}
+    if refused is not None:
+        unusable = {n: str(one["refusal"]) for n, one in found.items() if "refusal" in one}
+        refused |= {n: reason for n, reason in unusable.items() if reason}
+        found = {n: one for n, one in found.items() if n not in refused}
+        if not found:
+            first = min(refused)
+            raise InputError(
+                f"None of the {len(entries)} images of the table can be used. The first: "
+                f"{refused[first]}"
+            )
+    loaded, used = list(found.values()), [entries[n] for n in found]
     return CohortArrays(
         images=np.stack([one["images"] for one in loaded]),
         content=np.stack([one["content"] for one in loaded]),
-        labels=np.array([entry.label for entry in entries], dtype=float),
+        labels=np.array([entry.label for entry in used], dtype=float),
         transforms=np.stack([one["transform"] for one in loaded]),
         quality=np.array([float(one["quality"]) for one in loaded]),
         positions_mm=training_positions(settings) or (None,),
-        entries=tuple(entries),
+        entries=tuple(used),
         folder=folder,
     )

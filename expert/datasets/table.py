@@ -34,6 +34,8 @@ class Entry:
     """Of a plain 2D image."""
     sha256: str
     """Checksum of the file; empty for a table without labels that has none."""
+    site: str = ""
+    """Scanner, hospital or data set; empty where the table has no column `site`."""
 
     @property
     def public_name(self) -> str:
@@ -56,7 +58,7 @@ def read_table(
     ----------
     path : str or os.PathLike
         CSV with the column `file` (relative to the table) and, optionally, `subject` or `exam`
-        (rows that belong together), `pixel_size_mm` (plain 2D images) and `sha256`.
+        (rows that belong together), `site`, `pixel_size_mm` (plain 2D images) and `sha256`.
     label_column : str, optional
         Name of the label column; None: `age_years`, `age` or `label`.
     labelled : bool
@@ -122,6 +124,7 @@ def read_table(
                 if row.get("pixel_size_mm")
                 else None,
                 sha256=digest,
+                site=row.get("site", ""),
             )
         )
     return tuple(out)

@@ -5,21 +5,32 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.evaluation.metrics import Errors, collapse, errors
+from expert.evaluation.metrics import Errors, collapse
+from expert.evaluation.sites import (
+    ALL,
+    COLUMNS,
+    PredictedImage,
+    SiteEvaluation,
+    evaluate_site,
+    evaluate_sites,
+    half_width,
+)
 from expert.explanation import effective_prototypes
 from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:
+    from expert.comparison import ViewsResult
     from expert.datasets.prepared_dataset import CohortArrays
     from expert.datasets.table import Entry
     from expert.evaluation.explanation_metrics import ExplanationMeasures
     from expert.model_file import Model
+    from expert.schema import Calibration
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,16 @@ class Evaluation:
     explanations: ExplanationMeasures | None = None
     """Measures of the explanations; None if not requested."""
     rows: list[dict[str, object]] = field(default_factory=list)
+    refused: int = 0
+    """Number of images that could not be used or must not be predicted; `rows` say why."""
+    prototype_images: int = 0
+    """Number of images that are the model's prototypes: they were training images."""
+    by_site: tuple[SiteEvaluation, ...] = ()
+    """Figures of every site, in the order of the table, then of all images."""
+    sites: list[dict[str, object]] = field(default_factory=list)
+    """The sites without training images as `expert.schema.SiteFigures`, for a model file."""
+    images: tuple[PredictedImage, ...] = field(default=(), repr=False)
+    """Every image of the table; contains names of subjects, and is not saved."""
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result as JSON.
@@ -63,7 +84,9 @@ class Evaluation:
         Path
         """
         target = Path(path)
-        target.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        document = asdict(self)
+        del document["images"]
+        target.write_text(json.dumps(document, indent=2), encoding="utf-8")
         return target
 
     def lines(self) -> list[tuple[str, str]]:
@@ -77,7 +100,9 @@ class Evaluation:
         e, u = self.errors, self.unit
         rows = [
             ("images", str(e.images)),
+            ("refused", str(self.refused)),
             ("MAE", f"{e.mae:.2f} {u} (95 %: {e.mae_low:.2f} – {e.mae_high:.2f})"),
+            ("mean error", f"{e.mean_error:+.2f} {u}"),
             ("RMSE", f"{e.rmse:.2f} {u}"),
             ("r", f"{e.r:.3f}"),
             ("R²", f"{e.r2:.3f}"),
@@ -101,6 +126,27 @@ class Evaluation:
             ),
             ("flagged as out-of-distribution", f"{self.unlike_training:.1%}"),
         ]
+
+    def site_lines(self) -> list[tuple[str, ...]]:
+        """Rows of a table by site; empty if there is only one.
+
+        Returns
+        -------
+        list of tuple of str
+            The header, a row for every site, and one for all images.
+        """
+        if len(self.by_site) < 3:
+            return []
+        return [COLUMNS, *(site.cells() for site in self.by_site)]
+
+    def refusals(self) -> list[str]:
+        """One sentence for every refused image, with its row in the table.
+
+        Returns
+        -------
+        list of str
+        """
+        return [f"Image {image.row}: {image.refused}" for image in self.images if image.refused]
 
 
 def evaluate(
@@ -140,7 +186,8 @@ def evaluate(
     Raises
     ------
     InputError
-        The table or one of its images cannot be used.
+        The table cannot be used, or none of its images. Single images that cannot be used are
+        counted and listed, and the figures are of the others.
     """
     import tempfile
 
@@ -150,38 +197,48 @@ def evaluate(
     from expert.novelty import out_of_distribution_text
 
     entries = read_table(table, label_column=label_column)
+    refused: dict[int, str] = {}
     with tempfile.TemporaryDirectory() as temporary:
         cohort = load_cohort(
-            entries, model.info.input, Path(arrays or temporary), jobs=jobs, progress=progress
+            entries,
+            model.info.input,
+            Path(arrays or temporary),
+            jobs=jobs,
+            progress=progress,
+            refused=refused,
         )
     planes = cohort.explained_planes(model.info.input)
     results, unlike = [], []
     for row in range(len(cohort.labels)):
         views, content = cohort.images[row, planes], cohort.content[row, planes]
         results.append(compare_views(model, views, content))
-        unlike.append(
-            bool(
-                out_of_distribution_text(
-                    model.info, views, content, float(cohort.quality[row]), results[-1]
-                )
-            )
-        )
+        quality = float(cohort.quality[row])
+        text = out_of_distribution_text(model.info, views, content, quality, results[-1])
+        unlike.append(bool(text))
         if progress is not None:
             progress("predict", (row + 1) / len(cohort.labels))
-    prediction = np.array([result.prediction for result in results])
-    nearest = np.array([result.nearest_distance for result in results])
     info, calibration = model.info, model.info.calibration
+    images = _predicted_images(
+        entries, refused, results, unlike, calibration, site=Path(table).resolve().parent.name
+    )
     known = info.validation.get("training_mean")
     middle = (info.label.minimum + info.label.maximum) / 2 if known is None else float(known)
-    figures = errors(prediction, cohort.labels, middle, cohort.subjects)
+    everything = evaluate_site(ALL, images, middle)
+    assert everything.errors is not None  # `load_cohort` refuses a table without usable images
+    by_site = evaluate_sites(images, middle)
+    shown = {p.reference.sha256 for p in info.prototypes if p.reference is not None}
+    trained = {
+        image.row: image.site
+        for image, entry in zip(images, entries, strict=True)
+        if entry.sha256 in shown
+    }
+    figures = [site.figures("external") for site in by_site if site.name not in trained.values()]
     distinct = distinct_prototypes(model)
     return Evaluation(
         model=info.name,
-        errors=figures,
+        errors=everything.errors,
         coverage=float(np.mean([result.covered for result in results])),
-        interval_coverage=None
-        if calibration is None
-        else float((np.abs(prediction - cohort.labels) <= calibration.half_width).mean()),
+        interval_coverage=everything.interval_coverage,
         interval_level=None if calibration is None else calibration.level,
         distinct_prototypes=distinct,
         prototypes=len(info.prototypes),
@@ -193,19 +250,52 @@ def evaluate(
         else _explanations(model, cohort, explanations, progress),
         failed=info.collapsed
         or collapse(
-            prediction,
+            np.array([result.prediction for result in results]),
             cohort.labels,
-            None if known is None else figures.mean_predictor_mae,
+            None if known is None else everything.errors.mean_predictor_mae,
             distinct,
             len(info.prototypes),
         ),
         mean_known=known is not None,
         unit=info.label.unit,
-        rows=[
-            {"row": n + 1, "label": float(y), "prediction": float(p), "nearest_distance": float(d)}
-            for n, (y, p, d) in enumerate(zip(cohort.labels, prediction, nearest, strict=True))
-        ],
+        rows=[image.document() for image in images],
+        refused=len(refused),
+        prototype_images=len(trained),
+        by_site=(*by_site, everything),
+        sites=[site.model_dump(mode="json") for site in figures if site is not None],
+        images=images,
     )
+
+
+def _predicted_images(
+    entries: Sequence[Entry],
+    refused: dict[int, str],
+    results: Sequence[ViewsResult],
+    unlike: Sequence[bool],
+    calibration: Calibration | None,
+    site: str,
+) -> tuple[PredictedImage, ...]:
+    """Every row of the table; `site` is the name where the table has none."""
+    predicted = iter(zip(results, unlike, strict=True))
+    images = []
+    for n, entry in enumerate(entries):
+        image = PredictedImage(n + 1, entry.subject, entry.site or site, entry.label, None)
+        if n in refused:
+            images.append(replace(image, refused=refused[n]))
+            continue
+        result, flagged = next(predicted)
+        images.append(
+            replace(
+                image,
+                prediction=float(result.prediction),
+                nearest_distance=float(result.nearest_distance),
+                unlike_training=flagged,
+                covered=None
+                if calibration is None
+                else bool(abs(result.prediction - entry.label) <= half_width(calibration, flagged)),
+            )
+        )
+    return tuple(images)
 
 
 def _source_label_gap(model: Model) -> float | None:

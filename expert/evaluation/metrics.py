@@ -27,6 +27,8 @@ class Errors:
     """MAE of always predicting the training mean."""
     slope: float
     """Slope of (prediction - label) on label: 0 is unbiased, -1 is the mean predictor."""
+    mean_error: float = 0.0
+    """Mean of prediction - label; 0 is unbiased."""
 
 
 def errors(
@@ -66,6 +68,7 @@ def errors(
         r2=r2,
         mean_predictor_mae=float(np.abs(labels - training_mean).mean()),
         slope=float(np.polyfit(labels, residual, 1)[0]) if varied else 0.0,
+        mean_error=float(residual.mean()),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert import __version__
+from expert.evaluation.sites import FIGURE_COLUMNS, figure_rows
 from expert.patches import CONVENTION, is_head
 from expert.report.document import Block, Cell, Paragraph, Section, table
 from expert.report.sections import SURROUNDINGS
@@ -111,6 +112,9 @@ def model_section(e: Explanation, model: ModelInfo | None) -> Section:
         if model.card:
             rows.append(("model card", " ".join(model.card.split())))
     blocks: list[Block] = [table(("", ""), rows)]
+    if model is not None and model.sites:
+        blocks.append(Paragraph(f"Validation by site, in {model.label.unit}:"))
+        blocks.append(table(FIGURE_COLUMNS, [*figure_rows(model.sites)]))
     references = [match for match in e.prototypes if match.reference is not None]
     if references:
         blocks.append(Paragraph("Images of the prototypes, as named in the model file:"))

@@ -24,6 +24,31 @@ def test_evaluate(tiny_model_file, tmp_path):
     assert json.loads(out.read_text())["errors"]["images"] == 9
 
 
+def test_evaluate_lists_sites_and_refused_images(tiny_model_file, tmp_path):
+    table = draw_squares(tmp_path / "new", 9, 8)
+    header, *rows = table.read_text().split()
+    sites = [f"{row},{'North' if n < 4 else 'South'}" for n, row in enumerate(rows)]
+    table.write_text("\n".join([f"{header},site", *sites]))
+    (table.parent / "square-02.png").write_text("no image")
+    out = tmp_path / "e.json"
+    command = ["evaluate", str(tiny_model_file), "--data", str(table), "--out", str(out)]
+    result = run(app, [*command, "--jobs", "1"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    north = next(line for line in lines if "North" in line)
+    assert [cell.strip() for cell in north.strip("│ ").split("│")][1:3] == ["4", "1"]
+    assert any("South" in line for line in lines)
+    assert "Refused: Image 3: square-02.png" in result.output
+    document = json.loads(out.read_text())
+    assert document["refused"] == 1
+    assert [site["name"] for site in document["sites"]] == ["North", "South"]
+    for number in range(9):
+        (table.parent / f"square-{number:02}.png").write_text("no image")
+    failed = run(app, [*command, "--jobs", "1"])
+    assert failed.exit_code == 1
+    assert "None of the 9 images" in failed.output
+
+
 def test_evaluate_explanations_only_when_asked(tiny_model_file, tmp_path):
     table = draw_squares(tmp_path / "new", 6, 8)
     plain, more = tmp_path / "plain.json", tmp_path / "more.json"

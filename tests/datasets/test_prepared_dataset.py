@@ -68,3 +68,48 @@ def test_an_image_that_cannot_be_used_is_named_by_its_row(squares, settings, tmp
     entries[1] = replace(entries[1], file=tmp_path / "bad.png")
     with pytest.raises(InputError, match=r"Row 3 of the table cannot be used: .*bad\.png"):
         load_cohort(entries, settings, tmp_path / "prepared", jobs=1)
+
+
+def test_refused_images_are_left_out_and_listed(squares, settings, tmp_path):
+    entries = list(read_table(squares)[:3])
+    (tmp_path / "bad.png").write_text("no image")
+    entries[1] = replace(entries[1], file=tmp_path / "bad.png")
+    for _ in range(2):  # the second time, the others are prepared already
+        refused, stages = {}, []
+        cohort = load_cohort(
+            entries,
+            settings,
+            tmp_path / "prepared",
+            jobs=1,
+            refused=refused,
+            progress=lambda *stage, stages=stages: stages.append(stage),
+        )
+        assert list(refused) == [1]
+        assert "bad.png" in refused[1]
+        assert cohort.entries == (entries[0], entries[2])
+        assert cohort.labels.tolist() == [entries[0].label, entries[2].label]
+        assert len(cohort.images) == len(cohort.content) == len(cohort.quality) == 2
+        assert stages[-1] == ("prepare", 1.0)
+    with pytest.raises(InputError, match=r"None of the 1 images .*bad\.png"):
+        load_cohort(entries[1:2], settings, tmp_path / "prepared", jobs=1, refused={})
+
+
+def test_an_image_that_must_not_be_predicted_is_refused_only_on_request(
+    squares, settings, tmp_path
+):
+    """The reason is kept with the prepared image, as `Prepared.refusal` gave it."""
+    entries = read_table(squares)[:2]
+    folder = tmp_path / "prepared"
+    load_cohort(entries[:1], settings, folder, jobs=1)
+    (place,) = folder.glob("*.npz")
+    with np.load(place) as stored:
+        assert str(stored["refusal"]) == ""
+        changed = dict(stored) | {"refusal": "It is upside down."}
+    np.savez_compressed(place, **changed)
+    assert len(load_cohort(entries, settings, folder, jobs=1).labels) == 2
+    refused = {}
+    assert len(load_cohort(entries, settings, folder, jobs=1, refused=refused).labels) == 1
+    assert refused == {0: "It is upside down."}
+    del changed["refusal"]  # of a former version
+    np.savez_compressed(place, **changed)
+    assert len(load_cohort(entries, settings, folder, jobs=1, refused={}).labels) == 2

@@ -13,6 +13,8 @@ def test_figures():
     truth = np.linspace(20, 80, 61)
     perfect = errors(truth, truth, 50.0)
     assert perfect.mae == 0
+    assert perfect.mean_error == 0
+    assert errors(truth - 3, truth, 50.0).mean_error == pytest.approx(-3)
     assert perfect.r == pytest.approx(1)
     assert perfect.mean_predictor_mae == pytest.approx(np.abs(truth - 50).mean())
     assert effective_prototypes(np.array([[0.5, 0.3, 0.1, 0.1]])) == 2

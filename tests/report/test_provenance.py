@@ -8,7 +8,7 @@ import pytest
 
 from expert.report.document import Paragraph, Table
 from expert.report.provenance import METHOD, model_section, origin_section, settings_section
-from expert.schema import ImageReference
+from expert.schema import ImageReference, SiteFigures
 
 
 def rows(section) -> dict[str, str]:
@@ -50,6 +50,24 @@ def test_the_model_its_training_and_its_error(explanation, model):
     assert "collapsed" not in about
     collapsed = model.info.model_copy(update={"collapsed": "It predicts the mean."})
     assert rows(model_section(explanation, collapsed))["collapsed"] == "It predicts the mean."
+
+
+def test_figures_of_every_site_are_listed(explanation, model):
+    def texts(info):
+        blocks = model_section(explanation, info).blocks
+        return [cell.text for b in blocks if isinstance(b, Table) for row in b.rows for cell in row]
+
+    site = SiteFigures(
+        name="Northtown",
+        kind="site held out",
+        subjects=40,
+        mae=5.123,
+        mean_error=-1.5,
+        label_range=(19.0, 81.5),
+    )
+    shown = texts(model.info.model_copy(update={"sites": (site,)}))
+    assert set(shown) >= {"Northtown", "site held out", "40", "19 – 81.5", "5.12", "-1.50"}
+    assert "Northtown" not in texts(model.info)
 
 
 def test_references_are_listed_without_their_paths(explanation):
