@@ -67,6 +67,22 @@ class Interval(_Frozen):
     lower: float
     upper: float
     level: float
+    shifted: bool = Field(
+        False,
+        description=(
+            "wider because the image is unlike the training images: from errors at sites that the "
+            "training did not contain"
+        ),
+    )
+
+
+Severity = Literal["refused", "warning", "note"]
+SEVERITIES: dict[Severity, str] = {
+    "refused": "Forced prediction",
+    "warning": "Warning",
+    "note": "Note",
+}
+"""How serious a notice is, and the words before its message."""
 
 
 class Notice(_Frozen):
@@ -74,6 +90,12 @@ class Notice(_Frozen):
 
     code: str
     message: str
+    severity: Severity = "warning"
+
+    @property
+    def text(self) -> str:
+        """The severity and the message, as users see them."""
+        return f"{SEVERITIES[self.severity]}: {self.message}"
 
 
 class View(_Frozen):
@@ -188,9 +210,15 @@ class Explanation(_Frozen):
 
     schema_version: Literal[1] = 1
     statement: str = RESEARCH_USE
+    forced: str = Field(
+        "", description="why the image was refused, if it was predicted all the same; else empty"
+    )
     label_name: str
     unit: str
     prediction: float
+    range_end: Literal["", "low", "high"] = Field(
+        "", description="near the smallest (largest) label of a prototype: or less (or more)"
+    )
     interval: Interval | None
     together: bool = Field(
         False, description="by the mean distances over the views, not the mean of predictions"
@@ -229,6 +257,32 @@ class Explanation(_Frozen):
     model_version: str
     model_sha256: str
     versions: dict[str, str]
+
+    @property
+    def range_text(self) -> str:
+        """Text after the prediction: " or more", " or less", or nothing; see `range_end`."""
+        return {"": "", "low": " or less", "high": " or more"}[self.range_end]
+
+    @property
+    def prediction_text(self) -> str:
+        """The prediction in words: "79.3 years or more"."""
+        return f"{self.prediction:.1f} {self.unit}{self.range_text}"
+
+    @property
+    def forced_text(self) -> str:
+        """What every output of a forced prediction says first; empty for all others."""
+        return next((notice.text for notice in self.warnings if notice.severity == "refused"), "")
+
+    @property
+    def interval_missing(self) -> str:
+        """Why there is no interval, in a few words; empty if there is one."""
+        if self.interval is not None:
+            return ""
+        if self.forced:
+            return "no interval: the image was refused"
+        if any(notice.code == "unlike_training" for notice in self.warnings):
+            return "no interval: the image is too unlike the training images"
+        return "no interval: the model is not calibrated"
 
     @property
     def view_shape(self) -> tuple[int, ...]:

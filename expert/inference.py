@@ -11,16 +11,16 @@ from expert.comparison import ViewsResult, compare_views
 from expert.comparison import choose_device as choose_device  # its former place
 from expert.comparison import compare_images as compare_images  # its former place
 from expert.datasets.prototype_images import prototype_image
-from expert.errors import ExpertError
+from expert.errors import ExpertError, RefusedError
 from expert.explanation import (
     Explanation,
-    Interval,
     PrototypeMatch,
     RegistrationSummary,
     View,
     ViewMatch,
 )
 from expert.imaging.preprocessing import Prepared, prepare
+from expert.imaging.registration import Registration
 from expert.imaging.volume import Volume
 from expert.model_file import Model, versions
 from expert.notices import NOT_REQUESTED, Case, collect_notices
@@ -37,6 +37,8 @@ def explain(
     data: str | Path | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
+    registration: Registration | None = None,
+    force: bool = False,
 ) -> Explanation:
     """Predict the label of an image, with the prototypes and patches the prediction is made of.
 
@@ -58,6 +60,10 @@ def explain(
     progress : callable, optional
         Called with a stage ("register", "features", "match") and a fraction, 0 to 1. It may raise
         `expert.errors.Cancelled`, which is passed on to the caller.
+    registration : Registration, optional
+        A known registration of this head; by default it is computed.
+    force : bool
+        Predict an image that is refused all the same; the reason is in `Explanation.forced`.
 
     Returns
     -------
@@ -65,6 +71,9 @@ def explain(
 
     Raises
     ------
+    RefusedError
+        The image must not be predicted, for example because its registration failed; not with
+        `force`.
     InputError
         The volume does not fit the model, or contains no brain.
     ExpertError
@@ -83,7 +92,9 @@ def explain(
             progress(stage, fraction)
 
     report("register", 0.0)
-    prepared = prepare(volume, model.info.input, progress=report)
+    prepared = prepare(volume, model.info.input, registration=registration, progress=report)
+    if prepared.refusal and not force:
+        raise RefusedError(prepared.refusal)
     report("features", 0.0)
     _ = model.network  # built on first use
     result = compare_views(
@@ -104,10 +115,12 @@ def _explanation(case: Case) -> Explanation:
     model, prepared, result = case.model, case.prepared, case.result
     info = model.info
     return Explanation(
+        forced=case.forced,
         label_name=info.label.name,
         unit=info.label.unit,
         prediction=result.prediction,
-        interval=_interval(model, result.prediction),
+        range_end=case.range_end,
+        interval=case.interval,
         together=result.planes_combined,
         fallback=result.fallback,
         nearest_distance=result.nearest_distance,
@@ -130,14 +143,6 @@ def _explanation(case: Case) -> Explanation:
         model_sha256=model.sha256,
         versions=versions(),
     )
-
-
-def _interval(model: Model, prediction: float) -> Interval | None:
-    calibration = model.info.calibration
-    if calibration is None:
-        return None
-    half = calibration.half_width
-    return Interval(lower=prediction - half, upper=prediction + half, level=calibration.level)
 
 
 def _registration_summary(prepared: Prepared) -> RegistrationSummary | None:

@@ -1,23 +1,29 @@
 """Warnings beside a prediction.
 
-Each warning is one function of a `Case`, which returns one sentence or nothing. The function's name
-is the warning's code. To add a warning, write such a function and add it to `CHECKS`.
+Each warning is one function of a `Case`, which returns one or two sentences or nothing. The
+function's name is the warning's code. To add a warning, write such a function and add it to
+`CHECKS`, with its severity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from expert.comparison import ViewsResult
-from expert.explanation import Notice, PrototypeMatch
+from expert.explanation import Interval, Notice, PrototypeMatch, Severity
 from expert.imaging.preprocessing import Prepared
 from expert.imaging.volume import Volume
 from expert.model_file import Model
-from expert.novelty import out_of_distribution_text
+from expert.novelty import Novelty, measure_novelty
 
+NEAR_END = 0.1
+"""A prediction this near to the smallest or largest label of a prototype is said to be at the end
+of the range; fraction of the range."""
 NOT_REQUESTED = "The images were not requested."
 """Message of a prototype whose image was not looked up; no warning."""
 
@@ -41,6 +47,63 @@ class Case:
         """Unit of the label."""
         return self.model.info.label.unit
 
+    @property
+    def forced(self) -> str:
+        """Why the image must not be predicted, in one sentence; empty if it may be."""
+        return self.prepared.refusal
+
+    @cached_property
+    def novelty(self) -> Novelty:
+        """How unlike the training images the image is."""
+        prepared, registration = self.prepared, self.prepared.registration
+        quality = float("nan") if registration is None else registration.quality
+        return measure_novelty(
+            self.model.info, prepared.images, prepared.content, quality, self.result
+        )
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """The prediction interval, wider for images unlike the training images.
+
+        None without a calibration, for refused images, and for images strongly unlike the training
+        images if the model has no half width for these.
+        """
+        calibration = self.model.info.calibration
+        if calibration is None or self.forced:
+            return None
+        half, wide = calibration.half_width, calibration.shifted_half_width
+        if wide is None and self.novelty.strong:
+            return None
+        shifted = wide is not None and bool(self.novelty.text) and wide > half
+        if wide is not None and shifted:
+            half = wide
+        middle, level = self.result.prediction, calibration.level
+        return Interval(lower=middle - half, upper=middle + half, level=level, shifted=shifted)
+
+    @property
+    def label_range(self) -> tuple[float, float]:
+        """Smallest and largest label of a prototype: no prediction is outside."""
+        labels = self.model.network.prototype_labels
+        return float(labels.min()), float(labels.max())
+
+    @property
+    def range_end(self) -> Literal["", "low", "high"]:
+        """The end of the range of labels that the prediction is near to."""
+        (low, high), prediction = self.label_range, self.result.prediction
+        margin = NEAR_END * (high - low)
+        if margin <= 0:
+            return ""
+        if prediction >= high - margin:
+            return "high"
+        return "low" if prediction <= low + margin else ""
+
+
+def forced_prediction(case: Case) -> str:
+    """The image was refused, and predicted because the user insisted."""
+    if not case.forced:
+        return ""
+    return f"The image was refused: the result is probably wrong and has no interval. {case.forced}"
+
 
 def collapsed_model(case: Case) -> str:
     """The training of the model failed."""
@@ -51,7 +114,11 @@ def collapsed_model(case: Case) -> str:
 def poor_registration(case: Case) -> str:
     """The registration to the template failed or is doubtful."""
     registration = case.prepared.registration
-    return "" if registration is None or registration.acceptable else registration.message
+    if registration is None or registration.acceptable:
+        return ""
+    if registration.message == case.forced:  # which is said already
+        return f"The registration is not acceptable (quality {registration.quality:.2f} of 1)."
+    return registration.message
 
 
 def brain_incomplete(case: Case) -> str:
@@ -61,11 +128,28 @@ def brain_incomplete(case: Case) -> str:
 
 def unlike_training(case: Case) -> str:
     """The image is out of distribution."""
-    prepared = case.prepared
-    quality = float("nan") if prepared.registration is None else prepared.registration.quality
-    return out_of_distribution_text(
-        case.model.info, prepared.images, prepared.content, quality, case.result
-    )
+    text = case.novelty.text
+    if not text or case.forced:
+        return text
+    if case.interval is None:
+        return f"{text} No interval is given: the image is too unlike the training images."
+    if case.interval.shifted:
+        return (
+            f"{text} The interval is wider because the image is unlike the training images: it "
+            "comes from errors at sites that the training did not contain."
+        )
+    return text
+
+
+def range_limit(case: Case) -> str:
+    """The prediction is near the smallest or largest label of a prototype."""
+    if not case.range_end:
+        return ""
+    value = f"{case.result.prediction:.1f} {case.unit}"
+    (low, high), name = case.label_range, case.model.info.label.name
+    if case.range_end == "high":
+        return f"{value} means {value} or more: no prototype's {name} is above {high:.1f}."
+    return f"{value} means {value} or less: no prototype's {name} is below {low:.1f}."
 
 
 def training_image(case: Case) -> str:
@@ -134,19 +218,21 @@ def prototype_image_missing(case: Case) -> str:
     return next((one for one in messages if one and one != NOT_REQUESTED), "")
 
 
-CHECKS: tuple[Callable[[Case], str], ...] = (
-    collapsed_model,
-    poor_registration,
-    brain_incomplete,
-    unlike_training,
-    training_image,
-    no_prototype_in_radius,
-    orientation_unknown,
-    spacing_unknown,
-    views_disagree,
-    prototype_image_missing,
-)
-"""All warnings, in the order in which they are shown."""
+CHECKS: dict[Callable[[Case], str], Severity] = {
+    forced_prediction: "refused",
+    collapsed_model: "warning",
+    poor_registration: "warning",
+    brain_incomplete: "warning",
+    unlike_training: "warning",
+    training_image: "warning",
+    no_prototype_in_radius: "warning",
+    orientation_unknown: "warning",
+    spacing_unknown: "warning",
+    views_disagree: "warning",
+    range_limit: "note",
+    prototype_image_missing: "note",
+}
+"""All warnings with their severity, in the order in which they are shown."""
 
 
 def collect_notices(case: Case) -> tuple[Notice, ...]:
@@ -161,5 +247,9 @@ def collect_notices(case: Case) -> tuple[Notice, ...]:
     tuple[Notice, ...]
         In the order of `CHECKS`; the code of each is the name of its function.
     """
-    found = [(check.__name__, check(case)) for check in CHECKS]
-    return tuple(Notice(code=code, message=message) for code, message in found if message)
+    found = [(check, check(case), severity) for check, severity in CHECKS.items()]
+    return tuple(
+        Notice(code=check.__name__, message=message, severity=severity)
+        for check, message, severity in found
+        if message
+    )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from expert.schema import ModelInfo
 
 LEVEL = 0.95
+STRONG = 3.0
+"""A score above this many times the limit is strongly unlike the training."""
 BINS = 32
 PARTS = 5
 """The held-out images are scored in this number of parts, each with the scales of the others."""
@@ -46,8 +48,7 @@ MINIMUM_SPREAD = {
     "brightness": 0.1,
     "detail": 0.1,
 }
-"""Least distance from the median to the 95th percentile, for indicators that hardly vary over the
-held-out images."""
+"""Least distance from the median to the 95th percentile, for indicators that hardly vary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +113,15 @@ class Reference:
 
     @classmethod
     def of(cls, cohort: CohortArrays, planes: list[int], grid: tuple[int, ...]) -> Reference:
-        """The statistics of a cohort.
+        """The statistics of training images; each row of the cohort counts once.
 
         Parameters
         ----------
         cohort : CohortArrays
-            The training images; each row counts once.
         planes : list[int]
             Indices of the planes that are explained.
         grid : tuple[int, ...]
             Patches per axis.
-
-        Returns
-        -------
-        Reference
         """
         each = [
             image_statistics(images[planes], content[planes], grid)
@@ -254,11 +250,6 @@ def calibrate_indicators(
     ------
     InputError
         There are no held-out images.
-
-    References
-    ----------
-    .. [1] Papadopoulos et al., "Inductive Confidence Machines for Regression", ECML 2002 (the
-           quantile).
     """
     if not heldout:
         raise InputError(
@@ -309,10 +300,8 @@ def ood_score(familiarity: Familiarity, indicators: dict[str, float]) -> tuple[f
 
     Parameters
     ----------
-    familiarity : Familiarity
-        From the model.
-    indicators : dict[str, float]
-        From `ood_indicators`.
+    familiarity, indicators : Familiarity, dict[str, float]
+        From the model, and from `ood_indicators`.
 
     Returns
     -------
@@ -346,45 +335,66 @@ def score_indicators(
     return float(scaled[name]), name
 
 
+@dataclass(frozen=True)
+class Novelty:
+    """How unlike the training images a subject is."""
+
+    score: float = 0.0
+    """The OOD score; without `Calibration.familiarity`, the distance of the nearest prototype."""
+    limit: float = np.inf
+    """Above it the subject is out of distribution."""
+    reason: str = ""
+    """Why the score is as it is, in a sentence."""
+
+    @property
+    def text(self) -> str:
+        """The reason if the subject is out of distribution; else empty."""
+        return "" if self.score <= self.limit else self.reason
+
+    @property
+    def strong(self) -> bool:
+        """Whether the score is above `STRONG` times the limit."""
+        return not self.score <= max(self.limit, STRONG * self.limit)
+
+
 def out_of_distribution_text(
     info: ModelInfo, images: np.ndarray, content: np.ndarray, quality: float, result: ViewsResult
 ) -> str:
-    """One sentence saying why a subject is out of distribution; empty if it is not.
+    """`Novelty.text` of a subject, see `measure_novelty`."""
+    return measure_novelty(info, images, content, quality, result).text
+
+
+def measure_novelty(
+    info: ModelInfo, images: np.ndarray, content: np.ndarray, quality: float, result: ViewsResult
+) -> Novelty:
+    """Score of a subject, its limit, and why the subject is out of distribution if it is.
 
     Parameters
     ----------
     info : ModelInfo
         Of the model. Without a calibration, nothing is out of distribution; without
         `Calibration.familiarity`, the nearest distance alone decides.
-    images, content : (V, *shape) ndarray
-        0 to 255.
-    quality : float
-        Quality of the registration, 0 to 1; NaN without a registration.
-    result : ViewsResult
-        From `expert.comparison.compare_images` of these views.
+    images, content, quality, result
+        As in `ood_indicators`.
 
     Returns
     -------
-    str
+    Novelty
     """
     calibration, unit = info.calibration, info.label.unit
     if calibration is None:
-        return ""
+        return Novelty()
     familiarity, limit = calibration.familiarity, calibration.nearest_distance_limit
     if familiarity is None:
-        if result.nearest_distance <= limit:
-            return ""
-        return (
-            "Unlike the training data: the nearest prototype is "
-            f"{result.nearest_distance:.1f} {unit} away, "
-            f"95 % of validation images have one within {limit:.1f}."
+        reason = (
+            f"Unlike the training data: the nearest prototype is {result.nearest_distance:.1f} "
+            f"{unit} away, 95 % of validation images have one within {limit:.1f}."
         )
-    score, name = ood_score(
-        familiarity, ood_indicators(familiarity, info.grid, images, content, quality, result)
-    )
-    if score <= familiarity.limit:
-        return ""
-    return (
+        return Novelty(result.nearest_distance, limit, reason)
+    indicators = ood_indicators(familiarity, info.grid, images, content, quality, result)
+    score, name = ood_score(familiarity, indicators)
+    reason = (
         f"Unlike the training data: {INDICATORS[name]} (score {score:.1f}, limit "
         f"{familiarity.limit:.1f})."
     )
+    return Novelty(score, familiarity.limit, reason)

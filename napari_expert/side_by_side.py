@@ -86,11 +86,12 @@ class Board:
         unit = self.explanations[0].unit
         if tile < self.subjects:
             e = self.explanations[tile]
+            forced = " · forced" if e.forced else ""
             if self.subjects == 2:
-                return f"{NAMES[tile]} · {e.prediction:.1f} {unit}"
+                return f"{NAMES[tile]} · {e.prediction:.1f} {unit}{forced}"
             if plane.position_mm is None:
-                return f"this image · {e.prediction:.1f} {unit}"
-            return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}"
+                return f"this image · {e.prediction:.1f} {unit}{forced}"
+            return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}{forced}"
         index = self.prototypes[tile - self.subjects]
         match = self._ranks[0][index]
         differs = abs(match.label - match.own_label) >= 0.5

@@ -86,6 +86,29 @@ def explanation(model, head):
     return explain(model, head, top=3)
 
 
+@pytest.fixture(scope="session")
+def forced(model):
+    """A head of 72 years that is refused, because its registration failed, and predicted all the
+    same."""
+    from helpers.refusals import failed, registered_head
+
+    from expert.inference import explain
+
+    volume, registration = registered_head(72, 5)
+    return explain(model, volume, top=3, registration=failed(registration), force=True)
+
+
+@pytest.fixture
+def heads_refused(monkeypatch):
+    """The registration of every head fails; all that follows from it is real."""
+    from helpers.refusals import failed, registered_head
+
+    registration = failed(registered_head(72, 5)[1])
+    monkeypatch.setattr(
+        "expert.imaging.preprocessing.register", lambda volume, progress=None: registration
+    )
+
+
 @pytest.fixture
 def dock():
     """Opens the panel in a viewer, with a head and another model if given, and lets go of the

@@ -45,6 +45,44 @@ def test_json_and_back(explanation, tmp_path):
     assert json.loads(path.read_text())["statement"] == RESEARCH_USE
 
 
+def test_an_explanation_of_before_opens_and_says_the_same(forced, tmp_path):
+    document = json.loads(forced.model_dump_json())
+    interval = {"lower": 60.0, "upper": 70.0, "level": 0.9}
+    for name in ("forced", "range_end"):
+        del document[name]
+    document["interval"] = interval
+    document["warnings"] = [{"code": "views_disagree", "message": "They disagree."}]
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps(document))
+    again = expert.Explanation.load(path)
+    assert again.forced == again.forced_text == again.range_text == again.interval_missing == ""
+    assert not again.interval.shifted
+    assert again.prediction_text == f"{again.prediction:.1f} years"
+    assert [notice.text for notice in again.warnings] == ["Warning: They disagree."]
+
+
+def test_a_forced_explanation_says_so_first(forced, tmp_path):
+    path = forced.save(tmp_path / "e.json")
+    assert list(json.loads(path.read_text()))[:3] == ["schema_version", "statement", "forced"]
+    again = expert.Explanation.load(path)
+    assert again.forced_text == forced.forced_text
+    assert again.forced_text.startswith("Forced prediction: ")
+    assert again.forced in again.forced_text
+    assert again.interval_missing == "no interval: the image was refused"
+
+
+def test_the_end_of_the_range_and_a_missing_interval_are_said(explanation):
+    value = f"{explanation.prediction:.1f} years"
+    for end, text in (("", ""), ("high", " or more"), ("low", " or less")):
+        told = explanation.model_copy(update={"range_end": end})
+        assert told.prediction_text == value + text
+    bare = explanation.model_copy(update={"interval": None, "warnings": ()})
+    assert bare.interval_missing == "no interval: the model is not calibrated"
+    notice = expert.explanation.Notice(code="unlike_training", message="It is unlike them.")
+    unlike = bare.model_copy(update={"warnings": (notice,)})
+    assert unlike.interval_missing == "no interval: the image is too unlike the training images"
+
+
 @pytest.mark.parametrize("damage", ["{}", "not json", '{"schema_version": 99}', ""])
 def test_a_damaged_explanation_is_refused(damage, tmp_path):
     path = tmp_path / "e.json"

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.refusals import REASON, failed, registered_head
 
 import expert
-from expert.errors import Cancelled, InputError
+from expert.errors import Cancelled, InputError, RefusedError
 from expert.explanation import Explanation
 from expert.imaging.volume import Volume
 from expert.inference import explain
@@ -34,6 +35,43 @@ def test_a_plain_image_is_refused_by_a_head_model(model):
     image = Volume.from_array(np.random.default_rng(0).random((50, 60)), spacing=(1, 1))
     with pytest.raises(InputError, match="3D head"):
         expert.explain(model, image)
+
+
+def test_a_refused_head_gets_no_prediction(model):
+    volume, registration = registered_head(72, 5)
+    stages = []
+    with pytest.raises(RefusedError) as refusal:
+        explain(
+            model,
+            volume,
+            registration=failed(registration),
+            progress=lambda stage, fraction: stages.append(stage),
+        )
+    assert str(refusal.value) == REASON
+    assert set(stages) == {"register"}
+
+
+def test_a_forced_prediction_says_that_it_is_one(model, forced):
+    volume, registration = registered_head(72, 5)
+    usual = explain(model, volume, top=1, registration=registration, force=True)
+    assert not usual.forced
+    assert "forced_prediction" not in {notice.code for notice in usual.warnings}
+    assert forced.forced == REASON
+    assert forced.prediction == pytest.approx(usual.prediction)
+    assert usual.interval is not None
+    assert forced.interval is None
+    first = forced.warnings[0]
+    assert (first.code, first.severity) == ("forced_prediction", "refused")
+    assert REASON in first.message
+    assert "poor_registration" in {notice.code for notice in forced.warnings}
+    assert sum(REASON in notice.message for notice in forced.warnings) == 1
+
+
+def test_a_head_of_a_third_of_its_size_gets_no_prediction(model, head):
+    shrunk = np.array(head.affine)
+    shrunk[:3] *= 0.3
+    with pytest.raises(InputError):
+        explain(model, Volume(head.data, shrunk), top=1)
 
 
 def test_the_mean_distance_over_the_planes_decides(planes_model_file, head, tmp_path):

@@ -21,10 +21,12 @@ from expert.imaging.registration import Registration
 from expert.model_file import Model, load_model
 from expert.novelty import (
     INDICATORS,
+    Novelty,
     Reference,
     calibrate,
     calibrate_indicators,
     expected_alarms,
+    measure_novelty,
     ood_indicators,
     ood_score,
     out_of_distribution_text,
@@ -209,6 +211,46 @@ def test_models_of_before_know_the_nearest_distance_only(model):
     assert "nearest prototype" in out_of_distribution_text(
         before, head.images, head.content, 0.0, replace(result, distances=result.distances + 100)
     )
+
+
+@pytest.mark.parametrize(
+    ("score", "limit", "unlike", "strong"),
+    [
+        (1.0, 1.0, False, False),
+        (1.1, 1.0, True, False),
+        (3.0, 1.0, True, False),
+        (3.1, 1.0, True, True),
+        (-0.5, -0.4, False, False),  # a limit below 0
+        (float("nan"), 1.0, True, True),
+    ],
+)
+def test_three_times_the_limit_is_strongly_unlike(score, limit, unlike, strong):
+    novelty = Novelty(score, limit, "It is unlike them.")
+    assert (bool(novelty.text), novelty.strong) == (unlike, strong)
+
+
+def test_the_score_of_a_head_and_its_limit(model):
+    head = prepared(model, 50, 800)
+    result = compare_views(model, head.images, head.content)
+    found = measure_novelty(model.info, head.images, head.content, 1.0, result)
+    familiarity = model.info.calibration.familiarity
+    indicators = ood_indicators(
+        familiarity, model.info.grid, head.images, head.content, 1.0, result
+    )
+    assert (found.score, found.limit) == (
+        ood_score(familiarity, indicators)[0],
+        familiarity.limit,
+    )
+    calibration = model.info.calibration.model_copy(update={"familiarity": None})
+    before = model.info.model_copy(update={"calibration": calibration})
+    found = measure_novelty(before, head.images, head.content, 1.0, result)
+    assert (found.score, found.limit) == (
+        result.nearest_distance,
+        calibration.nearest_distance_limit,
+    )
+    bare = model.info.model_copy(update={"calibration": None})
+    found = measure_novelty(bare, head.images, head.content, 1.0, result)
+    assert (found.text, found.strong) == ("", False)
 
 
 def test_every_shipped_model_carries_its_signs_and_bias():

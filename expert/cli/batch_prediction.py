@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from expert.datasets.table import read_table
-from expert.errors import ExpertError, InputError
+from expert.errors import ExpertError, InputError, RefusedError
 from expert.evaluation.metrics import bias_corrected
 from expert.model_file import Model
 
@@ -26,8 +26,11 @@ COLUMNS = (
     "fallback",
     "registration_quality",
     "warnings",
+    "warning_text",
     "error",
 )
+FORCE_HINT = "Use --force to predict anyway; the result is probably wrong."
+"""Follows the reason why an image is refused."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def items(
     return out
 
 
-def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, object]:
+def predict_one(
+    model: Model, item: Item, corrected: bool = False, force: bool = False
+) -> dict[str, object]:
     """Predict one input; no error of the input ends the run.
 
     Parameters
@@ -84,6 +89,8 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
         The input.
     corrected : bool
         Also correct for regression to the mean.
+    force : bool
+        Predict a refused image all the same.
 
     Returns
     -------
@@ -97,7 +104,9 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
     row |= {"input": item.name, "unit": model.info.label.unit}
     try:
         volume = read_volume(item.path, pixel_size_mm=item.pixel_size_mm)
-        result = explain(model, volume, top=1, images=False)
+        result = explain(model, volume, top=1, images=False, force=force)
+    except RefusedError as error:
+        return row | {"error": f"{error} {FORCE_HINT}"}
     except ExpertError as error:
         return row | {"error": str(error)}
     except Exception as error:  # one damaged file among thousands must not end the run
@@ -110,6 +119,7 @@ def predict_one(model: Model, item: Item, corrected: bool = False) -> dict[str, 
         "prototypes_in_radius": result.prototypes_in_radius,
         "fallback": str(result.fallback).lower(),
         "warnings": "; ".join(notice.code for notice in result.warnings),
+        "warning_text": " ".join(notice.text for notice in result.warnings),
     }
     if corrected and model.info.calibration is not None:
         row["bias_corrected"] = (
@@ -129,6 +139,7 @@ def predict_table(
     progress: Callable[[float], None] | None = None,
     *,
     corrected: bool = False,
+    force: bool = False,
 ) -> tuple[Path, int]:
     """Predict all inputs into a CSV file, row by row: finished rows stay if the run is ended.
 
@@ -144,6 +155,8 @@ def predict_table(
         Called with a fraction, 0 to 1.
     corrected : bool
         Also write the column `bias_corrected`, see `expert.evaluation.metrics.bias_corrected`.
+    force : bool
+        Predict refused images all the same: `forced_prediction` in the column `warnings`.
 
     Returns
     -------
@@ -168,7 +181,7 @@ def predict_table(
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             for done, item in enumerate(todo, 1):
-                row = predict_one(model, item, corrected)
+                row = predict_one(model, item, corrected, force)
                 failed += bool(row["error"])
                 writer.writerow(row)
                 file.flush()

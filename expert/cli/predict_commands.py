@@ -9,8 +9,13 @@ from typing import Annotated
 import typer
 
 from expert.cli.console import DataOption, ModelOption, one_sentence, progress
-from expert.errors import ExpertError
+from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE
+
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Predict refused images, too; the result is probably wrong."),
+]
 
 
 @one_sentence
@@ -33,6 +38,7 @@ def predict(
             help="Also write predictions corrected for regression to the mean.",
         ),
     ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Predict many images into one table; failed images are reported in the `error` column."""
     from expert.cli.batch_prediction import items, predict_table
@@ -42,7 +48,17 @@ def predict(
     loaded = load_model(model)
     with progress() as report:
         target, failed = predict_table(
-            loaded, todo, out, lambda done: report("predict", done), corrected=bias_corrected
+            loaded,
+            todo,
+            out,
+            lambda done: report("predict", done),
+            corrected=bias_corrected,
+            force=force,
+        )
+    if force:
+        typer.echo(
+            "Predictions of refused images are probably wrong: those with 'forced_prediction' in "
+            "the column 'warnings'."
         )
     typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
     if failed:
@@ -72,15 +88,22 @@ def explain(
     show_name: Annotated[
         bool, typer.Option("--show-name", help="Print the input's file name in the report.")
     ] = False,
+    force: ForceOption = False,
 ) -> None:
     """Predict and explain one image: a report to read, and the same as JSON."""
     import expert
+    from expert.cli.batch_prediction import FORCE_HINT
     from expert.report.csv_export import write_csv
 
     volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
     loaded = expert.load_model(model)
     with progress() as report:
-        result = expert.explain(loaded, volume, top=top, data=data, progress=report)
+        try:
+            result = expert.explain(
+                loaded, volume, top=top, data=data, progress=report, force=force
+            )
+        except RefusedError as error:
+            raise RefusedError(f"{error} {FORCE_HINT}") from error
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,19 +115,21 @@ def explain(
         expert.write_report(result, path, model=loaded.info, source=source)
     if csv:
         written.append(write_csv(result, out / "matches.csv"))
-    interval = (
-        f" ({result.interval.level:.0%}: {result.interval.lower:.1f} – {result.interval.upper:.1f})"
-        if result.interval
-        else ""
-    )
-    typer.echo(f"{result.label_name}: {result.prediction:.1f} {result.unit}{interval}")
+    interval = result.interval_missing
+    if result.interval is not None:
+        low, high = result.interval.lower, result.interval.upper
+        interval = f"{result.interval.level:.0%}: {low:.1f} – {high:.1f}"
+    if result.forced:
+        typer.echo(result.forced_text)
+    typer.echo(f"{result.label_name}: {result.prediction_text} ({interval})")
     for match in result.prototypes:
         typer.echo(
             f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  "
             f"distance {match.distance:.1f}"
         )
     for notice in result.warnings:
-        typer.echo(f"  Warning: {notice.message}")
+        if notice.severity != "refused":  # which is said first
+            typer.echo(f"  {notice.text}")
     typer.echo(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
 
 

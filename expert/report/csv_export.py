@@ -39,8 +39,8 @@ LEAST = 0.01
 def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     """Write which patch was matched to which, one row per pair, all views and all shown prototypes.
 
-    The first lines begin with ``#``: the statement, the model, what the columns mean. Read it with
-    ``pandas.read_csv(path, comment="#")``.
+    The first lines begin with ``#``: whether the prediction was forced, the statement, the model,
+    what the columns mean. Read it with ``pandas.read_csv(path, comment="#")``.
 
     Parameters
     ----------
@@ -81,9 +81,10 @@ def _head(e: Explanation) -> list[str]:
     grid = "x".join(map(str, e.grid))
     target = "the prediction" if e.together else "the view's prediction"
     return [
+        *([e.forced_text] if e.forced else []),
         e.statement,
         f"model: {e.model_name} {e.model_version}, sha256 {e.model_sha256}",
-        f"prediction: {e.prediction:.4f} {e.unit} ({e.label_name})",
+        f"prediction: {e.prediction:.4f} {e.unit}{e.range_text} ({e.label_name})",
         'pandas.read_csv(path, comment="#") reads this table',
         (
             "view: the plane or image; prototype: its rank; label: its label in the prediction, "

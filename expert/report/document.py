@@ -101,6 +101,16 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """A warning or note under the headline; of a forced prediction: above everything else."""
+
+    text: str
+    """With its severity in words."""
+    severity: str = "warning"
+    """ "refused", "warning" or "note": decides the colour."""
+
+
+@dataclass(frozen=True)
 class Report:
     """The whole report."""
 
@@ -113,8 +123,10 @@ class Report:
     aside: str
     """Beside the headline, smaller."""
     lead: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Remark, ...]
     sections: tuple[Section, ...]
+    forced: tuple[Remark, ...] = ()
+    """Of a forced prediction: printed first."""
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str | Cell, ...]]) -> Table:

@@ -191,7 +191,10 @@ def _head(report: Report) -> list[Strip]:
         headline = [Strip(big.leading, draw)]
     else:
         headline += _lines(report.aside, beside)
-    strips = [
+    strips: list[Strip] = []
+    for remark in report.forced:
+        strips += [*_boxed(remark.text, TextStyle(9.2, RED, bold=True), "#fbeeee", RED), Strip(2.5)]
+    strips += [
         *_lines(report.origin, TextStyle(7.8, GREY)),
         Strip(1.5),
         *_boxed(report.statement, TextStyle(9.2, RED, bold=True), "#fbeeee", RED),
@@ -200,8 +203,9 @@ def _head(report: Report) -> list[Strip]:
         Strip(0.5),
         *_lines(report.lead, TextStyle(9.2)),
     ]
-    for text in report.warnings:
-        strips += [Strip(1.5), *_boxed(text, TextStyle(8.6), "#fff6e5", AMBER)]
+    for remark in report.warnings:
+        ground, edge = ("#eef3f7", BLUE) if remark.severity == "note" else ("#fff6e5", AMBER)
+        strips += [Strip(1.5), *_boxed(remark.text, TextStyle(8.6), ground, edge)]
     return [*strips, Strip(1.0)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from expert.errors import InputError
 from expert.files import replacing
 from expert.patches import chosen_patches, middle_plane, planes
-from expert.report.document import Report
+from expert.report.document import Remark, Report
 from expert.report.provenance import model_section, origin_section, settings_section
 from expert.report.sections import (
     attribution_section,
@@ -118,7 +118,7 @@ def compose(
     e = explanation
     plane = planes(e)[middle_plane(e)]
     patches = chosen_patches(e, plane, "closest")
-    aside = "no interval: the model is not calibrated"
+    aside = e.interval_missing
     if e.interval is not None:
         aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
     sections = [
@@ -138,21 +138,28 @@ def compose(
             f"Explained prediction · model {e.model_name} {e.model_version} · "
             f"{datetime.date.today().isoformat()}"
         ),
-        headline=f"{e.prediction:.1f} {e.unit}",
+        headline=e.prediction_text,
         aside=aside,
         lead=lead_text(e, source),
+        forced=tuple(
+            Remark(notice.text, notice.severity)
+            for notice in e.warnings
+            if notice.severity == "refused"
+        ),
         warnings=_warnings(e),
         sections=tuple(section for section in sections if section is not None),
     )
 
 
-def _warnings(e: Explanation) -> tuple[str, ...]:
-    out = [notice.message for notice in e.warnings if notice.code != "prototype_image_missing"]
+def _warnings(e: Explanation) -> tuple[Remark, ...]:
+    out = [
+        Remark(notice.text, notice.severity)
+        for notice in e.warnings
+        if notice.severity != "refused" and notice.code != "prototype_image_missing"
+    ]
     missing = sum(match.image is None for match in e.prototypes)
     if missing:
         # Not the notice's own text, which may contain a path of this computer.
-        out.append(
-            f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
-            "it was not available."
-        )
+        text = f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
+        out.append(Remark(f"Note: {text}it was not available.", "note"))
     return tuple(out)

@@ -25,6 +25,9 @@ from napari_expert.canvas.tile_layers import (
     tile_size,
 )
 
+FORCED = "expert_forced"
+"""Key in the metadata of an image's layers: why it was refused, if its prediction was forced."""
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -53,6 +56,7 @@ class TileSet:
             make_tile(self.board, session.plane, n, self._place_of(n) | {"units": units})
             for n in range(self.board.tiles)
         ]
+        self._mark_forced()
 
     @property
     def layers(self) -> list[Layer]:
@@ -74,7 +78,14 @@ class TileSet:
         self.board = board
         for tile, name in zip(self.tiles, board.names, strict=True):
             tile.rename(name)
+        self._mark_forced()
         self.draw_images()
+
+    def _mark_forced(self) -> None:
+        """State in the image layers why the image was refused; empty if it was not."""
+        for tile, explanation in zip(self.tiles, self.board.explanations, strict=False):
+            for layer in tile.layers:
+                layer.metadata[FORCED] = explanation.forced
 
     # --- places -----------------------------------------------------------------------------------
     def slots(self) -> dict[int, int]:

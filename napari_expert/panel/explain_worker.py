@@ -13,7 +13,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
 
-from expert.errors import Cancelled, ExpertError
+from expert.errors import Cancelled, ExpertError, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,8 @@ class ExplainJob(QObject):
     device : str
         Where the network runs.
     parent : QObject, optional
+    force : bool
+        Predict an image that is refused.
     """
 
     advanced = QtSignal(str, float)
@@ -50,6 +52,8 @@ class ExplainJob(QObject):
     """The Explanation."""
     failed = QtSignal(str)
     """One sentence."""
+    refused = QtSignal(str)
+    """The image must not be predicted: why, in one sentence."""
     finished = QtSignal()
     """Always, last, once."""
 
@@ -61,8 +65,10 @@ class ExplainJob(QObject):
         data: Path | None = None,
         device: str = "cpu",
         parent: QObject | None = None,
+        force: bool = False,
     ) -> None:
         super().__init__(parent)
+        self._force = force
         self._model, self._volume, self._top, self._data, self._device = (
             model,
             volume,
@@ -105,6 +111,7 @@ class ExplainJob(QObject):
                 data=self._data,
                 device=self._device,
                 progress=self._report,
+                force=self._force,
             )
         except Exception as error:
             return None, error
@@ -121,6 +128,8 @@ class ExplainJob(QObject):
             pass
         elif error is None:
             self.succeeded.emit(result)
+        elif isinstance(error, RefusedError):
+            self.refused.emit(str(error))
         elif isinstance(error, ExpertError):
             self.failed.emit(str(error))
         else:

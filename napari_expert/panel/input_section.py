@@ -140,6 +140,11 @@ class InputSection(QWidget):
             layer.events.name.disconnect(self._layers_changed)
 
     @property
+    def choice(self) -> tuple[bool, str, Layer | None]:
+        """Whether a run can be started, the chosen model and the chosen image layer."""
+        return self.ready, self.model, self.layer
+
+    @property
     def folder(self) -> Path | None:
         """The chosen folder of the prototypes' images."""
         value = self.data_folder.value

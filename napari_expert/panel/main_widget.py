@@ -71,7 +71,7 @@ class ExpertWidget(QWidget):
         self._restored = self._closed = False
         self._build()
         self._connect()
-        self.runs.set_ready(self.input.ready)
+        self.runs.set_ready(*self.input.choice)
         self._keys = KeyBindings(viewer, self)
         self._restore(Settings.load())
 
@@ -100,9 +100,11 @@ class ExpertWidget(QWidget):
 
     def _connect(self) -> None:
         self.runs.button.clicked.connect(self.run_or_cancel)
-        self.runs.succeeded.connect(self._succeed)
+        self.runs.succeeded.connect(self.show_explanation)
         self.runs.ended.connect(self.ended)
-        self.input.changed.connect(lambda: self.runs.set_ready(self.input.ready))
+        self.runs.refused.connect(self.clear)
+        self.runs.force_asked.connect(lambda: self.run(force=True))
+        self.input.changed.connect(lambda: self.runs.set_ready(*self.input.choice))
         self.input.chosen.connect(self._remember)
         self.input.failed.connect(self.runs.show_error)
         self.input.prototypes.changed.connect(self._top_changed)
@@ -161,8 +163,8 @@ class ExpertWidget(QWidget):
         else:
             self.run()
 
-    def run(self) -> None:
-        """Explain the chosen layer with the chosen model; returns at once."""
+    def run(self, force: bool = False) -> None:
+        """Explain the chosen layer, even if it is refused with `force`; returns at once."""
         layer = self.input.layer
         if self.job is not None or layer is None:
             return
@@ -181,6 +183,7 @@ class ExpertWidget(QWidget):
             self.data or self.input.folder or own,  # of the prototypes' images
             self.input.device.value,
             self,
+            force,
         )
         self.runs.start(job, layer)
 
@@ -206,14 +209,11 @@ class ExpertWidget(QWidget):
         """The layers of the result shown."""
         return self.view.layers
 
-    def _succeed(self, explanation: Explanation, source: Layer) -> None:
-        self.show_explanation(explanation, source if source in self.viewer.layers else None)
-
     def show_explanation(self, explanation: Explanation, source: Layer | None = None) -> None:
-        """Show an explanation; its image is searched for in the open layers if `source` is None."""
+        """Show an explanation; its image is searched for in the open layers if `source` is not."""
         chosen, layers = self.input.layer, list(self.viewer.layers)
         # The layer may have been given other data during the run.
-        found = find_source(explanation, layers if source is None else [source])
+        found = find_source(explanation, [source] if source in layers else layers)
         self.session.top = self.input.prototypes.value
         self.session.show(explanation, found)
         self.input.choose_layer(chosen)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QButtonGroup, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
-from expert.explanation import effective_prototypes
-from expert.patches import CHOICES, CONVENTION, NEUROLOGICAL, patch_location_text, sharpness, spread
+from expert.patches import CHOICES
+from napari_expert.panel import result_texts
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
 from napari_expert.panel.qt_helpers import (
@@ -20,14 +19,8 @@ from napari_expert.panel.qt_helpers import (
     combo,
     fill_combo,
     menu_button,
-    percent,
 )
-from napari_expert.session import CONTRIBUTION, Mode, PatchMap, Session
-
-if TYPE_CHECKING:
-    from expert.explanation import Explanation
-    from napari_expert.session import Focus
-    from napari_expert.side_by_side import Board
+from napari_expert.session import Mode, PatchMap, Session
 
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "One panel per image (Shift-G)."),
@@ -70,6 +63,7 @@ class ResultSection(QWidget):
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        self.forced = Label("expert_forced", "error", "font-weight: bold;")
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
@@ -79,8 +73,10 @@ class ResultSection(QWidget):
             "repeated."
         )
         self.plot = PrototypePlot()
-        for widget in (self.headline, self.about, self.warnings, self.find_button, self.plot):
+        for widget in (self.forced, self.headline, self.about, self.warnings):
             column.addWidget(widget)
+        column.addWidget(self.find_button)
+        column.addWidget(self.plot)
         column.addLayout(self._make_modes())
         column.addLayout(self._make_form())
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
@@ -195,19 +191,22 @@ class ResultSection(QWidget):
             self.plot.show_explanation(None)
             return
         e = board.explanations[0]
-        self.headline.setText(_headline(board))
-        notices = {notice.message: None for one in board.explanations for notice in one.warnings}
-        self.warnings.setText("\n".join(f"⚠ {message}" for message in notices))
-        self.warnings.setVisible(bool(notices))
+        self.headline.setText(result_texts.headline(board))
+        for label, text in (
+            (self.forced, result_texts.forced(board)),
+            (self.warnings, result_texts.notices(board)),
+        ):
+            label.setText(text)
+            label.setVisible(bool(text))
         missing = any(notice.code == "prototype_image_missing" for notice in e.warnings)
         self.find_button.setVisible(missing)
         ranks = {
             match.index: match.rank for match in e.prototypes if match.index in board.prototypes
         }
         self.plot.show_explanation(e, ranks, board.explanations[1] if board.subjects == 2 else None)
-        fill_combo(self.view_box, _plane_names(board), session.plane_number)
+        fill_combo(self.view_box, result_texts.plane_names(board), session.plane_number)
         self.form.setRowVisible(self.view_box, len(board.planes) > 1)
-        self._maps, words = _maps(board)
+        self._maps, words = result_texts.maps(board)
         fill_combo(self.map_box, words)
         self._show_convention()
         self._show_source()
@@ -241,24 +240,24 @@ class ResultSection(QWidget):
                 self.map_box.setCurrentIndex(self._maps.index(session.map))
         self.legend.setVisible(session.map is not None)
         if board is not None and session.map is not None:
-            self.legend.setText(_legend(session, board, session.map))
+            self.legend.setText(result_texts.legend(session, board, session.map))
 
     def _show_matching(self) -> None:
         if self.session.board is not None:
             e = self.session.board.explanations[0]
-            self.matching.setText(_matching(e, self.session.plane.view))
+            self.matching.setText(result_texts.matching(e, self.session.plane.view))
             self._show_focus()
 
     def _show_convention(self) -> None:
         if self.session.board is not None:
-            self.about.setText(_about(self.session.board, self.session.neurological))
+            self.about.setText(result_texts.about(self.session.board, self.session.neurological))
 
     def _show_focus(self) -> None:
         board, focus = self.session.board, self.session.focus
         if board is None or focus is None:
             self.focus_line.setText("Hover over a patch to highlight its matches; click to lock.")
         else:
-            self.focus_line.setText(_focus(board, self.session.plane.view, focus))
+            self.focus_line.setText(result_texts.focus_text(board, self.session.plane.view, focus))
 
     # --- choosing ---------------------------------------------------------------------------------
     def _plane_chosen(self, number: int) -> None:
@@ -280,111 +279,3 @@ class ResultSection(QWidget):
         if not self.session.pinned:
             self.session.set_focus(None)
         super().leaveEvent(event)
-
-
-# --- texts ----------------------------------------------------------------------------------------
-def _maps(board: Board) -> tuple[list[PatchMap | None], list[str]]:
-    """The maps that can be chosen, and what they are called."""
-    labels, ranks = board.explanations[0].labels, board.names[board.subjects :]
-    names = [
-        f"{rank} ({labels[index]:.0f})" for rank, index in zip(ranks, board.prototypes, strict=True)
-    ]
-    maps: list[PatchMap | None] = [None, CONTRIBUTION]
-    words = ["none", "Contribution to prediction"]
-    for name, index in zip(names, board.prototypes, strict=True):
-        maps.append(PatchMap("similarity", (index,)))
-        words.append(f"Similarity to {name}")
-    for first, index in enumerate(board.prototypes):
-        for second in range(first + 1, len(board.prototypes)):
-            maps.append(PatchMap("difference", (index, board.prototypes[second])))
-            words.append(f"{names[first]} vs {names[second]}")
-    return maps, words
-
-
-def _legend(session: Session, board: Board, chosen: PatchMap) -> str:
-    e, values = board.explanations[0], chosen.values(board.explanations[0])
-    names = dict(zip(board.prototypes, board.names[board.subjects :], strict=True))
-    positive, negative = {
-        "contribution": ("increases the prediction", "decreases it"),
-        "similarity": ("more similar than average", "less similar"),
-        "difference": tuple(f"favours {names.get(n, 'another')}" for n in chosen.prototypes),
-    }[chosen.kind]
-    here = values.mean(axis=0) if session.native else values[session.plane.view]
-    if not here.any():
-        return "No map: the prediction is the nearest prototype's label."
-    order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
-    strongest = "; ".join(
-        f"{patch_location_text(e, session.plane.view, n)}: {here[n]:+.2f}" for n in order
-    )
-    where = "on average over the planes" if session.native and len(values) > 1 else "here"
-    return f"Orange {positive}, blue {negative}. Strongest {where} ({e.unit}): {strongest}."
-
-
-def _plane_names(board: Board) -> list[str]:
-    e = board.explanations[0]
-    if len(e.views) == 1:
-        return [plane.name for plane in board.planes]
-    return [
-        f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" for plane in board.planes
-    ]
-
-
-def _headline(board: Board) -> str:
-    e = board.explanations[0]
-    if board.subjects == 2:
-        other = board.explanations[1]
-        step = other.prediction - e.prediction
-        return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
-    if e.interval is None:
-        return f"{e.prediction:.1f} {e.unit}"
-    level, low, high = percent(e.interval.level), e.interval.lower, e.interval.upper
-    return f"{e.prediction:.1f} {e.unit} ({level} interval: {low:.0f} – {high:.0f})"
-
-
-def _about(board: Board, neurological: bool) -> str:
-    e = board.explanations[0]
-    count = effective_prototypes(e.shares[None])
-    shown = float(e.shares[list(board.prototypes)].sum())
-    name = e.label_name[:1].upper() + e.label_name[1:]
-    text = f"{name}: the label of one prototype."
-    if board.subjects == 2:
-        text = (
-            f"{name} of two images, and the {len(board.prototypes)} prototypes most "
-            "similar to both (weights A / B)."
-        )
-    elif float(e.shares.max()) < 1 - 1e-9:
-        text = (
-            f"{name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
-            f"have 80 % of the weight, those shown {percent(shown)}."
-        )
-    if board.head:
-        convention = NEUROLOGICAL if neurological else CONVENTION
-        text += f" {convention.capitalize()}."
-    return text
-
-
-def _matching(e: Explanation, view: int) -> str:
-    """How patches are matched, on average and by what."""
-    share = percent(sharpness(e, view))
-    text = f"Matching: on average, {share} of a patch goes to its strongest match."
-    if e.guide:
-        text += " Patches are matched by a separate network trained without labels."
-    if e.prior:
-        text += " Positions are taken into account as well (spatial prior)."
-    return text
-
-
-def _focus(board: Board, view: int, focus: Focus) -> str:
-    """Where the highlighted patch was matched to in each image."""
-    e, names = board.explanations[0], board.names
-    parts = [
-        f"{names[number]} {patch_location_text(e, view, int(share.argmax()))} "
-        f"({percent(float(share.max()))}{_spread(spread(share))})"
-        for number, share in enumerate(focus.shares)
-        if number != focus.tile and share.any()
-    ]
-    return f"{names[focus.tile]} {patch_location_text(e, view, focus.patch)} → " + "; ".join(parts)
-
-
-def _spread(patches: float) -> str:
-    return f", spread over {patches:.0f} patches" if patches >= 1.5 else ""

@@ -1,4 +1,7 @@
-"""The middle of the panel: the Run button, its progress, and the error of what went wrong."""
+"""The middle of the panel: the Run button, its progress, and the error of what went wrong.
+
+Under the reason why an image was refused, a button predicts it all the same.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,10 @@ class RunSection(QWidget):
 
     succeeded = QtSignal(object, object)
     """The Explanation, and the layer it is about."""
+    refused = QtSignal()
+    """The image of a run must not be predicted; the reason is shown."""
+    force_asked = QtSignal()
+    """The refused image is to be predicted all the same."""
     ended = QtSignal()
     """A run ended: with a result, an error or Cancel."""
 
@@ -48,14 +55,23 @@ class RunSection(QWidget):
         self.progress.hide()
         self.error = Label("expert_error", "error")
         self.error.hide()
+        self.force_button = QPushButton("Predict anyway")
+        self.force_button.setToolTip(
+            "Predict the refused image all the same; the result is probably wrong."
+        )
+        self.force_button.clicked.connect(self.force_asked)
+        self.force_button.hide()
+        self._input: tuple[object, ...] = ()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.button, self.progress, self.error):
+        for widget in (self.button, self.progress, self.error, self.force_button):
             column.addWidget(widget)
 
-    def set_ready(self, ready: bool) -> None:
-        """Whether a run can be started."""
-        self._ready = ready
+    def set_ready(self, ready: bool, *chosen: object) -> None:
+        """Whether a run can be started; with another model or image, a refusal does not hold."""
+        if chosen != self._input and not self.force_button.isHidden():
+            self.show_error("")
+        self._ready, self._input = ready, chosen
         if self.job is None:
             self.button.setEnabled(ready)
 
@@ -74,6 +90,7 @@ class RunSection(QWidget):
         job.advanced.connect(self.advance)
         job.succeeded.connect(partial(self._succeed, source))
         job.failed.connect(self.fail)
+        job.refused.connect(self._refuse)
         job.finished.connect(partial(self._finish, job))
         self.button.setText("Cancel")
         self.button.setEnabled(True)
@@ -95,6 +112,11 @@ class RunSection(QWidget):
     def _succeed(self, source: Layer, explanation: Explanation) -> None:
         self.advance("layers", 0.5)
         self.succeeded.emit(explanation, source)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused.emit()
+        self.fail(reason)
+        self.force_button.show()
 
     def _finish(self, job: ExplainJob) -> None:
         if self.job is job:
@@ -123,3 +145,4 @@ class RunSection(QWidget):
         """Show an error in the panel, or none if empty."""
         self.error.setText(message)
         self.error.setVisible(bool(message))
+        self.force_button.hide()

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.refusals import REASON
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
-from expert.cli.batch_prediction import COLUMNS
+from expert.cli.batch_prediction import COLUMNS, FORCE_HINT
 from expert.cli.main import app
 from expert.errors import InputError
 
@@ -81,3 +82,35 @@ def test_predict_a_table_of_plain_images(tiny_model_file, tmp_path):
     with out.open() as file:
         predictions = [float(row["prediction"]) for row in csv.DictReader(file)]
     assert np.corrcoef(predictions, range(5))[0, 1] > 0.9
+
+
+def test_the_columns_of_before_keep_their_places():
+    assert COLUMNS == (
+        "input", "prediction", "unit", "lower", "upper", "nearest_distance",
+        "prototypes_in_radius", "fallback", "registration_quality", "warnings", "warning_text",
+        "error",
+    )  # fmt: skip
+
+
+def test_a_refused_head_has_no_number_in_its_row(head_file, heads_refused, tmp_path):
+    out = tmp_path / "out.csv"
+    options = ["predict", str(head_file), "--model", "phantom", "--out", str(out)]
+    result = run(app, options)
+    assert result.exit_code == 1
+    with out.open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["error"] == f"{REASON} {FORCE_HINT}"
+    assert {name for name, value in row.items() if value} == {"input", "unit", "error"}
+    result = run(app, [*options, "--force"])
+    assert result.exit_code == 0
+    assert "Predictions of refused images are probably wrong" in result.output
+    with out.open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["error"] == ""
+    assert float(row["prediction"]) > 0
+    assert row["lower"] == row["upper"] == ""
+    codes = row["warnings"].split("; ")
+    assert codes[0] == "forced_prediction"
+    assert "poor_registration" in codes
+    assert row["warning_text"].startswith("Forced prediction: ")
+    assert REASON in row["warning_text"]

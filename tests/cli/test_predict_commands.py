@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+from helpers.refusals import REASON
 from helpers.reports import pdf_pages
 from typer.testing import CliRunner
 
+from expert.cli.batch_prediction import FORCE_HINT
 from expert.cli.main import app
+from expert.imaging.volume import Volume, write_volume
 from expert.schema import RESEARCH_USE
 
 run = CliRunner().invoke
@@ -48,3 +52,35 @@ def test_explain_writes_what_it_is_asked_for(head_file, tmp_path):
         f"age of {head_file.name}" in pdf_pages((tmp_path / "more" / "report.pdf").read_bytes())[0]
     )
     assert head_file.name not in (tmp_path / "more" / "matches.csv").read_text(encoding="utf-8")
+
+
+def test_a_refused_head_is_explained_with_force_only(head_file, heads_refused, tmp_path):
+    out = tmp_path / "out"
+    options = ["explain", str(head_file), "--out", str(out), "--top", "1", "--pdf", "--csv"]
+    result = run(app, options)
+    assert result.exit_code == 1
+    assert f"{REASON} {FORCE_HINT}" in " ".join(result.output.split())
+    assert "years" not in result.output
+    assert not out.exists()
+    result = run(app, [*options, "--force"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    said = next(n for n, line in enumerate(lines) if line.startswith("Forced prediction: "))
+    assert REASON in lines[said]
+    assert lines[said + 1].startswith("age: ")
+    assert lines[said + 1].endswith("(no interval: the image was refused)")
+    assert "years" not in "".join(lines[:said])
+    assert result.stdout.count("Forced prediction") == 1
+    assert json.loads((out / "explanation.json").read_text())["forced"] == REASON
+    assert "Forced prediction: " in (out / "report.html").read_text(encoding="utf-8")
+    assert "Forced prediction: " in pdf_pages((out / "report.pdf").read_bytes())[0]
+    assert (out / "matches.csv").read_text("utf-8").startswith("# Forced prediction: ")
+
+
+def test_a_head_of_a_third_of_its_size_is_not_explained(head, tmp_path):
+    shrunk = np.array(head.affine)
+    shrunk[:3] *= 0.3
+    file = write_volume(Volume(head.data, shrunk), tmp_path / "small.nii.gz")
+    result = run(app, ["explain", str(file), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert not (tmp_path / "out").exists()

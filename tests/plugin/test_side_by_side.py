@@ -39,6 +39,15 @@ def test_one_image_and_its_prototypes(explanation):
     np.testing.assert_array_equal(board.image(2, plane), explanation.prototypes[1].image)
 
 
+def test_the_title_of_a_forced_prediction_says_so(forced, explanation):
+    plane = Board(forced).planes[0]
+    assert Board(forced).title(0, plane).endswith(" years · forced")
+    assert "forced" not in Board(forced).title(1, plane)
+    assert "forced" not in Board(explanation).title(0, plane)
+    both = Board(explanation, forced)
+    assert ["forced" in both.title(tile, plane) for tile in (0, 1)] == [False, True]
+
+
 def test_partners_follow_the_plan(explanation):
     board, view = Board(explanation, top=3), 2
     patch = board.patches(board.planes[view], "closest")[0]

@@ -44,6 +44,13 @@ def test_the_table_of_matches(explanation, tmp_path):
         )
 
 
+def test_a_forced_prediction_is_in_the_first_line(forced, tmp_path):
+    first, second, *_ = write_csv(forced, tmp_path / "t.csv").read_text("utf-8").splitlines()
+    assert first == f"# {forced.forced_text}"
+    assert forced.forced in first
+    assert RESEARCH_USE in second
+
+
 def test_tables_of_images_and_volumes(plain, solid, tmp_path):
     for e, place in ((plain, "row 2, column"), (solid, " S ")):
         assert place in write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8")

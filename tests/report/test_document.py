@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from helpers.reports import both_reports, texts_of
 
+from expert.explanation import Notice
 from expert.report.document import Figures, Paragraph
 from expert.report.report import compose
 
 
 def test_both_reports_hold_the_same_content(explanation, model, tmp_path):
+    note = Notice(code="range_limit", message="It is at the end.", severity="note")
+    explanation = explanation.model_copy(update={"warnings": (*explanation.warnings, note)})
     report = compose(explanation, model=model.info)
-    texts = [report.headline, report.aside, report.lead, report.origin, *report.warnings]
+    texts = [report.headline, report.aside, report.lead, report.origin]
+    texts += [remark.text for remark in report.warnings]
+    assert "Note: It is at the end." in texts
     for section in report.sections:
         texts.append(section.title)
         for block in section.blocks:

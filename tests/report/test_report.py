@@ -11,6 +11,7 @@ from helpers.reports import Page, both_reports
 import expert
 from expert.attribution import for_prediction
 from expert.errors import InputError
+from expert.explanation import Notice
 from expert.patches import chosen_patches, middle_plane, pairs, planes
 from expert.report.csv_export import write_csv
 from expert.report.drawings import strongest
@@ -43,6 +44,33 @@ def test_both_reports_say_what_they_must(explanation, model, tmp_path):
         assert all(f"{name} {version}" in text for name, version in e.versions.items())
         assert datetime.date.today().isoformat() in text
         assert " ".join(model.info.card.split()) in text
+
+
+def test_a_forced_prediction_is_said_first(forced, model, tmp_path):
+    for text in both_reports(forced, tmp_path, model=model.info):
+        said = " ".join(forced.forced_text.split())
+        assert said.startswith("Forced prediction: ")
+        assert forced.forced in said
+        assert text.count(said) == 1
+        assert text.index(said) < text.index(RESEARCH_USE)
+        assert text.index(said) < text.index("Explained prediction · model")  # the first line
+        assert "no interval: the image was refused" in text
+
+
+def test_severity_and_the_end_of_the_range_are_in_words(explanation, tmp_path):
+    notices = tuple(
+        Notice(code=severity, message=f"It is {severity}.", severity=severity)
+        for severity in ("warning", "note")
+    )
+    e = explanation.model_copy(update={"warnings": notices, "range_end": "high"})
+    for text in both_reports(e, tmp_path):
+        assert "Warning: It is warning." in text
+        assert "Note: It is note." in text
+        assert "Forced" not in text
+        assert f"{e.prediction:.1f} years or more" in text
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert '<p class="warning">Warning: It is warning.</p>' in page
+    assert '<p class="warning remark">Note: It is note.</p>' in page
 
 
 def test_the_page_needs_nothing_else(explanation, model, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expert.patches import display
-from napari_expert.canvas.tile_set import TileSet
+from napari_expert.canvas.tile_set import FORCED, TileSet
 from napari_expert.session import CONTRIBUTION, Session
 from napari_expert.side_by_side import Board
 
@@ -31,6 +31,14 @@ def test_every_tile_has_three_layers(tiles, session):
     assert len(tiles.tiles) == session.board.tiles == 4
     assert len(tiles.layers) == 12
     assert all(layer.units == tiles.tiles[0].image.units for layer in tiles.layers)
+
+
+def test_the_layers_of_a_forced_prediction_say_why_it_was_refused(tiles, session, forced):
+    assert [layer.metadata[FORCED] for layer in tiles.tiles[0].layers] == ["", "", ""]
+    session.show(forced)
+    tiles.change(session.board)
+    assert [layer.metadata[FORCED] for layer in tiles.tiles[0].layers] == [forced.forced] * 3
+    assert all(FORCED not in layer.metadata for tile in tiles.tiles[1:] for layer in tile.layers)
 
 
 def test_in_the_lines_layout_the_image_is_beside_one_prototype(tiles, session):

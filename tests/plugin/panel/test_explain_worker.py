@@ -6,7 +6,10 @@ import time
 
 import numpy as np
 import pytest
+from helpers.refusals import REASON
 from helpers.window import over, run_without_error, square, state, wait_for_run
+
+from napari_expert.panel.explain_worker import ExplainJob
 
 
 def test_cancel_acts_within_a_second_and_loses_nothing(viewer, panel, qtbot):
@@ -36,6 +39,18 @@ def test_an_error_is_one_sentence_in_the_panel(viewer, panel, qtbot):
     assert "Unexpected" not in panel.runs.error.text()
     assert panel.explanation is None
     assert panel.runs.button.isEnabled()
+
+
+def test_a_refusal_is_not_an_error_and_force_goes_through(model, head, heads_refused, qtbot):
+    for force in (False, True):
+        job, heard = ExplainJob(model, head, 1, force=force), []
+        job.refused.connect(lambda reason, heard=heard: heard.append(reason))
+        job.failed.connect(lambda reason, heard=heard: heard.append(f"failed: {reason}"))
+        job.succeeded.connect(lambda result, heard=heard: heard.append(result.forced))
+        with qtbot.waitSignal(job.finished, timeout=120_000):
+            job.start()
+        assert heard == [REASON]
+        assert not job.running
 
 
 def test_the_layer_is_deleted_while_it_runs(viewer, panel, qtbot):

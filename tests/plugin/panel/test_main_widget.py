@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.refusals import REASON
 from helpers.window import over, run_without_error, square, state, wait_for_run, words_of
 from napari.layers import Image, Shapes, Vectors
 from qtpy.QtCore import Qt
@@ -34,6 +35,38 @@ def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
     assert {"1", "2", "6", "R", "L"} <= set(boxes.features["text"])
     statement = [label.text() for label in panel.findChildren(type(panel.runs.error))]
     assert RESEARCH_USE in statement
+
+
+def test_a_refused_head_leaves_no_result_and_can_be_forced(
+    viewer, panel, explanation, heads_refused, qtbot
+):
+    panel.show_explanation(explanation)
+    assert panel.result.isVisibleTo(panel)
+    wait_for_run(panel, qtbot)
+    assert panel.runs.error.text() == REASON
+    assert panel.explanation is None
+    assert not panel.result.isVisibleTo(panel)
+    assert [layer.name for layer in viewer.layers] == ["head"]
+    assert viewer.layers["head"].visible
+    assert panel.runs.force_button.isVisibleTo(panel)
+    with qtbot.waitSignal(panel.ended, timeout=120_000):
+        panel.runs.force_button.click()
+    assert panel.explanation.forced == REASON
+    assert not panel.runs.error.text()
+    assert not panel.runs.force_button.isVisibleTo(panel)
+    result = panel.result
+    assert result.forced.isVisibleTo(panel)
+    assert REASON in result.forced.text()
+    column = result.layout()
+    assert column.indexOf(result.forced) < column.indexOf(result.headline)
+    assert "forced" in "".join(map(str, panel.result_layers.tiles[0].boxes.features["text"]))
+    panel.show_explanation(explanation)
+    assert not result.forced.isVisibleTo(panel)
+    wait_for_run(panel, qtbot)
+    assert panel.explanation is None, "the next run is not forced"
+    viewer.add_image(np.zeros((5, 5, 5)), name="other")
+    panel.input.layer_box.setCurrentIndex(panel.input.layer_box.findText("other"))
+    assert not panel.runs.force_button.isVisibleTo(panel)
 
 
 def test_closing_the_panel_gives_the_viewer_back(viewer, head, explanation):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.refusals import REASON
 from helpers.window import notifications
 from napari.layers import Image
 
@@ -67,3 +68,38 @@ def test_an_error_is_shown_and_goes_with_the_next_attempt(section):
 def test_errors_of_the_software_itself_are_not_hidden(section):
     with pytest.raises(ZeroDivisionError):
         section.attempt(lambda: 1 / 0)
+
+
+@pytest.fixture
+def refused(section, model, head, heads_refused, qtbot):
+    """The section after the head was refused, with the layer chosen."""
+    section.set_ready(True, "phantom", "head")
+    with qtbot.waitSignals([section.refused, section.ended], timeout=120_000):
+        section.start(ExplainJob(model, head, 1), Image(head.data))
+    return section
+
+
+def test_a_refusal_is_an_error_with_a_way_on(refused, qtbot):
+    assert refused.error.text() == REASON
+    assert not refused.error.isHidden()
+    assert notifications()[-1] == REASON
+    assert not refused.force_button.isHidden()
+    with qtbot.waitSignal(refused.force_asked, timeout=1000):
+        refused.force_button.click()
+    refused.show_error("")
+    assert refused.force_button.isHidden()
+
+
+def test_a_refusal_holds_for_its_model_and_image_only(refused):
+    refused.set_ready(True, "phantom", "head")
+    assert not refused.force_button.isHidden()
+    refused.set_ready(True, "phantom", "another head")
+    assert refused.force_button.isHidden()
+    assert refused.error.isHidden()
+
+
+def test_other_errors_have_no_way_on(section):
+    section.fail("There is no file x.")
+    assert section.force_button.isHidden()
+    section.set_ready(True, "phantom", "head")
+    assert not section.error.isHidden()

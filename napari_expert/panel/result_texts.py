@@ -1,0 +1,153 @@
+"""What the panel says about a result: the prediction, its notices, its maps and its matches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from expert.explanation import effective_prototypes
+from expert.patches import CONVENTION, NEUROLOGICAL, patch_location_text, sharpness, spread
+from napari_expert.panel.qt_helpers import percent
+from napari_expert.session import CONTRIBUTION, PatchMap, Session
+from napari_expert.side_by_side import NAMES
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
+    from napari_expert.session import Focus
+    from napari_expert.side_by_side import Board
+
+SIGNS = {"refused": "⚠", "warning": "⚠", "note": "ⓘ"}
+"""Before the text of a notice, by its severity."""
+
+
+def forced(board: Board) -> str:
+    """Which predictions were forced, one per line; shown before them."""
+    names = ("",) if board.subjects == 1 else tuple(f"{name}: " for name in NAMES)
+    return "\n".join(
+        f"{SIGNS['refused']} {name}{e.forced_text}"
+        for name, e in zip(names, board.explanations, strict=True)
+        if e.forced
+    )
+
+
+def notices(board: Board) -> str:
+    """All other notices with their severity, one per line."""
+    lines = {
+        f"{SIGNS[notice.severity]} {notice.text}": None
+        for e in board.explanations
+        for notice in e.warnings
+        if notice.severity != "refused"
+    }
+    return "\n".join(lines)
+
+
+def maps(board: Board) -> tuple[list[PatchMap | None], list[str]]:
+    """The maps that can be chosen, and what they are called."""
+    labels, ranks = board.explanations[0].labels, board.names[board.subjects :]
+    names = [
+        f"{rank} ({labels[index]:.0f})" for rank, index in zip(ranks, board.prototypes, strict=True)
+    ]
+    offered: list[PatchMap | None] = [None, CONTRIBUTION]
+    words = ["none", "Contribution to prediction"]
+    for name, index in zip(names, board.prototypes, strict=True):
+        offered.append(PatchMap("similarity", (index,)))
+        words.append(f"Similarity to {name}")
+    for first, index in enumerate(board.prototypes):
+        for second in range(first + 1, len(board.prototypes)):
+            offered.append(PatchMap("difference", (index, board.prototypes[second])))
+            words.append(f"{names[first]} vs {names[second]}")
+    return offered, words
+
+
+def legend(session: Session, board: Board, chosen: PatchMap) -> str:
+    """What the colours of a map mean, and its strongest patches."""
+    e, values = board.explanations[0], chosen.values(board.explanations[0])
+    names = dict(zip(board.prototypes, board.names[board.subjects :], strict=True))
+    positive, negative = {
+        "contribution": ("increases the prediction", "decreases it"),
+        "similarity": ("more similar than average", "less similar"),
+        "difference": tuple(f"favours {names.get(n, 'another')}" for n in chosen.prototypes),
+    }[chosen.kind]
+    here = values.mean(axis=0) if session.native else values[session.plane.view]
+    if not here.any():
+        return "No map: the prediction is the nearest prototype's label."
+    order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
+    strongest = "; ".join(
+        f"{patch_location_text(e, session.plane.view, n)}: {here[n]:+.2f}" for n in order
+    )
+    where = "on average over the planes" if session.native and len(values) > 1 else "here"
+    return f"Orange {positive}, blue {negative}. Strongest {where} ({e.unit}): {strongest}."
+
+
+def plane_names(board: Board) -> list[str]:
+    """The planes that can be chosen, with the prediction of each."""
+    e = board.explanations[0]
+    if len(e.views) == 1:
+        return [plane.name for plane in board.planes]
+    return [
+        f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" for plane in board.planes
+    ]
+
+
+def headline(board: Board) -> str:
+    """The prediction with its interval, or those of two images."""
+    e = board.explanations[0]
+    if board.subjects == 2:
+        other = board.explanations[1]
+        step = other.prediction - e.prediction
+        return f"A {e.prediction:.1f} · B {other.prediction:.1f} {e.unit} ({step:+.1f})"
+    if e.interval is None:
+        return e.prediction_text
+    level, low, high = percent(e.interval.level), e.interval.lower, e.interval.upper
+    return f"{e.prediction_text} ({level} interval: {low:.0f} – {high:.0f})"
+
+
+def about(board: Board, neurological: bool) -> str:
+    """What is predicted and from how many prototypes, and the side of the patient's right."""
+    e = board.explanations[0]
+    count = effective_prototypes(e.shares[None])
+    shown = float(e.shares[list(board.prototypes)].sum())
+    name = e.label_name[:1].upper() + e.label_name[1:]
+    text = f"{name}: the label of one prototype."
+    if board.subjects == 2:
+        text = (
+            f"{name} of two images, and the {len(board.prototypes)} prototypes most "
+            "similar to both (weights A / B)."
+        )
+    elif float(e.shares.max()) < 1 - 1e-9:
+        text = (
+            f"{name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
+            f"have 80 % of the weight, those shown {percent(shown)}."
+        )
+    if board.head:
+        convention = NEUROLOGICAL if neurological else CONVENTION
+        text += f" {convention.capitalize()}."
+    return text
+
+
+def matching(e: Explanation, view: int) -> str:
+    """How patches are matched, on average and by what."""
+    share = percent(sharpness(e, view))
+    text = f"Matching: on average, {share} of a patch goes to its strongest match."
+    if e.guide:
+        text += " Patches are matched by a separate network trained without labels."
+    if e.prior:
+        text += " Positions are taken into account as well (spatial prior)."
+    return text
+
+
+def focus_text(board: Board, view: int, focus: Focus) -> str:
+    """Where the highlighted patch was matched to in each image."""
+    e, names = board.explanations[0], board.names
+    parts = [
+        f"{names[number]} {patch_location_text(e, view, int(share.argmax()))} "
+        f"({percent(float(share.max()))}{_spread(spread(share))})"
+        for number, share in enumerate(focus.shares)
+        if number != focus.tile and share.any()
+    ]
+    return f"{names[focus.tile]} {patch_location_text(e, view, focus.patch)} → " + "; ".join(parts)
+
+
+def _spread(patches: float) -> str:
+    return f", spread over {patches:.0f} patches" if patches >= 1.5 else ""
