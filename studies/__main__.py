@@ -4,6 +4,7 @@ import typer
 
 from expert.schema import RESEARCH_USE
 from studies import commands
+from studies.external import commands as external_commands
 
 app = typer.Typer(
     help=f"Experiments on models and the method. {RESEARCH_USE}",
@@ -11,7 +12,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (commands.ablation, commands.planted, commands.corrupted, commands.results):
+for command in (
+    commands.ablation,
+    commands.planted,
+    commands.corrupted,
+    external_commands.external,
+    external_commands.scanners,
+    external_commands.inputs,
+    commands.results,
+):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -126,8 +126,8 @@ def corrupted(
 ) -> None:
     """Test whether a model refuses or flags corrupted heads."""
     from expert.model_file import load_model
-    from studies.corrupted_inputs import run_study
-    from studies.corrupted_report import markdown
+    from studies.corrupted.inputs import run_study
+    from studies.corrupted.report import markdown
 
     with progress() as report:
         found = run_study(

@@ -26,6 +26,9 @@ STAGES = {
     PLAIN: ("#777777", "regression baseline"),
 }
 BINS = 6
+SITE_COLORS = (STEM, PREDICTION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777", "#000000")
+SITE_MARKERS = ("s", "o", "^", "v", "D", "p", "h")
+"""Of the sites in turn; two sites share both only if there are more than 56."""
 
 
 def write_plots(
@@ -102,6 +105,34 @@ def scatter(labels: np.ndarray, prediction: np.ndarray, unit: str) -> Figure:
     axes.plot(reach, reach, color="#999999")
     axes.plot(labels[known], prediction[known], "s", color=STEM, markersize=4, alpha=0.7, mew=0)
     axes.set(xlim=reach, ylim=reach, aspect="equal")
+    return _figure(axes)
+
+
+def scatter_by_site(groups: dict[str, tuple[np.ndarray, np.ndarray]], unit: str) -> Figure:
+    """Predicted against true label with a color and a marker for every site.
+
+    Parameters
+    ----------
+    groups : dict of str to ((N,) ndarray, (N,) ndarray)
+        True labels and predictions of each site, label units.
+    unit : str
+        Unit of the label.
+
+    Returns
+    -------
+    Figure
+    """
+    axes = _axes("Predicted against true, by site", f"true ({unit})", f"predicted ({unit})")
+    ends = np.concatenate([values for group in groups.values() for values in group])
+    reach = (float(ends.min()) - 2, float(ends.max()) + 2)
+    axes.plot(reach, reach, color="#999999")
+    for n, (name, (labels, prediction)) in enumerate(groups.items()):
+        color, marker = SITE_COLORS[n % len(SITE_COLORS)], SITE_MARKERS[n % len(SITE_MARKERS)]
+        axes.plot(
+            labels, prediction, marker, color=color, markersize=4, alpha=0.7, mew=0, label=name
+        )
+    axes.set(xlim=reach, ylim=reach, aspect="equal")
+    axes.legend(loc="upper left", fontsize=9)
     return _figure(axes)
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from expert.datasets.table import Entry
     from expert.evaluation.explanation_metrics import ExplanationMeasures
     from expert.model_file import Model
-    from expert.schema import Calibration
+    from expert.schema import Calibration, ModelInfo
 
 
 @dataclass(frozen=True)
@@ -221,8 +221,7 @@ def evaluate(
     images = _predicted_images(
         entries, refused, results, unlike, calibration, site=Path(table).resolve().parent.name
     )
-    known = info.validation.get("training_mean")
-    middle = (info.label.minimum + info.label.maximum) / 2 if known is None else float(known)
+    known, middle = info.validation.get("training_mean"), mean_prediction(info)
     everything = evaluate_site(ALL, images, middle)
     assert everything.errors is not None  # `load_cohort` refuses a table without usable images
     by_site = evaluate_sites(images, middle)
@@ -265,6 +264,23 @@ def evaluate(
         sites=[site.model_dump(mode="json") for site in figures if site is not None],
         images=images,
     )
+
+
+def mean_prediction(info: ModelInfo) -> float:
+    """Prediction of the mean predictor: the mean training label, or else the middle of the range.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        Of the model.
+
+    Returns
+    -------
+    float
+        Label units.
+    """
+    known = info.validation.get("training_mean")
+    return (info.label.minimum + info.label.maximum) / 2 if known is None else float(known)
 
 
 def _predicted_images(

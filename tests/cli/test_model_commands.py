@@ -25,7 +25,11 @@ def test_info_shows_the_figures_of_every_site(tmp_path, model):
         ),
     )
     target = tmp_path / "sites.safetensors"
-    weights = {name.removeprefix("weights."): array for name, array in model.tensors.items()}
+    weights = {
+        name.removeprefix("weights."): array
+        for name, array in model.tensors.items()
+        if name.startswith("weights.")
+    }
     save_model(target, model.info.model_copy(update={"sites": sites}), weights)
     result = run(app, ["info", str(target)], env={"COLUMNS": "150"})
     assert result.exit_code == 0, result.output

@@ -5,14 +5,14 @@ from __future__ import annotations
 from helpers.runs import write_folds
 from typer.testing import CliRunner
 
-from studies import corrupted_inputs
 from studies.__main__ import app
-from studies.corruptions import CORRUPTIONS, MIRRORED, UNCHANGED
+from studies.corrupted import inputs
+from studies.corrupted.corruptions import CORRUPTIONS, MIRRORED, UNCHANGED
 
 
 def test_the_command_writes_its_report(one_plane, heads, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        corrupted_inputs, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
+        inputs, "CORRUPTIONS", {MIRRORED: CORRUPTIONS["all zeros"]}
     )  # refused at once
     run = write_folds(tmp_path / "run", [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     out, table = tmp_path / "corrupted.md", ["--data", str(heads)]

@@ -10,7 +10,7 @@ import pytest
 from expert.evaluation.metrics import errors
 from studies.ablation import BASE, PLAIN
 from studies.outcome import Outcome
-from studies.plots import error_by_label, learning_curves, scatter, write_plots
+from studies.plots import error_by_label, learning_curves, scatter, scatter_by_site, write_plots
 
 LABELS = np.linspace(20, 80, 30)
 
@@ -26,6 +26,20 @@ def test_every_held_out_subject_is_a_point_and_unfinished_folds_are_left_out():
     np.testing.assert_allclose(points(figure, 1), np.column_stack([LABELS, prediction])[10:])
     low, high = figure.axes[0].get_xlim()
     assert low < 20
+    assert high > 83
+
+
+def test_sites_have_colors_and_markers_of_their_own():
+    groups = {"North": (LABELS, LABELS + 3), "South": (LABELS[:4], LABELS[:4] - 20)}
+    figure = scatter_by_site(groups, "years")
+    for line, (labels, prediction) in enumerate(groups.values(), 1):
+        np.testing.assert_allclose(points(figure, line), np.column_stack([labels, prediction]))
+    north, south = figure.axes[0].get_lines()[1:]
+    assert north.get_color() != south.get_color()
+    assert north.get_marker() != south.get_marker()
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [*groups]
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0
     assert high > 83
 
 

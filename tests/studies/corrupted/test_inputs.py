@@ -1,4 +1,4 @@
-"""Tests of `studies.corrupted_inputs`: copies are what their names say, assessments are those of
+"""Tests of `studies.corrupted.inputs`: copies are what their names say, assessments are those of
 `expert.explain`."""
 
 from __future__ import annotations
@@ -21,11 +21,18 @@ from expert.novelty import (
     image_statistics,
 )
 from expert.schema import RESEARCH_USE, Familiarity
-from studies import corrupted_inputs
 from studies.__main__ import app
-from studies.corrupted_inputs import assess, run_study
-from studies.corrupted_report import markdown
-from studies.corruptions import BRAIN_MASK, CORRUPTIONS, MIRRORED, OTHER, SYNTHETIC, UNCHANGED
+from studies.corrupted import inputs
+from studies.corrupted.corruptions import (
+    BRAIN_MASK,
+    CORRUPTIONS,
+    MIRRORED,
+    OTHER,
+    SYNTHETIC,
+    UNCHANGED,
+)
+from studies.corrupted.inputs import assess, run_study
+from studies.corrupted.report import markdown
 
 """Array axes P, S, R, as in many a file."""
 
@@ -60,7 +67,7 @@ def calibrated(one_plane) -> Model:
 @pytest.mark.slow
 def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monkeypatch, tmp_path):
     kept = ("upside down", MIRRORED, "all zeros")
-    monkeypatch.setattr(corrupted_inputs, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
+    monkeypatch.setattr(inputs, "CORRUPTIONS", {kind: CORRUPTIONS[kind] for kind in kept})
     picture = tmp_path / "jane.png"
     draw_squares(tmp_path, 2, 1).with_name("square-00.png").rename(picture)
     told = []

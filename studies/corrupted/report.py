@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.schema import RESEARCH_USE
-from studies.corruptions import MIRRORED, SYNTHETIC, UNCHANGED
-from studies.false_alarms import FalseAlarms
+from studies.corrupted.corruptions import MIRRORED, SYNTHETIC, UNCHANGED
+from studies.corrupted.false_alarms import FalseAlarms
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Assessment:
 
 @dataclass(frozen=True)
 class CorruptionResults:
-    """Results of `studies.corrupted_inputs.run_study`."""
+    """Results of `studies.corrupted.inputs.run_study`."""
 
     model: str
     assessments: tuple[Assessment, ...]

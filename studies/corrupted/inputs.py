@@ -21,9 +21,9 @@ from expert.imaging.brain import brain_mask
 from expert.imaging.preprocessing import incompatibility, prepare
 from expert.imaging.volume import Volume, read_volume
 from expert.novelty import expected_alarms, ood_indicators, ood_score, out_of_distribution_text
-from studies.corrupted_report import Assessment, CorruptionResults
-from studies.corruptions import BRAIN_MASK, CORRUPTIONS, OTHER, SYNTHETIC, UNCHANGED
-from studies.false_alarms import false_alarms
+from studies.corrupted.corruptions import BRAIN_MASK, CORRUPTIONS, OTHER, SYNTHETIC, UNCHANGED
+from studies.corrupted.false_alarms import false_alarms
+from studies.corrupted.report import Assessment, CorruptionResults
 
 if TYPE_CHECKING:
     from expert.datasets.table import Entry
@@ -60,7 +60,7 @@ def run_study(
     other : sequence of path-like
         Out-of-domain image files.
     run : path-like, optional
-        Folder of a finished `expert train --folds`, see `studies.false_alarms.false_alarms`.
+        Folder of a finished `expert train --folds`, see `studies.corrupted.false_alarms`.
     seed : int
         Of the draw, the noise and the synthetic heads. The same arguments give the same result, up
         to rounding of the registration.
@@ -92,7 +92,7 @@ def run_study(
         if not Path(path).exists():
             raise InputError(f"There is no file {path}: check the path.")
     alarms = None if run is None else false_alarms(run)
-    heads = _drawn(read_table(table, label_column=label_column), subjects, seed)
+    heads = draw_heads(read_table(table, label_column=label_column), subjects, seed)
     volumes = []
     for entry in heads:
         volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
@@ -125,7 +125,22 @@ def run_study(
     )
 
 
-def _drawn(entries: Sequence[Entry], subjects: int, seed: int) -> list[Entry]:
+def draw_heads(entries: Sequence[Entry], subjects: int, seed: int) -> list[Entry]:
+    """Draw rows of a table, one of each subject.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        Rows of a table.
+    subjects : int
+        Number of subjects; all if the table has fewer.
+    seed : int
+
+    Returns
+    -------
+    list of Entry
+        In the order of the table.
+    """
     first = list({entry.subject: entry for entry in reversed(entries)}.values())[::-1]
     chosen = np.random.default_rng(seed).permutation(len(first))[:subjects]
     return [first[row] for row in sorted(chosen)]

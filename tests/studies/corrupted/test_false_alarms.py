@@ -1,4 +1,4 @@
-"""Tests of `studies.false_alarms`."""
+"""Tests of `studies.corrupted.false_alarms`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from helpers.runs import write_folds
 
 from expert.errors import InputError
 from expert.novelty import INDICATORS, calibrate_indicators, score_indicators
-from studies.false_alarms import FalseAlarms, false_alarms
+from studies.corrupted.false_alarms import FalseAlarms, false_alarms
 
 
 def test_held_out_images_are_judged_by_the_other_folds(tmp_path):

@@ -1,4 +1,4 @@
-"""Tests of `studies.corruptions`."""
+"""Tests of `studies.corrupted.corruptions`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from expert.imaging.volume import Volume
-from studies import corrupted_inputs
-from studies.corrupted_report import Assessment
-from studies.corruptions import CORRUPTIONS, MIRRORED, SYNTHETIC, UNCHANGED
+from studies.corrupted import inputs
+from studies.corrupted.corruptions import CORRUPTIONS, MIRRORED, SYNTHETIC, UNCHANGED
+from studies.corrupted.report import Assessment
 
 AFFINE = np.array([[0.0, 0, 2, -88], [-2, 0, 0, 118], [0, 2, 0, -135], [0, 0, 0, 1]])
 """Array axes P, S, R, as in many a file."""
@@ -24,8 +24,8 @@ def copies(monkeypatch, volumes: list[Volume], seed: int = 0) -> dict[str, list[
         seen.setdefault(kind, []).append(volume)
         return Assessment(kind), None
 
-    monkeypatch.setattr(corrupted_inputs, "assess", remember)
-    assert [answer.kind for answer in corrupted_inputs._assessments(None, volumes, (), seed)] == [
+    monkeypatch.setattr(inputs, "assess", remember)
+    assert [answer.kind for answer in inputs._assessments(None, volumes, (), seed)] == [
         *seen
     ] * len(volumes)
     return seen

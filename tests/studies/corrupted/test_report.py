@@ -1,11 +1,11 @@
-"""Tests of `studies.corrupted_report`."""
+"""Tests of `studies.corrupted.report`."""
 
 from __future__ import annotations
 
 from expert.novelty import expected_alarms
-from studies.corrupted_report import Assessment, CorruptionResults, markdown
-from studies.corruptions import MIRRORED, SYNTHETIC, UNCHANGED
-from studies.false_alarms import FalseAlarms
+from studies.corrupted.corruptions import MIRRORED, SYNTHETIC, UNCHANGED
+from studies.corrupted.false_alarms import FalseAlarms
+from studies.corrupted.report import Assessment, CorruptionResults, markdown
 
 
 def test_a_report_tells_false_alarms_and_which_sign_they_come_from():

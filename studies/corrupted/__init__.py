@@ -1,0 +1,1 @@
+"""Whether a model refuses or flags corrupted images, and how often it flags others."""
