@@ -152,6 +152,7 @@ def markdown(found: Heads) -> str:
         "numbers of heads. Voxels smaller than the head's own are interpolated: they show nothing "
         "more.",
         *table(("input", "shift", "difference", "largest", "refused", "flagged"), rows),
+        *found.trained_note,
         *reasons([answer.refused for answer in found.answers]),
     ]
     return "\n".join([*out, "", RESEARCH_USE, ""])

@@ -61,6 +61,19 @@ class Heads:
     unit: str
     labels: tuple[float, ...]
     answers: tuple[Answer, ...]
+    prototypes: int = 0
+    """Number of heads that are prototypes of the model."""
+
+    @property
+    def trained_note(self) -> list[str]:
+        """Lines of a page on heads that are prototypes; empty if there are none."""
+        if not self.prototypes:
+            return []
+        return [
+            "",
+            f"**{self.prototypes} of the heads are prototypes of the model. Their copies are near "
+            "themselves, so that their predictions change less than those of other heads.**",
+        ]
 
     def of(self, name: str, head: int | None = None) -> tuple[Answer, ...]:
         """Answers to one change, of one head or of all."""
@@ -157,6 +170,10 @@ def predict_copies(
         unit=info.label.unit,
         labels=tuple(head.label for head in heads),
         answers=tuple(found[n] for n in range(len(every))),
+        prototypes=sum(
+            head.sha256 in {p.reference.sha256 for p in info.prototypes if p.reference is not None}
+            for head in heads
+        ),
     )
 
 

@@ -148,6 +148,7 @@ def markdown(found: Heads) -> str:
     )
     columns = ("effect", "difference", "largest", "shift", "refused", "flagged")
     out += table(columns, [_effect_row(found, name, answers) for name, answers in rows])
+    out += found.trained_note
     out += reasons([answer.refused for answer in found.answers])
     return "\n".join([*out, "", RESEARCH_USE, ""])
 

@@ -50,6 +50,7 @@ def test_the_table_has_a_row_for_every_input():
         answers += [Answer(Task(0, name), 41.0), Answer(Task(1, name), 57.0, flagged=True)]
     answers[2] = Answer(Task(0, INPUTS[0]), None, refused="Too small.")
     text = markdown(Heads("some-model", "years", (38.0, 66.0), tuple(answers)))
+    assert "prototypes" not in text
     assert "| 0.7 mm | -3.00 | 3.00 | 3.00 | 1 | 1 |" in text
     assert "- 1 ×: Too small." in text
     for name in INPUTS[1:]:

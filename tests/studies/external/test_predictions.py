@@ -11,6 +11,8 @@ from expert.datasets.table import read_table
 from expert.errors import InputError
 from expert.imaging.volume import Volume
 from expert.inference import explain
+from expert.model_file import save_model
+from expert.schema import ImageReference
 from studies.external.predictions import (
     ORIGINAL,
     Answer,
@@ -70,6 +72,23 @@ def test_several_processes_give_the_same(one_plane_file, one_head):
     assert [a.prediction for a in one.answers] == pytest.approx(
         [a.prediction for a in two.answers], abs=1e-3
     )
+
+
+def test_heads_that_are_prototypes_are_counted(one_plane, one_head, tmp_path):
+    jane = read_table(one_head, label_column="age")[1]
+    reference = ImageReference(dataset="d", subject="s", file="f.nii.gz", sha256=jane.sha256)
+    first, *others = one_plane.info.prototypes
+    shown = (first.model_copy(update={"reference": reference}), *others)
+    weights = {
+        name.removeprefix("weights."): array
+        for name, array in one_plane.tensors.items()
+        if name.startswith("weights.")
+    }
+    target = tmp_path / "m.safetensors"
+    save_model(target, one_plane.info.model_copy(update={"prototypes": shown}), weights)
+    found = predict_copies(str(target), [jane], [], same_or_broken)
+    assert found.prototypes == 1
+    assert found.trained_note
 
 
 def test_a_head_that_cannot_be_read_is_refused(one_plane_file, one_head):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,11 @@ def test_effects_are_in_the_order_of_their_difference():
     order = [name for name in lines if name in EFFECTS]
     assert order[0] == "contrast"
     assert set(order) == set(EFFECTS)
+
+
+def test_heads_that_are_prototypes_are_said():
+    assert "prototypes" not in markdown(by_hand())
+    assert "**2 of the heads are prototypes" in markdown(replace(by_hand(), prototypes=2))
 
 
 def test_refused_heads_have_no_numbers():
