@@ -5,6 +5,7 @@ import typer
 from expert.schema import RESEARCH_USE
 from studies import commands
 from studies.external import commands as external_commands
+from studies.heads import commands as heads_commands
 
 app = typer.Typer(
     help=f"Experiments on models and the method. {RESEARCH_USE}",
@@ -19,6 +20,8 @@ for command in (
     external_commands.external,
     external_commands.scanners,
     external_commands.inputs,
+    heads_commands.head_network,
+    heads_commands.brain_finding,
     commands.results,
 ):
     app.command()(command)

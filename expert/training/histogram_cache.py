@@ -25,6 +25,7 @@ from expert.files import replacing
 from expert.grey_values import to_unit
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
+from expert.training.scanner_copies import scanner_copies
 
 FORMAT = 1
 """Increased when the same image gives other copies, so that old ones are not used."""
@@ -82,7 +83,8 @@ class HistogramCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
     """
 
     def __init__(self, cohort: CohortArrays, recipe: Recipe, views: int) -> None:
-        self.views, self.labels, self.each = views, cohort.labels, recipe.augmentation.copies + 1
+        self.views, self.labels = views, cohort.labels
+        self.each = (recipe.augmentation.copies + 1) * (recipe.augmentation.scanners + 1)
         backbone = HistogramBackbone(recipe.architecture)
         made = [
             _copies(
@@ -132,7 +134,7 @@ def _copies(
 ) -> tuple[Tensor, Tensor]:
     """Histograms and content of the copies of one subject's K planes.
 
-    Returns (K * (copies + 1), bins + 1, *grid) and (K * (copies + 1), *grid).
+    Returns (K * n, bins + 1, *grid) and (K * n, *grid); n = (scanners + 1) * (copies + 1).
     """
     settings = recipe.augmentation
     text = repr(
@@ -152,13 +154,19 @@ def _copies(
         stored = load_file(file)
         _KNOWN[key] = (stored["fronts"], stored["content"])
     if key not in _KNOWN:
+        sources = [(images, content)]
+        if settings.scanners:
+            assert folder is not None  # checked when they were prepared
+            scanned = scanner_copies(entry, recipe.input, settings.scanners, folder)
+            sources += list(zip(*scanned, strict=True))
         # Seeded by the image: a subject's copies are the same in every fold.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(entry.sha256[:12], 16))
             made = [
                 pair
-                for image, inside in zip(images, content, strict=True)
-                for pair in augmented_copies(image, inside, settings)
+                for plane in range(len(images))
+                for source, inside in sources
+                for pair in augmented_copies(source[plane], inside[plane], settings)
             ]
         histograms = torch.cat([backbone.soft_histogram(image) for image, _ in made]).half()
         pool = (

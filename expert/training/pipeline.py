@@ -24,6 +24,7 @@ from expert.training.folds import run_fold
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.run_folder import claim_run_folder, run_fingerprint
+from expert.training.scanner_copies import prepare_scanner_copies
 from expert.training.splits import split
 from expert.training.stages import fit_prototypes
 
@@ -106,6 +107,10 @@ def train(
     cohort = load_cohort(
         entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress
     )
+    if recipe.augmentation.scanners:
+        prepare_scanner_copies(
+            cohort, recipe.input, recipe.augmentation.scanners, jobs=jobs, progress=progress
+        )
     held_out = None
     if calibration is not None:
         others = _calibration_entries(recipe, entries, calibration, folds)

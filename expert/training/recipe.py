@@ -116,6 +116,12 @@ class Augmentation(Document):
     copies: int = later(
         8, ge=0, description="copies of each image, where they are made once for all epochs"
     )
+    scanners: int = later(
+        0,
+        ge=0,
+        description="simulated scanners of each head, each with its own copies; needs a histogram "
+        "backbone",
+    )
 
 
 class Guide(Document):
@@ -183,6 +189,8 @@ class Recipe(Document):
                 "losses.equivariance and losses.consistency need images in training, but a "
                 "histogram backbone trains on histograms: set both to 0"
             )
+        if self.augmentation.scanners and not (registered and settings.backbone == "histogram"):
+            raise ValueError("augmentation.scanners is for heads and a histogram backbone")
         guided = settings.prior or settings.guide
         if by_position and settings.matching == "transport" and not guided:
             raise ValueError(

@@ -1,7 +1,8 @@
 """Label maps and real heads as soft maps on a 3 mm grid, the source of painted heads.
 
 The label maps are those of SynthSeg (Billot et al., Medical Image Analysis 2023) and, for the real
-heads of IXI, the region labels of DLMUSE. Neither is part of the project; what is trained on them is.
+heads of IXI, the region labels of DLMUSE. Neither is part of the
+project; what is trained on them is.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Source:
 
     name: str
     maps: np.ndarray
-    """(C, x, y, z) float16. Painted: fractions of `GROUPS`. Real: image 0 to 1, then three tissues."""
+    """(C, x, y, z) float16. Painted: fractions of `GROUPS`. Real: image (0 to 1), three tissues."""
     mask: np.ndarray
     """(x, y, z) float16, the brain with the fluid between its folds."""
     affine: np.ndarray
@@ -112,7 +113,7 @@ def painted_source(file: str | Path, template_to_subject: np.ndarray) -> Source:
         labels, [m for name in list(GROUPS)[:10] if name != "outer fluid" for m in GROUPS[name]]
     )
     # The closing at 2 mm, where it takes a second instead of twenty.
-    half, half_affine = _reduce(brain.astype(np.uint8), image.affine, 2)
+    half, _ = _reduce(brain.astype(np.uint8), image.affine, 2)
     closed = closed_brain(half > 0.5, 12.0, 2.0)
     full = np.kron(closed, np.ones((2, 2, 2), dtype=bool))
     full = np.pad(full, [(0, n - m) for n, m in zip(brain.shape, full.shape, strict=True)])
@@ -153,7 +154,7 @@ def load_sources(
     data : pathlib.Path
         Folder with ``synthseg_labels`` and ``ixi``.
     affines : dict[str, list[list[float]]]
-        File name to its (4, 4) template RAS mm to subject RAS mm.
+        File name to the first three rows of its (4, 4) template RAS mm to subject RAS mm.
     cache : pathlib.Path
         Folder for the maps.
     real : int, optional
@@ -172,7 +173,7 @@ def load_sources(
             continue
         key = hashlib.sha256(f"3 {file.name} {affines[file.name]}".encode()).hexdigest()[:16]
         store = cache / f"{key}.npz"
-        matrix = np.array(affines[file.name])
+        matrix = np.vstack([np.array(affines[file.name])[:3], [0, 0, 0, 1]])
         if not store.exists():
             if file.parent.name == "T1":
                 regions = data / "ixi" / "dlmuse" / file.name.replace(".nii.gz", "_DLMUSE.nii.gz")

@@ -20,7 +20,8 @@ from torch.nn import functional
 
 from studies.heads.label_maps import TISSUE_OF_GROUP, Source
 
-SIZE = 64
+SIZE = 56
+"""Voxels per axis: a head without its lower face, and some of the rest by random shifts."""
 SPACING_MM = 4.0
 COORDINATE_MM = 100.0
 """Template coordinates are divided by this."""
@@ -31,11 +32,11 @@ class Example:
     """One training example on the 4 mm grid."""
 
     image: Tensor
-    """(1, 64, 64, 64), 0 to 1."""
+    """(1, n, n, n), 0 to 1."""
     tissues: Tensor
-    """(4, 64, 64, 64) fractions: outside, fluid, grey, white."""
+    """(4, n, n, n) fractions: outside, fluid, grey, white."""
     coordinates: Tensor
-    """(3, 64, 64, 64) template RAS mm / 100."""
+    """(n, n, n, 3) template RAS mm / 100."""
     to_template: np.ndarray
     """(4, 4) output index to template RAS mm, without the local deformation."""
 
@@ -43,8 +44,9 @@ class Example:
 class Device:
     """A seeded source of random numbers."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, size: int) -> None:
         self.generator = np.random.default_rng(seed)
+        self.size = size
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""
@@ -54,13 +56,13 @@ class Device:
         """Uniform numbers."""
         return np.asarray(self.generator.uniform(low, high, size))
 
-    def smooth(self, cells: int, size: int = SIZE, channels: int = 1) -> Tensor:
+    def smooth(self, cells: int, channels: int = 1) -> Tensor:
         """(channels, size, size, size) smooth noise of unit variance on `cells`³ knots."""
         knots = torch.from_numpy(
             self.generator.standard_normal((1, channels, cells, cells, cells)).astype(np.float32)
         )
         return functional.interpolate(
-            knots, (size, size, size), mode="trilinear", align_corners=True
+            knots, (self.size,) * 3, mode="trilinear", align_corners=True
         )[0]
 
 
@@ -79,19 +81,16 @@ def rotation(angles: np.ndarray) -> np.ndarray:
 def pose(draw: Device) -> np.ndarray:
     """(3, 3) from world mm of the output to mm of the subject, centred on the brain."""
     kind = draw.generator.random()
-    limit = 0.26 if kind < 0.45 else 0.9 if kind < 0.85 else 0.26
+    limit = 0.26 if kind < 0.55 else 0.9
     matrix = rotation(draw.between(-limit, limit, 3))
-    if kind >= 0.85:  # an orientation that the file states wrongly
-        permutation = np.eye(3)[draw.generator.permutation(3)]
-        matrix = matrix @ (permutation * draw.generator.choice([-1.0, 1.0], 3)[:, None])
-    elif draw.chance(0.5):
+    if draw.chance(0.5):
         matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
     scale = float(draw.between(0.82, 1.22)) * draw.between(0.93, 1.07, 3)
     shear = np.eye(3) + np.triu(draw.generator.normal(0, 0.03, (3, 3)), 1)
     return np.asarray(matrix @ np.diag(scale) @ shear)
 
 
-def example(source: Source, seed: int) -> Example:
+def example(source: Source, seed: int, size: int = SIZE) -> Example:
     """Draw one training example of a person.
 
     Parameters
@@ -100,23 +99,25 @@ def example(source: Source, seed: int) -> Example:
         From `studies.heads.label_maps.load_sources`.
     seed : int
         Of everything that is random.
+    size : int
+        Voxels per axis.
 
     Returns
     -------
     Example
     """
-    draw = Device(seed)
+    draw = Device(seed, size)
     brain_middle = (np.linalg.inv(source.subject_to_template) @ [0.0, -18.0, 10.0, 1.0])[:3]
     matrix = pose(draw)
     empty = draw.chance(0.06)
-    shift = draw.between(-45, 45, 3)
+    shift = draw.between(-35, 35, 3)
     if empty:  # far enough that no brain is left: face and neck, or nothing
         shift[int(draw.generator.integers(3))] = draw.generator.choice([-1, 1]) * 170.0
-    index = np.stack(np.meshgrid(*[np.arange(SIZE, dtype=np.float32)] * 3, indexing="ij"), -1)
-    world = (index - (SIZE - 1) / 2) * SPACING_MM + shift.astype(np.float32)
+    index = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 3, indexing="ij"), -1)
+    world = (index - (size - 1) / 2) * SPACING_MM + shift.astype(np.float32)
     to_subject = np.eye(4)
     to_subject[:3, :3] = matrix * SPACING_MM
-    to_subject[:3, 3] = brain_middle + matrix @ (shift - (SIZE - 1) / 2 * SPACING_MM)
+    to_subject[:3, 3] = brain_middle + matrix @ (shift - (size - 1) / 2 * SPACING_MM)
     subject = torch.from_numpy(world.astype(np.float32)) @ torch.from_numpy(
         matrix.T.astype(np.float32)
     ) + torch.from_numpy(brain_middle.astype(np.float32))
@@ -142,14 +143,14 @@ def example(source: Source, seed: int) -> Example:
         level = float(draw.between(0, 1))
         image = image * (1 - mask) + mask * (level + 0.1 * draw.smooth(9)[0])
     image = _changed(draw, image, brain, coordinates)
-    if no_brain or empty or (draw.chance(0.03) and _object(draw, image)):
-        if no_brain or not empty:
-            tissues = torch.cat([torch.ones(1, SIZE, SIZE, SIZE), torch.zeros(3, SIZE, SIZE, SIZE)])
+    if no_brain or (not empty and draw.chance(0.03) and _object(draw, image)):
+        tissues = torch.zeros(4, size, size, size)
+        tissues[0] = 1
     return Example(normalised(image)[None], tissues, coordinates / COORDINATE_MM, whole)
 
 
 def _sample(source: Source, subject: Tensor) -> Tensor:
-    """(C + 1, 64, 64, 64) maps and mask at places in subject mm."""
+    """(C + 1, n, n, n) maps and mask at places in subject mm."""
     inverse = np.linalg.inv(source.affine).astype(np.float32)
     place = subject @ torch.from_numpy(inverse[:3, :3].T.copy()) + torch.from_numpy(
         inverse[:3, 3].copy()
@@ -178,10 +179,10 @@ def _painted(draw: Device, maps: Tensor, mask: Tensor) -> Tensor:
         fluid, white = float(draw.between(0.02, 0.3)), float(draw.between(0.55, 1.0))
         grey = fluid + (white - fluid) * float(draw.between(0.35, 0.85))
         between = grey + (white - grey) * draw.between(-0.1, 0.9, 3)
-        level[:10] = [
-            fluid, fluid + float(draw.between(-0.05, 0.1)), grey, grey + float(draw.between(-0.1, 0.1)),
-            *between, white, white + float(draw.between(-0.08, 0.08)), white + float(draw.between(-0.1, 0.1)),
-        ]  # fmt: skip
+        near = draw.between(-0.1, 0.1, 4)
+        level[:2] = fluid, fluid + near[0] / 2
+        level[2:7] = grey, grey + near[1], *between
+        level[7:10] = white, white + near[2], white + near[3]
     if draw.chance(0.3):
         level[10:] = level[10:] * float(draw.between(0.2, 1.0))
     if draw.chance(0.3):  # bright fat
@@ -275,7 +276,7 @@ def _blur(image: Tensor, axis: int, sigma: float) -> Tensor:
 
 
 def normalised(image: Tensor) -> Tensor:
-    """Grey values from 0 (smallest) to 1 (99.5th percentile of those above the mean), clipped at 1.5."""
+    """As `expert.imaging.brain_finding.normalise`: 0 smallest, 1 the bright voxels, at most 1.5."""
     low = image.min()
     image = image - low
     bright = image[image > image.mean()]

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from expert.imaging.head_network import COORDINATE_MM, HeadNetwork
 from studies.heads.label_maps import Source, load_sources
-from studies.heads.painting import SIZE, example
+from studies.heads.painting import example
 
-BATCH = 2
+BATCH = 3
 REAL = 0.3
 """Fraction of real heads among the examples."""
 HELD_OUT = 8
@@ -26,7 +26,7 @@ HELD_OUT = 8
 
 
 class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Endless random examples of some people."""
+    """Endless batches of random examples of some people."""
 
     def __init__(self, sources: list[Source], seed: int) -> None:
         self.painted = [s for s in sources if not s.real]
@@ -37,9 +37,16 @@ class Examples(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         torch.set_num_threads(1)
         generator = np.random.default_rng(self.seed)
         while True:
-            kind = self.real if self.real and generator.random() < REAL else self.painted
-            one = example(kind[generator.integers(len(kind))], int(generator.integers(2**62)))
-            yield one.image, one.tissues, one.coordinates
+            batch = []
+            for _ in range(BATCH):
+                kind = self.real if self.real and generator.random() < REAL else self.painted
+                source = kind[generator.integers(len(kind))]
+                batch.append(example(source, int(generator.integers(2**62))))
+            yield (
+                torch.stack([one.image for one in batch]),
+                torch.stack([one.tissues for one in batch]),
+                torch.stack([one.coordinates for one in batch]),
+            )
 
 
 def loss(tissues: Tensor, places: Tensor, targets: Tensor, coordinates: Tensor) -> Tensor:
@@ -89,9 +96,9 @@ def validate(network: HeadNetwork, sources: list[Source], count: int) -> dict[st
 
 
 def train(
-    data: Path, affines: Path, run: Path, *, steps: int = 6000, seed: int = 1, rate: float = 3e-3
+    data: Path, affines: Path, run: Path, *, steps: int = 6000, seed: int = 1, rate: float = 2e-3
 ) -> Path:
-    """Train the network and write its half-precision weights to ``run / head_network.safetensors``."""
+    """Train the network; its half-precision weights are ``run / head_network.safetensors``."""
     run.mkdir(parents=True, exist_ok=True)
     sources = load_sources(data, json.loads(affines.read_text()), run / "maps")
     painted = [s for s in sources if not s.real]
@@ -110,7 +117,7 @@ def train(
         start = int(state.pop("step"))
         average = {k[2:]: v for k, v in state.items() if k.startswith("a.")}
         network.load_state_dict({k[2:]: v for k, v in state.items() if k.startswith("n.")})
-    loader = iter(DataLoader(Examples(kept, seed + start), BATCH, num_workers=1, prefetch_factor=4))
+    loader = iter(DataLoader(Examples(kept, seed + start), None, num_workers=1, prefetch_factor=4))
     began, losses = time.time(), []
     for step in range(start, steps):
         done = step / steps
@@ -127,7 +134,10 @@ def train(
         optimiser.step()
         decay = min(0.998, (step + 1) / (step + 20))
         for key, tensor in network.state_dict().items():
-            average[key].lerp_(tensor, 1 - decay)
+            if tensor.is_floating_point():
+                average[key].lerp_(tensor, 1 - decay)
+            else:
+                average[key].copy_(tensor)
         losses.append(value.item())
         if (step + 1) % 50 == 0:
             print(
@@ -138,9 +148,9 @@ def train(
             state = {f"n.{k}": v.contiguous() for k, v in network.state_dict().items()}
             state |= {f"a.{k}": v.contiguous() for k, v in average.items()}
             save_file(state | {"step": torch.tensor(step + 1)}, saved)
-            half = {k: v.half().contiguous() for k, v in average.items()}
+            half = {k: v.half().contiguous() for k, v in average.items() if v.is_floating_point()}
             save_file(half, run / "head_network.safetensors")
             tested = HeadNetwork()
-            tested.load_state_dict({k: v.float() for k, v in half.items()})
+            tested.load_state_dict({k: v.float() for k, v in half.items()}, strict=False)
             print(step + 1, json.dumps(validate(tested, held, 40)), flush=True)
     return run / "head_network.safetensors"
