@@ -20,7 +20,7 @@ from expert.imaging.preprocessing import prepare
 from expert.imaging.volume import read_volume
 from expert.schema import InputSettings
 
-FORMAT = 1
+FORMAT = 2
 """Increased when `prepare` changes its output, so that arrays of earlier versions are not used."""
 
 

@@ -36,11 +36,13 @@ class Entry:
     """Checksum of the file; empty for a table without labels that has none."""
     site: str = ""
     """Scanner, hospital or data set; empty where the table has no column `site`."""
+    reference: str = ""
+    """Path of the file in its public data set; empty where the table has no column `reference`."""
 
     @property
     def public_name(self) -> str:
         """File name within the data set, which may be published: no path outside of it."""
-        return _public_name(self.name)
+        return _public_name(self.reference or self.name)
 
 
 def _public_name(name: str) -> str:
@@ -58,7 +60,8 @@ def read_table(
     ----------
     path : str or os.PathLike
         CSV with the column `file` (relative to the table) and, optionally, `subject` or `exam`
-        (rows that belong together), `site`, `pixel_size_mm` (plain 2D images) and `sha256`.
+        (rows that belong together), `site`, `reference` (path in a public data set),
+        `pixel_size_mm` (plain 2D images) and `sha256`.
     label_column : str, optional
         Name of the label column; None: `age_years`, `age` or `label`.
     labelled : bool
@@ -125,6 +128,7 @@ def read_table(
                 else None,
                 sha256=digest,
                 site=row.get("site", ""),
+                reference=row.get("reference", ""),
             )
         )
     return tuple(out)

@@ -24,7 +24,7 @@ FILE = "head_network.safetensors"
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False),
-        nn.GroupNorm(4, outputs),
+        nn.BatchNorm3d(outputs, momentum=0.02),
         nn.LeakyReLU(0.1),
     )
 
@@ -95,5 +95,6 @@ def load_head_network() -> HeadNetwork:
     from safetensors.torch import load_file
 
     network = HeadNetwork()
-    network.load_state_dict({k: v.float() for k, v in load_file(DATA / FILE).items()})
+    weights = {k: v.float() for k, v in load_file(DATA / FILE).items()}
+    network.load_state_dict(weights, strict=False)  # without the numbers of batches seen
     return network.eval()

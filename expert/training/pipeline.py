@@ -238,7 +238,7 @@ def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo,
         reference = None
         if recipe.prototype_images == "reference":
             reference = ImageReference(
-                dataset=recipe.dataset,
+                dataset=entry.site or recipe.dataset,
                 subject=entry.subject,
                 file=entry.public_name,
                 sha256=entry.sha256,

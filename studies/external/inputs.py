@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from expert.datasets.table import read_table
+from expert.imaging.head_changes import as_type, reorder, to_grid
 from expert.imaging.volume import Volume
 from expert.schema import RESEARCH_USE
 from studies.corrupted.inputs import draw_heads
-from studies.external.head_changes import as_type, reorder, to_grid
 from studies.external.predictions import (
     Heads,
     Progress,

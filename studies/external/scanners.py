@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from expert.datasets.table import read_table
+from expert.imaging.scanner_simulation import EFFECTS, apply_effect, simulate_scanner
 from expert.imaging.volume import Volume
 from expert.schema import RESEARCH_USE
 from studies.corrupted.inputs import draw_heads
@@ -21,7 +22,6 @@ from studies.external.predictions import (
     reasons,
     table,
 )
-from studies.scanner_simulation import EFFECTS, apply_effect, simulate_scanner
 
 SCANNER = "scanner"
 """Name of the change with all effects."""
@@ -89,7 +89,7 @@ def change(volume: Volume, name: str, seed: int) -> Volume:
     ----------
     volume : Volume
     name : str
-        `SCANNER`, or one of `studies.scanner_simulation.EFFECTS`.
+        `SCANNER`, or one of `expert.imaging.scanner_simulation.EFFECTS`.
     seed : int
 
     Returns
@@ -118,9 +118,9 @@ def markdown(found: Heads) -> str:
         "# Simulated scanners",
         "",
         f"Model {found.model}, {count} heads, each from {scanners} simulated scanners "
-        f"(`studies.scanner_simulation`). All numbers are in {unit}, except fractions. *SD* and "
-        "*range*: standard deviation and range of the predictions of one head over the scanners. "
-        "*Difference*: mean |prediction − prediction of the unchanged head|. *Flagged*: as "
+        f"(`expert.imaging.scanner_simulation`). All numbers are in {unit}, except fractions. *SD* "
+        "and *range*: standard deviation and range of the predictions of one head over the "
+        "scanners. *Difference*: mean |prediction − prediction of the unchanged head|. *Flagged*: as "
         "out-of-distribution or as an incomplete brain, as a fraction of the predicted copies. SD, "
         "range and difference are of the predicted copies.",
     ]

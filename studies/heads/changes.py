@@ -13,9 +13,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from expert.imaging.head_changes import GreyValues, head_values, to_grid
+from expert.imaging.scanner_simulation import add_bias_field, add_noise, change_contrast
 from expert.imaging.volume import Volume
-from studies.external.head_changes import GreyValues, head_values, to_grid
-from studies.scanner_simulation import add_bias_field, add_noise, change_contrast
 
 ANGLES_DEG = (-60, -45, -30, -15, 15, 30, 45, 60)
 

@@ -37,3 +37,12 @@ def test_sites_are_read_where_there_are_some(tmp_path):
     assert [entry.site for entry in read_table(table)] == ["North", ""]
     table.write_text("file,age\na.png,30\nb.png,40\n")
     assert [entry.site for entry in read_table(table)] == ["", ""]
+
+
+def test_a_reference_is_the_public_name(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a")
+    table = tmp_path / "t.csv"
+    table.write_text("file,age,reference\na.png,30,T1/b.png\n")
+    (entry,) = read_table(table)
+    assert entry.public_name == "T1/b.png"
+    assert entry.file == tmp_path / "a.png"

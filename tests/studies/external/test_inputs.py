@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from expert.imaging.scanner_simulation import change_axis_order
 from studies.external.inputs import INPUTS, ORIENTATIONS, SLICES, STORED, change, markdown
 from studies.external.predictions import ORIGINAL, Answer, Heads, Task
-from studies.scanner_simulation import change_axis_order
 
 
 @pytest.fixture(scope="module")

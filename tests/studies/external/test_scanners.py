@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from expert.imaging.scanner_simulation import EFFECTS, apply_effect, simulate_scanner
 from expert.schema import RESEARCH_USE
 from studies.external.predictions import ORIGINAL, Answer, Heads, Task
 from studies.external.scanners import SCANNER, change, markdown, run_study
-from studies.scanner_simulation import EFFECTS, apply_effect, simulate_scanner
 
 
 def by_hand() -> Heads:

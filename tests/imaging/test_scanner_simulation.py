@@ -1,4 +1,4 @@
-"""Tests of `studies.scanner_simulation`."""
+"""Tests of `expert.imaging.scanner_simulation`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import pytest
 from scipy import ndimage
 
 from expert.errors import InputError
-from expert.imaging.volume import Volume
-from studies.external.head_changes import TYPES, GreyValues, to_grid
-from studies.scanner_simulation import (
+from expert.imaging.head_changes import TYPES, GreyValues, to_grid
+from expert.imaging.scanner_simulation import (
     BELOW_TOP_MM,
     EFFECTS,
     NOISE,
@@ -19,6 +18,7 @@ from studies.scanner_simulation import (
     apply_effect,
     simulate_scanner,
 )
+from expert.imaging.volume import Volume
 
 
 def brain_center(head: Volume) -> np.ndarray:

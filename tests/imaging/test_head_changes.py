@@ -1,4 +1,4 @@
-"""Tests of `studies.external.head_changes`."""
+"""Tests of `expert.imaging.head_changes`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from expert.errors import InputError
+from expert.imaging.head_changes import GreyValues, as_type, reorder, to_grid
 from expert.imaging.volume import Volume, read_volume
-from studies.external.head_changes import GreyValues, as_type, reorder, to_grid
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation
 
-from expert.imaging.volume import Volume
-from studies.external.head_changes import (
+from expert.imaging.head_changes import (
     AIR_MM,
     TYPES,
     GreyValues,
@@ -23,6 +22,7 @@ from studies.external.head_changes import (
     reorder,
     to_grid,
 )
+from expert.imaging.volume import Volume
 
 Effect = Callable[[Volume, np.random.Generator], Volume]
 """A random change of a head."""
@@ -44,7 +44,7 @@ BELOW_TOP_MM = 175.0
 """What is never cut away: the brain ends less than this below the top of the head."""
 
 
-def simulate_scanner(volume: Volume, seed: int) -> Volume:
+def simulate_scanner(volume: Volume, seed: int, *, moved: bool = True) -> Volume:
     """The same head from another scanner: every effect of `EFFECTS`, drawn anew for every seed.
 
     Parameters
@@ -53,6 +53,9 @@ def simulate_scanner(volume: Volume, seed: int) -> Volume:
         A 3D head in native space.
     seed : int
         The same seed gives the same scanner, whatever the head.
+    moved : bool
+        Whether the head also lies elsewhere in the scanner; without it, a known registration
+        stays true.
 
     Returns
     -------
@@ -72,6 +75,8 @@ def simulate_scanner(volume: Volume, seed: int) -> Volume:
     spacing = draw_spacing(out, draw["voxel size"])
     out = to_grid(out, spacing, draw_rotation(draw["grid rotation"]))
     for name in ("noise", "head position", "data type", "axis order"):
+        if name == "head position" and not moved:
+            continue
         out = EFFECTS[name](out, draw[name])
     return replace(out, history=(*volume.history, "simulated scanner"))
 
