@@ -120,8 +120,8 @@ def markdown(found: Heads) -> str:
         f"Model {found.model}, {count} heads, each from {scanners} simulated scanners "
         f"(`expert.imaging.scanner_simulation`). All numbers are in {unit}, except fractions. *SD* "
         "and *range*: standard deviation and range of the predictions of one head over the "
-        "scanners. *Difference*: mean |prediction − prediction of the unchanged head|. *Flagged*: as "
-        "out-of-distribution or as an incomplete brain, as a fraction of the predicted copies. SD, "
+        "scanners. *Difference*: mean |prediction − prediction of the unchanged head|. *Flagged*: "
+        "as out-of-distribution or as an incomplete brain, as a fraction of the predicted copies. SD, "
         "range and difference are of the predicted copies.",
     ]
     header = ("head", "label", "unchanged", "SD", "range", "difference", "refused", "flagged")
