@@ -18,12 +18,15 @@ import numpy as np
 from scipy import ndimage
 
 from expert.imaging.brain_finding import FoundBrain, find_brain
-from expert.imaging.conforming import regular_grid
+from expert.imaging.conforming import reduce_resolution, regular_grid
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
 CENTER = np.array([0.0, -18.0, 10.0])
 """Centre of the template's brain, RAS mm."""
+COARSE, FINE = (40, 1.0, 0.2), (25, 0.3, 0.1)
+"""Iterations, first step (mm) and fraction of voxels at 4 and at 2 mm. Twice the iterations with
+all voxels gave the same within 0.4 mm, in five times the time."""
 SECOND_START = (0.14, 6.0, 0.95)
 """Rotation about a diagonal axis (rad), shift along it (mm) and scale of the second start."""
 AGREEMENT_MM = 5.0
@@ -105,17 +108,20 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     """
     steps = _Steps(progress)
     steps.report(0.0)
+    if volume.ndim == 3:
+        volume = reduce_resolution(volume, 2.0)
     found = find_brain(volume)
     steps.report(0.2)
     coarse, fine = _brain_image(volume, found, 4.0), _brain_image(volume, found, 2.0)
     steps.report(0.3)
-    first = _optimise(4.0, coarse, found.template_to_subject, 80, 0.5, None, steps, (0.3, 0.5))
-    second = _optimise(
-        4.0, coarse, found.template_to_subject @ _moved(), 80, 0.5, None, steps, (0.5, 0.7)
-    )
-    agreement = distance_mm(first[0], second[0])
-    best = min((first, second), key=lambda pair: pair[1])[0]
-    matrix, _ = _optimise(2.0, fine, best, 40, 0.2, 0.2, steps, (0.7, 1.0))
+    starts = (found.template_to_subject, found.template_to_subject @ _moved())
+    ends = [
+        _optimise(coarse, 4.0, start, COARSE, steps, (0.3 + 0.2 * n, 0.5 + 0.2 * n))
+        for n, start in enumerate(starts)
+    ]
+    agreement = distance_mm(ends[0][0], ends[1][0])
+    best = min(ends, key=lambda pair: pair[1])[0]
+    matrix, _ = _optimise(fine, 2.0, best, FINE, steps, (0.7, 1.0))
     steps.report(1.0)
     return _assess(matrix, agreement, found)
 
@@ -208,12 +214,10 @@ class _Steps:
 
 
 def _optimise(
-    spacing: float,
     moving: Any,
+    spacing: float,
     start: np.ndarray,
-    iterations: int,
-    step: float,
-    sampling: float | None,
+    plan: tuple[int, float, float],
     steps: _Steps,
     part: tuple[float, float],
 ) -> tuple[np.ndarray, float]:
@@ -221,13 +225,13 @@ def _optimise(
     import SimpleITK as sitk
 
     fixed, mask = _fixed(spacing)
+    iterations, step, sampling = plan
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)  # sums in another order give another result in the last digits
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
-    if sampling is not None:
-        method.SetMetricSamplingStrategy(method.RANDOM)
-        method.SetMetricSamplingPercentage(sampling, 20)
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    method.SetMetricSamplingPercentage(sampling, 20)  # with a fixed seed
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         step, step / 50, iterations, relaxationFactor=0.6

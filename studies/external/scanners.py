@@ -121,8 +121,8 @@ def markdown(found: Heads) -> str:
         f"(`expert.imaging.scanner_simulation`). All numbers are in {unit}, except fractions. *SD* "
         "and *range*: standard deviation and range of the predictions of one head over the "
         "scanners. *Difference*: mean |prediction − prediction of the unchanged head|. *Flagged*: "
-        "as out-of-distribution or as an incomplete brain, as a fraction of the predicted copies. SD, "
-        "range and difference are of the predicted copies.",
+        "as out-of-distribution or as an incomplete brain, as a fraction of the predicted copies. "
+        "SD, range and difference are of the predicted copies.",
     ]
     header = ("head", "label", "unchanged", "SD", "range", "difference", "refused", "flagged")
     out += table(header, [_head_row(found, head) for head in range(count)])
