@@ -1,6 +1,6 @@
 """Join the tables of several data sets into one, with a column `site`.
 
-    python tools/join_tables.py heads.csv "IXI=data/ixi/labels.csv" "ds002748=data/ds002748/labels.csv"
+    python tools/join_tables.py heads.csv "IXI=ixi/labels.csv" "ds002748=ds002748/labels.csv"
 
 Paths of files become relative to the new table. `reference` keeps the path within the data set, and
 `subject` is preceded by the site, so that people of two sites are not taken for one.

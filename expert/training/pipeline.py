@@ -18,13 +18,22 @@ from expert.datasets.table import Entry, read_table
 from expert.errors import InputError
 from expert.evaluation.metrics import collapse
 from expert.model_file import save_model, versions
-from expert.schema import Calibration, ImageReference, Label, ModelInfo, PrototypeInfo, TrainingInfo
+from expert.schema import (
+    Calibration,
+    ImageReference,
+    Label,
+    ModelInfo,
+    PrototypeInfo,
+    SiteFigures,
+    TrainingInfo,
+)
 from expert.training.calibration import aggregate_folds, calibrate_on_holdout
 from expert.training.folds import run_fold
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.run_folder import claim_run_folder, run_fingerprint
 from expert.training.scanner_copies import prepare_scanner_copies
+from expert.training.site_validation import held_out_sites, site_figures
 from expert.training.splits import split
 from expert.training.stages import fit_prototypes
 
@@ -64,8 +73,8 @@ def train(
         Number of cross-validation folds to train first. Their held-out errors calibrate the
         model's interval and limits.
     only_fold : int, optional
-        Train this fold (0-based) and nothing else. Folds can run side by side; a later call without
-        it combines them.
+        Train this fold (0-based; sites that are held out follow) and nothing else. Folds can run
+        side by side; a later call without it combines them.
     plain : bool
         Also train a regression baseline per fold, with the same backbone and number of epochs.
     calibration : str or pathlib.Path, optional
@@ -121,6 +130,8 @@ def train(
     claim_run_folder(folder, run_fingerprint(recipe, entries, folds), resume)
     seed = recipe.schedule.seed
     parts = split(cohort, folds, seed) if folds else []
+    if folds:  # after the folds, sites that are held out
+        parts += held_out_sites(recipe, cohort).values()
     for number, test in enumerate(parts):
         if only_fold is None or number == only_fold:
             run_fold(recipe, cohort, test, folder / f"fold{number}", plain, seed + number)
@@ -128,11 +139,15 @@ def train(
         return folder
     limits: Calibration | None
     if held_out is None:
-        figures, limits = aggregate_folds(recipe, cohort, parts, folder, plain)
+        figures, limits = aggregate_folds(recipe, cohort, parts[:folds], folder, plain)
+    sites: tuple[SiteFigures, ...] = ()
+    if folds and limits is not None:
+        sites, half_width = site_figures(recipe, cohort, parts, folder, limits)
+        limits = limits.model_copy(update={"shifted_half_width": half_width})
     module = fit_prototypes(recipe, cohort, folder / "final", seed)
     if held_out is not None:
         figures, limits = calibrate_on_holdout(module, held_out)
-    return _write(recipe, cohort, module, target, figures, limits)
+    return _write(recipe, cohort, module, target, figures, limits, sites)
 
 
 def _check_subjects(recipe: Recipe, cohort: CohortArrays, folds: int) -> None:
@@ -185,6 +200,7 @@ def _write(
     target: Path,
     figures: dict[str, float],
     calibration: Calibration | None,
+    sites: tuple[SiteFigures, ...],
 ) -> Path:
     """Write the model file; warn if the model has collapsed."""
     network, training = module.network.eval(), module.cohort
@@ -212,6 +228,7 @@ def _write(
             recipe=recipe.model_dump(mode="json", exclude={"card"}),
         ),
         validation=figures,
+        sites=sites,
         calibration=calibration,
         collapsed=reason,
         versions=versions(),
