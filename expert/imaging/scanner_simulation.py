@@ -44,7 +44,9 @@ BELOW_TOP_MM = 175.0
 """What is never cut away: the brain ends less than this below the top of the head."""
 
 
-def simulate_scanner(volume: Volume, seed: int, *, moved: bool = True) -> Volume:
+def simulate_scanner(
+    volume: Volume, seed: int, *, moved: bool = True, strength: float = 1.0
+) -> Volume:
     """The same head from another scanner: every effect of `EFFECTS`, drawn anew for every seed.
 
     Parameters
@@ -56,6 +58,8 @@ def simulate_scanner(volume: Volume, seed: int, *, moved: bool = True) -> Volume
     moved : bool
         Whether the head also lies elsewhere in the scanner; without it, a known registration
         stays true.
+    strength : float
+        Of contrast, bias field, noise and voxel size, 0 (none) to 1 (all that scanners do).
 
     Returns
     -------
@@ -69,15 +73,16 @@ def simulate_scanner(volume: Volume, seed: int, *, moved: bool = True) -> Volume
     """
     draw = {name: _generator(seed, name) for name in EFFECTS}
     out = crop_field_of_view(volume, draw["field of view"])
-    out = change_contrast(out, draw["contrast"])
-    out = add_bias_field(out, draw["bias field"])
+    out = change_contrast(out, draw["contrast"], strength)
+    out = add_bias_field(out, draw["bias field"], strength)
     # Both changes of the grid with a single interpolation.
-    spacing = draw_spacing(out, draw["voxel size"])
+    spacing = draw_spacing(out, draw["voxel size"], strength)
     out = to_grid(out, spacing, draw_rotation(draw["grid rotation"]))
     for name in ("noise", "head position", "data type", "axis order"):
-        if name == "head position" and not moved:
-            continue
-        out = EFFECTS[name](out, draw[name])
+        if name == "noise":
+            out = add_noise(out, draw[name], strength)
+        elif name != "head position" or moved:
+            out = EFFECTS[name](out, draw[name])
     return replace(out, history=(*volume.history, "simulated scanner"))
 
 
@@ -103,13 +108,17 @@ def _generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, list(EFFECTS).index(name)])
 
 
-def change_contrast(volume: Volume, generator: np.random.Generator) -> Volume:
+def change_contrast(
+    volume: Volume, generator: np.random.Generator, strength: float = 1.0
+) -> Volume:
     """Grey values through a random monotone curve: a power, then a smooth curve.
 
     Parameters
     ----------
     volume : Volume
     generator : numpy.random.Generator
+    strength : float
+        Of the change, 0 to 1.
 
     Returns
     -------
@@ -118,8 +127,8 @@ def change_contrast(volume: Volume, generator: np.random.Generator) -> Volume:
     """
     data = head_values(volume)
     values = GreyValues(data)
-    gamma = float(np.exp(generator.uniform(*np.log(GAMMA))))
-    slopes = np.exp(CURVE_SPREAD * generator.standard_normal(CURVE_PARTS))
+    gamma = float(np.exp(strength * generator.uniform(*np.log(GAMMA))))
+    slopes = np.exp(strength * CURVE_SPREAD * generator.standard_normal(CURVE_PARTS))
     heights = np.r_[0, np.cumsum(slopes) / slopes.sum()]
     curve = PchipInterpolator(np.linspace(0, 1, CURVE_PARTS + 1), heights)
     steps = 1024
@@ -131,13 +140,15 @@ def change_contrast(volume: Volume, generator: np.random.Generator) -> Volume:
     return replace(volume, data=values.low + values.top * risen)
 
 
-def add_bias_field(volume: Volume, generator: np.random.Generator) -> Volume:
+def add_bias_field(volume: Volume, generator: np.random.Generator, strength: float = 1.0) -> Volume:
     """Smooth shading: values times a sum of a few slow cosines, up to ±`SHADING` in the head.
 
     Parameters
     ----------
     volume : Volume
     generator : numpy.random.Generator
+    strength : float
+        Of the change, 0 to 1.
 
     Returns
     -------
@@ -146,7 +157,7 @@ def add_bias_field(volume: Volume, generator: np.random.Generator) -> Volume:
     """
     data = head_values(volume)
     values = GreyValues(data)
-    strength = generator.uniform(0, SHADING)
+    reached = strength * generator.uniform(0, SHADING)
     weights = generator.standard_normal((3, 3, 3)) / (1 + np.indices((3, 3, 3)).sum(axis=0))
     weights[0, 0, 0] = 0
     phases = generator.uniform(0, np.pi / 2, (3, 3))
@@ -161,17 +172,19 @@ def add_bias_field(volume: Volume, generator: np.random.Generator) -> Volume:
 
     head = field(values.steps)[values.head]
     center, reach = (head.max() + head.min()) / 2, max((head.max() - head.min()) / 2, 1e-6)
-    shading = np.clip(1 + strength * (field((1, 1, 1)) - center) / reach, 0.2, 2)
+    shading = np.clip(1 + reached * (field((1, 1, 1)) - center) / reach, 0.2, 2)
     return replace(volume, data=values.low + (data - values.low) * shading)
 
 
-def add_noise(volume: Volume, generator: np.random.Generator) -> Volume:
+def add_noise(volume: Volume, generator: np.random.Generator, strength: float = 1.0) -> Volume:
     """Rician noise: the magnitude of a complex signal with normal noise, up to `NOISE`.
 
     Parameters
     ----------
     volume : Volume
     generator : numpy.random.Generator
+    strength : float
+        Of the change, 0 to 1.
 
     Returns
     -------
@@ -180,7 +193,7 @@ def add_noise(volume: Volume, generator: np.random.Generator) -> Volume:
     """
     data = head_values(volume)
     values = GreyValues(data)
-    sigma = np.float32(generator.uniform(0, NOISE) * values.white)
+    sigma = np.float32(strength * generator.uniform(0, NOISE) * values.white)
     real, imaginary = (
         sigma * generator.standard_normal(data.shape, dtype=np.float32) for _ in range(2)
     )
@@ -189,13 +202,17 @@ def add_noise(volume: Volume, generator: np.random.Generator) -> Volume:
     return replace(volume, data=values.low + np.hypot(real, imaginary))
 
 
-def draw_spacing(volume: Volume, generator: np.random.Generator) -> tuple[float, float, float]:
+def draw_spacing(
+    volume: Volume, generator: np.random.Generator, strength: float = 1.0
+) -> tuple[float, float, float]:
     """A random voxel size: isotropic or, in one of two draws, slices along a random axis.
 
     Parameters
     ----------
     volume : Volume
     generator : numpy.random.Generator
+    strength : float
+        Of the change, 0 to 1.
 
     Returns
     -------
@@ -210,7 +227,8 @@ def draw_spacing(volume: Volume, generator: np.random.Generator) -> tuple[float,
     if sliced:
         size = [float(thickness if n == axis else plane) for n in range(3)]
     first, second, third = (
-        max(new, FINEST * own) for new, own in zip(size, volume.spacing, strict=True)
+        own + strength * (max(new, FINEST * own) - own)
+        for new, own in zip(size, volume.spacing, strict=True)
     )
     return first, second, third
 

@@ -25,7 +25,7 @@ from expert.files import replacing
 from expert.grey_values import to_unit
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
-from expert.training.scanner_copies import scanner_copies
+from expert.training.scanner_copies import STRENGTH, scanner_copies
 
 FORMAT = 1
 """Increased when the same image gives other copies, so that old ones are not used."""
@@ -148,6 +148,8 @@ def _copies(
     )
     if entry.pixel_size_mm is not None:
         text += f" {entry.pixel_size_mm}"
+    if settings.scanners:
+        text += f" {STRENGTH}"
     key = hashlib.sha256(f"{PREPARED} {FORMAT} {text}".encode()).hexdigest()[:24]
     file = None if folder is None else folder / f"counted-{key}.safetensors"
     if key not in _KNOWN and file is not None and file.exists():

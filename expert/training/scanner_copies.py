@@ -27,13 +27,16 @@ from expert.imaging.scanner_simulation import simulate_scanner
 from expert.imaging.volume import read_volume
 from expert.schema import InputSettings
 
+STRENGTH = 0.4
+"""Of the simulated scanners. With 1, networks ignore so much that they are worse on real scanners:
+docs/any-scanner.md."""
 ATTEMPTS = 3
 """Simulated scanners tried for one copy: an extreme one may hide the brain."""
 
 
 def scanner_copies_file(entry: Entry, settings: InputSettings, count: int, folder: Path) -> Path:
     """Where the copies of an image are kept; parameters as in `scanner_copies`."""
-    text = f"{FORMAT} {settings.model_dump_json()} {count} {entry.sha256} {entry.pixel_size_mm}"
+    text = f"{FORMAT} {STRENGTH} {settings.model_dump_json()} {count} {entry.sha256}"
     return folder / f"scanners-{hashlib.sha256(text.encode()).hexdigest()[:24]}.npz"
 
 
@@ -131,7 +134,7 @@ def _prepare_one(
         for attempt in range(ATTEMPTS):
             # Seeded by the image: every head has scanners of its own, the same in every training.
             seed = int(entry.sha256[:10], 16) + 1000 * copy + attempt
-            changed = simulate_scanner(volume, seed, moved=False)
+            changed = simulate_scanner(volume, seed, moved=False, strength=STRENGTH)
             try:
                 prepared = prepare(
                     changed,

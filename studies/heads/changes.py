@@ -208,7 +208,9 @@ WRONG: dict[str, Change] = {
     "neck and lower face": _neck,
     "ball of water": _ball(80, False),
     "bottle with a bubble": _ball(75, True),
-    "noise": lambda _, g: Volume(g.random((90, 90, 90), dtype=np.float32), np.diag([2.0, 2, 2, 1])),
+    "noise alone": lambda _, g: Volume(
+        g.random((90, 90, 90), dtype=np.float32), np.diag([2.0, 2, 2, 1])
+    ),
     "outline (threshold mask)": lambda head, _: replace(
         head.volume,
         data=(head_values(head.volume) > 0.2 * GreyValues(head_values(head.volume)).white).astype(

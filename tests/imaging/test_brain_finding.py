@@ -47,6 +47,17 @@ def test_what_is_no_head(kind):
         find_brain(Volume(data.astype(np.float32), np.diag([2.0, 2, 2, 1])))
 
 
+def test_air_around_the_head_does_not_matter(registered_head):
+    head, _, _ = registered_head
+    near = find_brain(head)
+    wide = np.pad(np.asarray(head.data), ((30, 0), (0, 0), (0, 20)))
+    affine = head.affine.copy()
+    affine[:3, 3] -= affine[:3, 0] * 30
+    far = find_brain(Volume(wide, affine))
+    assert far.volume_ml == pytest.approx(near.volume_ml, rel=0.03)
+    assert distance_mm(far.template_to_subject, near.template_to_subject) < 3
+
+
 def test_an_image_of_two_axes():
     with pytest.raises(InputError, match="3D"):
         find_brain(Volume(np.ones((64, 64)), np.eye(4), "image"))

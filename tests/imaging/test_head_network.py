@@ -21,13 +21,3 @@ def test_the_trained_network_is_small():
     network = load_head_network()
     assert not network.training
     assert network is load_head_network()
-
-
-def test_distant_air_does_not_matter():
-    network = load_head_network()
-    image = torch.zeros(1, 1, 48, 48, 48)
-    image[..., 16:32, 16:32, 16:32] = torch.rand(16, 16, 16)
-    wide = torch.nn.functional.pad(image, [32, 0, 0, 0, 0, 0])
-    with torch.inference_mode():
-        near, far = network(image)[0], network(wide)[0]
-    torch.testing.assert_close(near[..., 8:40], far[..., 40:72], atol=0.05, rtol=0.05)

@@ -56,7 +56,7 @@ def test_a_real_head(ixi):
     assert not good.refused
     assert good.dice > 0.85
     assert good.distance_mm < 5
-    wrong = examine(whole, "noise", 0)
+    wrong = examine(whole, "noise alone", 0)
     assert wrong.refused
     row = registered(file, ixi / "brain_mask", ixi / "dlmuse")
     assert row.brain > 0.9

@@ -24,6 +24,6 @@ def test_page(tmp_path):
     text = page(found, turned, heads, "capture.png")
     assert (tmp_path / "capture.png").stat().st_size > 1000
     assert "| skull-stripped | 1 of 2 | 0.850 | 0.800 | 0.30 | 1.5 mm |" in text
-    assert "| noise | 1 of 1 | No brain was found. |" in text
+    assert "| noise alone | 1 of 1 | No brain was found. |" in text
     assert "| up | 0 of 1 | 1 of 1" in text
     assert "1 heads are refused" in text
