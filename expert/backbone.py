@@ -165,7 +165,7 @@ class HistogramBackbone(nn.Module):
     Parameters
     ----------
     architecture : Architecture
-        Dimensions, widths, pool, bins, channels and mirrored are used.
+        Dimensions, widths, pool, bins, places, channels and mirrored are used.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -178,6 +178,8 @@ class HistogramBackbone(nn.Module):
         inputs = self.bins + 1
         for number, width in enumerate(architecture.widths):
             self.features.add_module(f"conv{number}", convolution(inputs, width, 1))
+            if number == 0 and architecture.places:
+                self.features.add_module("places", Places(width, architecture.places))
             self.features.add_module(f"act{number}", nn.ReLU())
             inputs = width
         self.add_on_layers = nn.Sequential(
@@ -243,6 +245,26 @@ class HistogramBackbone(nn.Module):
         """(B, C, *grid) features in (0, 1) of images (B, 1, *shape) or of their histograms."""
         out: Tensor = self.add_on_layers(self.trunk(images))
         return out
+
+
+class Places(nn.Module):
+    """An offset of each patch of the grid: the same tissue may mean another thing elsewhere.
+
+    Parameters
+    ----------
+    channels : int
+        Of the features.
+    grid : tuple[int, ...]
+        Patches per axis.
+    """
+
+    def __init__(self, channels: int, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(channels, *grid))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, channels, *grid) features plus the offset of their patch."""
+        return features + self.offset
 
 
 class Members(nn.Module):

@@ -108,6 +108,9 @@ class Architecture(Document):
         description="residual network (published), or a histogram of grey values in each patch",
     )
     bins: int = later(20, ge=2, description="bins of a histogram")
+    places: tuple[int, ...] = later(
+        (), description="patches per axis, for an offset of each patch of a histogram backbone"
+    )
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512),
         description="channels of the residual stages; hidden units for a histogram",
@@ -183,6 +186,8 @@ class Architecture(Document):
             return "architecture and input differ in their number of axes"
         if any(n % self.stride for n in settings.shape):
             return f"input shape {settings.shape} is not a multiple of the stride {self.stride}"
+        if self.places and (self.backbone, self.places) != ("histogram", self.grid(settings.shape)):
+            return f"places are for a histogram backbone with the grid {self.grid(settings.shape)}"
         planar = settings.space == "mni" and len(settings.shape) == 2
         planes, explained = self.planes, len(settings.positions_mm) if planar else 1
         if planes not in (1, explained):

@@ -8,7 +8,7 @@ import torch
 from expert.backbone import HistogramBackbone, Members, make_backbone
 from expert.evaluation.deletion import receptive_field
 from expert.model import PrototypeRegressor
-from expert.schema import Architecture
+from expert.schema import Architecture, InputSettings
 
 
 @pytest.mark.parametrize("backbone", ["residual", "histogram"])
@@ -94,3 +94,26 @@ def test_counting_once_is_counting_anew():
         torch.testing.assert_close(network(front), network(image))
         torch.testing.assert_close(network.pooled(front), network.pooled(image))
         torch.testing.assert_close(network.soft_histogram(image.flip(-1)), front.flip(-1))
+
+
+def test_places_are_offsets_of_patches():
+    torch.manual_seed(0)
+    settings = Architecture(backbone="histogram", widths=(8, 8), pool=4, channels=6, places=(4, 8))
+    backbone = HistogramBackbone(settings)
+    images = torch.rand(2, 1, 16, 32)
+    before = backbone(images)
+    with torch.no_grad():
+        backbone.features.places.offset[:, 1, 2] = 3.0
+    changed = (backbone(images) - before).abs().amax(dim=(0, 1)) > 0
+    assert changed[1, 2]
+    assert changed.sum() == 1
+
+
+def test_places_must_fit_the_grid():
+    settings = InputSettings(space="image", shape=(16, 32), center_mm=(0.0, 0.0))
+    fitting = Architecture(backbone="histogram", widths=(8,), pool=4, places=(4, 8))
+    assert fitting.problem(settings) == ""
+    for wrong in ({"places": (4, 4)}, {"backbone": "residual", "places": (4, 8)}):
+        assert "places" in fitting.model_copy(update=wrong).problem(settings) or (
+            "stride" in fitting.model_copy(update=wrong).problem(settings)
+        )

@@ -30,8 +30,7 @@ def test_a_missing_half_is_measured(registered_head):
 
 
 def test_real_heads(ixi):
-    """Three of the 145 (benchmarks/registration.py measures all): brain mask against the DLMUSE
-    one."""
+    """Three of the 145, against the mask of DLMUSE (`python -m studies brain-finding`: all)."""
     files = sorted((ixi / "T1").glob("*.nii.gz"))[::60]
     for file in files:
         volume = read_volume(file)
