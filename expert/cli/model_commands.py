@@ -173,7 +173,7 @@ def fetch(
     only: Annotated[int | None, typer.Option(min=1, help="Only the first N prototypes.")] = None,
 ) -> None:
     """Download the prototype images that a model refers to, and verify their checksums."""
-    from expert.datasets.prototype_images import fetch_reference, find_reference
+    from expert.datasets.prototype_images import fetch_reference, find_reference, public_address
     from expert.model_file import load_model
 
     loaded = load_model(model)
@@ -183,9 +183,17 @@ def fetch(
         return
     typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
     chosen = list({reference.file: reference for reference in references}.values())[:only]
+    public = [reference for reference in chosen if public_address(reference) is not None]
+    # A model of several data sets: those that are not public are named, the others fetched.
+    wanted = public or chosen
     with progress() as report:
-        for done, reference in enumerate(chosen, 1):
+        for done, reference in enumerate(wanted, 1):
             if find_reference(reference)[0] is None:
                 fetch_reference(reference)
-            report("fetch", done / len(chosen))
-    typer.echo(f"{len(chosen)} images are available. {RESEARCH_USE}")
+            report("fetch", done / len(wanted))
+    typer.echo(f"{len(wanted)} images are available. {RESEARCH_USE}")
+    for name in sorted({one.dataset for one in chosen} - {one.dataset for one in wanted}):
+        count = sum(one.dataset == name for one in chosen)
+        typer.echo(
+            f"{count} images of {name} cannot be downloaded: set EXPERT_DATA_DIR to its folder."
+        )

@@ -78,12 +78,12 @@ LICENCES = {
 }
 SAMPLE = ImageReference(
     dataset="IXI",
-    subject="IXI516-HH-2297",
-    file="T1/IXI516-HH-2297_T1.nii.gz",
-    sha256="1f02d30da5502caa2bcf1659842df11537802a14e98624319463aed085e0f1e7",
+    subject="IXI609-HH-2600",
+    file="T1/IXI609-HH-2600_T1.nii.gz",
+    sha256="2185ccf9761023e23721eb7eea4dcb97b6ec23220432e9e033a8de30dacd1858",
 )
 """A real head for demonstrations; no prototype of a shipped model shows it."""
-SAMPLE_AGE = 60.41
+SAMPLE_AGE = 29.0
 """Age of that subject, in years."""
 PATIENCE_S = 10
 """Seconds without data after which a download is stopped."""

@@ -48,11 +48,11 @@ def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_pa
 def test_the_real_head_is_not_its_own_prototype():
     for name in shipped_models():
         shown = {
-            prototype.reference.subject
+            prototype.reference.sha256
             for prototype in load_model(name).info.prototypes
             if prototype.reference
         }
-        assert SAMPLE.subject not in shown
+        assert SAMPLE.sha256 not in shown
 
 
 def test_sample_data_open(viewer):
