@@ -26,7 +26,7 @@ RESOLUTION_MM = 2.0
 WHITE = 200
 """White matter in an image of tissue values (uint8); fluid is 1, and 0 is outside the brain."""
 CONTRAST = 0.04
-"""Least difference of white and grey matter, relative to white matter, of a T1-weighted image."""
+"""Least `TissueHead.contrast` of a T1-weighted image."""
 ORDER = 3
 """Degree of the polynomial of the bias field, in the logarithm."""
 ITERATIONS = 12
@@ -75,11 +75,6 @@ class TissueScale:
         low = 0.5 * (level - fluid) / (grey - fluid)
         high = 0.5 + 0.5 * (level - grey) / (white - grey)
         return np.asarray(np.clip(np.where(level < grey, low, high), 0, TOP))
-
-    @property
-    def contrast(self) -> float:
-        """White minus grey matter, relative to white matter."""
-        return float((self.means[2] - self.means[1]) / max(abs(self.means[2]), 1e-9))
 
 
 def fit_tissue_scale(values: np.ndarray, priors: np.ndarray, points: np.ndarray) -> TissueScale:
@@ -178,6 +173,9 @@ class TissueHead:
     registration: Registration
     found: FoundBrain
     scale: TissueScale
+    contrast: float
+    """White minus grey matter relative to white matter, where the template has them. The tissues of
+    the network do not tell: in an image of another contrast it takes one for the other."""
 
     @classmethod
     def of(cls, volume: Volume, registration: Registration) -> TissueHead:
@@ -211,22 +209,17 @@ class TissueHead:
         if inside.sum() < 1000:
             raise InputError("The brain of this volume is black or outside the image.")
         scale = fit_tissue_scale(values[inside], priors[:, inside], points[:, inside])
-        return cls(even, registration, found, scale)
+        white, grey = (float(np.median(values[inside & core])) for core in _tissue_cores())
+        return cls(even, registration, found, scale, (white - grey) / max(white, 1e-9))
 
     @property
     def refusal(self) -> str:
         """One sentence if the contrast is not that of a T1-weighted image; else empty."""
-        fluid, grey, white = self.scale.means
-        if fluid < grey < white and self.scale.contrast >= CONTRAST:
+        if self.contrast >= CONTRAST:
             return ""
-        seen = "is brighter than" if grey > white else "is hardly darker than"
-        if fluid >= grey:
-            return (
-                "This is not a T1-weighted image (fluid is as bright as the brain): open a "
-                "T1-weighted scan of the head."
-            )
+        seen = "brighter than" if self.contrast < 0 else "as bright as"
         return (
-            f"This is not a T1-weighted image (grey matter {seen} white matter): open a "
+            f"This is not a T1-weighted image: grey matter is {seen} white matter. Open a "
             "T1-weighted scan of the head."
         )
 
@@ -276,10 +269,23 @@ def _at(
     return np.asarray(ndimage.map_coordinates(data, index, order=1))
 
 
+def _sample_index() -> np.ndarray:
+    """(3, N) every second voxel of the template's brain and its rim."""
+    near = ndimage.binary_dilation(load_template("mask").data > 0, iterations=3)
+    return np.asarray(np.argwhere(near[::2, ::2, ::2]).T * 2)
+
+
 @functools.lru_cache(maxsize=1)
 def _sample_points() -> np.ndarray:
-    """(3, N) template RAS mm, every second voxel of the template's brain and its rim."""
-    brain = load_template("mask")
-    near = ndimage.binary_dilation(brain.data > 0, iterations=3)
-    index = np.argwhere(near[::2, ::2, ::2]).T * 2
-    return np.asarray(brain.affine[:3, :3] @ index + brain.affine[:3, 3:])
+    """(3, N) template RAS mm of `_sample_index`."""
+    affine = load_template("mask").affine
+    return np.asarray(affine[:3, :3] @ _sample_index() + affine[:3, 3:])
+
+
+@functools.lru_cache(maxsize=1)
+def _tissue_cores() -> tuple[np.ndarray, np.ndarray]:
+    """(N,) bool each: points well inside the white and in the grey matter of the template."""
+    index = tuple(_sample_index())
+    white, grey = (load_template("wm").data, load_template("gm").data)
+    inner = ndimage.binary_erosion(white > 0.9 * 255)
+    return inner[index], (grey > 0.7 * 255)[index]
