@@ -9,6 +9,7 @@ The user's settings are neither read nor written. `report.png` needs Poppler's
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -273,6 +274,26 @@ def shoot_compare(path: Path) -> None:
     viewer.close()
 
 
+def shoot_any_scanner(out: Path) -> None:
+    """A flagged head (a synthetic one, for a model of real heads), and a refused one."""
+    from expert.datasets.phantom import phantom
+    from expert.errors import ExpertError
+    from napari_expert.layer_geometry import layer_arguments
+
+    data, arguments = layer_arguments(phantom(AGE, SEED))
+    inverted = np.where(data > 0.05 * data.max(), 1.1 * data.max() - data, 0)
+    for name, values in (("flagged", data), ("refused", inverted.astype(np.float32))):
+        viewer, panel = open_viewer("brain-age")
+        add_head(viewer, values, arguments, name="head")
+        if name == "refused":
+            with contextlib.suppress(ExpertError):
+                explain(panel)
+        else:
+            explain(panel)
+        take(viewer, out / f"{name}.png")
+        viewer.close()
+
+
 def shoot_ultrasound(path: Path, folder: Path) -> None:
     """A plain 2D image with a model of its own."""
     from PIL import Image
@@ -319,11 +340,12 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="*",
-        choices=("dark", "light", "compare", "ultrasound"),
+        choices=("dark", "light", "compare", "scanner", "ultrasound"),
         help="all if not given",
     )
     chosen = parser.parse_args()
-    out, only = chosen.out, set(chosen.only or ("dark", "light", "compare", "ultrasound"))
+    every = ("dark", "light", "compare", "scanner", "ultrasound")
+    out, only = chosen.out, set(chosen.only or every)
     out.mkdir(parents=True, exist_ok=True)
     if "dark" in only:
         shoot_head(out, "dark", "")
@@ -331,6 +353,8 @@ def main() -> None:
         shoot_head(out, "light", "-light")
     if "compare" in only:
         shoot_compare(out / "compare.png")
+    if "scanner" in only:
+        shoot_any_scanner(out)
     if "ultrasound" in only:
         with tempfile.TemporaryDirectory() as folder:
             shoot_ultrasound(out / "ultrasound.png", Path(folder))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_expert.session import Focus
     from napari_expert.side_by_side import Board
 
-SIGNS = {"refused": "⚠", "warning": "⚠", "note": "ⓘ"}
+SIGNS = {"refused": "⚠", "warning": "⚠", "note": "•"}
 """Before the text of a notice, by its severity."""
 
 
