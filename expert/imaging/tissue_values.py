@@ -174,8 +174,8 @@ class TissueHead:
     found: FoundBrain
     scale: TissueScale
     contrast: float
-    """White minus grey matter relative to white matter, where the template has them. The tissues of
-    the network do not tell: in an image of another contrast it takes one for the other."""
+    """White minus grey matter relative to white matter, where the template has them. Not where
+    the network sees them: in an image of another contrast it mistakes one for the other."""
 
     @classmethod
     def of(cls, volume: Volume, registration: Registration) -> TissueHead:

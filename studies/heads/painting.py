@@ -131,7 +131,7 @@ def example(source: Source, seed: int, size: int = SIZE) -> Example:
         to_template[:3, 3].copy()
     )
     whole = source.subject_to_template @ to_subject
-    if np.linalg.det(matrix) < 0:  # a mirror image cannot be told from the head itself
+    if np.linalg.det(matrix) < 0:  # a mirror image looks like a head itself
         coordinates = coordinates * torch.tensor([-1.0, 1.0, 1.0])
         whole = np.diag([-1.0, 1.0, 1.0, 1.0]) @ whole
 

@@ -24,7 +24,7 @@ def test_notices_have_their_severity_in_words(explanation):
         Notice(code="range_limit", message="It is at the end.", severity="note"),
     )
     e = explanation.model_copy(update={"warnings": notices})
-    text = "⚠ Warning: They disagree.\nⓘ Note: It is at the end."
+    text = "⚠ Warning: They disagree.\n• Note: It is at the end."
     assert result_texts.notices(Board(e)) == text
     assert result_texts.notices(Board(e, e)) == text, "once for two images"
     assert result_texts.forced(Board(e)) == ""
