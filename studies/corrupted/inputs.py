@@ -197,6 +197,8 @@ def assess(model: Model, kind: str, volume: Volume) -> tuple[Assessment, Registr
         prepared = prepare(volume, info.input)
     except InputError as error:
         return Assessment(kind, refused=str(error)), None
+    if prepared.refusal:
+        return Assessment(kind, refused=prepared.refusal), None
     registration = prepared.registration
     quality = float("nan") if registration is None else registration.quality
     result = compare_views(model, prepared.images, prepared.content)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
@@ -96,8 +95,7 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
     assert plain.score <= found.limit == 1.5
     assert "empty" in zeros.refused
     assert zeros.score is None
-    assert upside.unlike
-    assert upside.indicator in ("nearest_distance", "registration")
+    assert "registration failed" in upside.refused
     assert found.of_kind(BRAIN_MASK)[0].detected
     assert "3D head" in found.of_kind(OTHER)[0].refused
     assert "unknown format" in found.of_kind(OTHER)[1].refused
@@ -107,17 +105,13 @@ def test_strange_heads_are_caught_and_others_left_alone(calibrated, heads, monke
     assert [f for _, f in told] == sorted(f for _, f in told)
     text = markdown(found)
     assert "| other image (--other) | 2 | 2 (100%) | 2 |  |  |" in text
-    assert (
-        f"| upside down | 1 | 1 (100%) | 0 | {upside.score:.1f} | {upside.indicator} (1 of 1) |"
-        in text
-    )
+    assert "| upside down | 1 | 1 (100%) | 1 |  |  |" in text
     assert not any(word in text for word in ("jane", "somebody", "phantom-41", "square"))
     assert RESEARCH_USE in text
 
 
 @pytest.mark.slow
 def test_the_answer_is_that_of_explain(one_plane, head):
-    upside = replace(head, data=np.ascontiguousarray(head.data[:, :, ::-1]))
     for limit in (1e-6, 1e6):
         calibration = one_plane.info.calibration.model_copy(
             update={"nearest_distance_limit": limit}
@@ -125,8 +119,8 @@ def test_the_answer_is_that_of_explain(one_plane, head):
         model = replace(
             one_plane, info=one_plane.info.model_copy(update={"calibration": calibration})
         )
-        answer, registration = assess(model, "upside", upside)
-        said = explain(model, upside, top=1, images=False)
+        answer, registration = assess(model, "head", head)
+        said = explain(model, head, top=1, images=False)
         assert (
             answer.unlike
             == any(notice.code == "unlike_training" for notice in said.warnings)
