@@ -16,11 +16,8 @@ from expert.imaging.conforming import regular_grid
 from expert.imaging.volume import Volume
 
 SPACING_MM = 4.0
-SMALLEST_ML, LARGEST_ML = 500.0, 2300.0
-"""Volume of brains with the fluid between their folds; adults have 1000 to 1900 ml."""
-RESIDUAL_MM = 14.0
-"""Median distance of the voxels' template coordinates from one affine transform, above which the
-shape found is not a brain."""
+SMALLEST_ML = 500.0
+"""Volume of a brain with the fluid between its folds; adults have 1000 to 1900 ml."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +31,6 @@ class FoundBrain:
     """(4, 4) index to RAS mm."""
     template_to_subject: np.ndarray
     """(4, 4) template RAS mm to subject RAS mm, as the network sees it."""
-    residual_mm: float
-    """Median residual of the template coordinates."""
 
     @property
     def brain(self) -> np.ndarray:
@@ -85,8 +80,7 @@ def find_brain(volume: Volume) -> FoundBrain:
         raise InputError(
             "No brain was found in this volume: open a T1-weighted scan of the whole head."
         )
-    matrix, residual = _fit_pose(coordinates, tissues, grid.affine)
-    return FoundBrain(tissues, grid.affine, matrix, residual)
+    return FoundBrain(tissues, grid.affine, _fit_pose(coordinates, tissues, grid.affine))
 
 
 def normalise(image: np.ndarray) -> np.ndarray:
@@ -130,10 +124,8 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return np.asarray(labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1)
 
 
-def _fit_pose(
-    coordinates: np.ndarray, tissues: np.ndarray, affine: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Affine template mm to subject mm by robust least squares, and the median residual, mm.
+def _fit_pose(coordinates: np.ndarray, tissues: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Affine template mm to subject mm by robust least squares.
 
     Coordinates (3, x / 2, y / 2, z / 2) are of voxels of 8 mm.
     """
@@ -152,4 +144,4 @@ def _fit_pose(
         weight = 1 / np.maximum(off / max(float(np.median(off)), 0.5), 1)  # Huber
     matrix = np.eye(4)
     matrix[:3] = solved.T
-    return np.linalg.inv(matrix), float(np.median(off))
+    return np.asarray(np.linalg.inv(matrix))

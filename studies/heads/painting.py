@@ -18,13 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from expert.imaging.brain_finding import SPACING_MM
+from expert.imaging.head_network import COORDINATE_MM
 from studies.heads.label_maps import TISSUE_OF_GROUP, Source
 
 SIZE = 56
 """Voxels per axis: a head without its lower face, and some of the rest by random shifts."""
-SPACING_MM = 4.0
-COORDINATE_MM = 100.0
-"""Template coordinates are divided by this."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,3 +49,12 @@ def test_info_and_version():
     assert result.exit_code == 0
     assert RESEARCH_USE in result.output
     assert "napari-expert" in run(app, ["--version"]).output
+
+
+def test_fetch_names_images_that_cannot_be_downloaded(ixi, monkeypatch):
+    """All images of IXI are in the folder, so that nothing is downloaded."""
+    monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi))
+    result = run(app, ["fetch", "brain-age"])
+    assert result.exit_code == 0, result.output
+    assert "80 images are available" in result.output
+    assert "20 images of ds002748 cannot be downloaded" in result.output
