@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from expert.report.report import write_report
 
 __version__ = "0.1.0"
+DEFAULT_MODEL = "brain-age"
+"""The model that commands and panel take unless another one is chosen: for whole heads."""
 
 _moved.install()
 __getattr__, _, _ = lazy_loader.attach(
@@ -45,7 +47,8 @@ __getattr__, _, _ = lazy_loader.attach(
 __all__ = [  # noqa: RUF022
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain",
     "Explanation", "write_report", "write_csv", "convert_checkpoint", "read_facts", "Facts",
-    "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "__version__",
+    "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "DEFAULT_MODEL",
+    "__version__",
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ OUTSIDE = 1e-6
 LITTLE = 0.02
 """Added to the content of a patch before its histogram is normalised: the grey values of a few
 voxels are not reliable."""
+LEAST_SPREAD = 0.02
+"""Least standard deviation that histograms are divided by: rare grey values stay small."""
 
 
 def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
@@ -160,7 +162,8 @@ class HistogramBackbone(nn.Module):
     its box a tissue lies makes no difference.
 
     The grey values are counted in `bins` overlapping (triangular) bins, in boxes of `pool` input
-    pixels per axis; `widths` are the hidden units of the network on each histogram.
+    pixels per axis; `widths` are the hidden units of the network on each histogram. With `places`
+    there is no such network: each patch of the grid has a linear map of its own, and a sigmoid.
 
     Parameters
     ----------
@@ -176,10 +179,13 @@ class HistogramBackbone(nn.Module):
         convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
         self.features = nn.Sequential()
         inputs = self.bins + 1
+        if architecture.places:
+            maps = PlaceMaps(inputs, architecture.channels, architecture.places)
+            self.features.add_module("places", maps)
+            self.add_on_layers = nn.Sequential(nn.Sigmoid())
+            return
         for number, width in enumerate(architecture.widths):
             self.features.add_module(f"conv{number}", convolution(inputs, width, 1))
-            if number == 0 and architecture.places:
-                self.features.add_module("places", Places(width, architecture.places))
             self.features.add_module(f"act{number}", nn.ReLU())
             inputs = width
         self.add_on_layers = nn.Sequential(
@@ -229,12 +235,15 @@ class HistogramBackbone(nn.Module):
         return parts.reshape(len(images), *grid, self.bins + 1).movedim(-1, 1)
 
     def trunk(self, images: Tensor) -> Tensor:
-        """(B, widths[-1], *grid) features of images (B, 1, *shape) or of their histograms."""
+        """Features before `add_on_layers`, of images (B, 1, *shape) or of their histograms.
+
+        (B, widths[-1], *grid), or (B, channels, *grid) with `places`.
+        """
         out: Tensor = self.features(self.soft_histogram(images))
         return out.flip(self.mirrored) if self.mirrored else out
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, widths[-1]) mean over the patches by their content, for the regression baseline."""
+        """Mean of `trunk` over the patches by their content, for the regression baseline."""
         histograms = self.soft_histogram(images)
         content = histograms[:, -1:].flatten(2)
         share = content / content.sum(-1, keepdim=True).clamp_min(1e-6)
@@ -247,24 +256,43 @@ class HistogramBackbone(nn.Module):
         return out
 
 
-class Places(nn.Module):
-    """An offset of each patch of the grid: the same tissue may mean another thing elsewhere.
+class PlaceMaps(nn.Module):
+    """A linear map for each patch of the grid: the same tissue means another thing elsewhere.
+
+    Histograms are first standardised by the mean and standard deviation of their patch in the
+    training images.
 
     Parameters
     ----------
+    inputs : int
+        Channels of the histograms.
     channels : int
         Of the features.
     grid : tuple[int, ...]
         Patches per axis.
     """
 
-    def __init__(self, channels: int, grid: tuple[int, ...]) -> None:
-        super().__init__()
-        self.offset = nn.Parameter(torch.zeros(channels, *grid))
+    mean: Tensor
+    """(inputs, *grid)."""
+    spread: Tensor
+    """(inputs, *grid) standard deviation, at least `LEAST_SPREAD`."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, *grid) features plus the offset of their patch."""
-        return features + self.offset
+    def __init__(self, inputs: int, channels: int, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.1 / inputs**0.5 * torch.randn(channels, inputs, *grid))
+        self.register_buffer("mean", torch.zeros(inputs, *grid))
+        self.register_buffer("spread", torch.ones(inputs, *grid))
+
+    @torch.no_grad()
+    def standardise(self, histograms: Tensor) -> None:
+        """Take mean and standard deviation from the training images' (N, inputs, *grid)."""
+        self.mean.copy_(histograms.mean(0))
+        self.spread.copy_(histograms.std(0).clamp_min(LEAST_SPREAD))
+
+    def forward(self, histograms: Tensor) -> Tensor:
+        """(B, channels, *grid) features of histograms (B, inputs, *grid)."""
+        standard = (histograms - self.mean) / self.spread
+        return torch.einsum("bi...,ci...->bc...", standard, self.weight)
 
 
 class Members(nn.Module):

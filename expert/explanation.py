@@ -70,8 +70,8 @@ class Interval(_Frozen):
     shifted: bool = Field(
         False,
         description=(
-            "wider because the image is unlike the training images: from errors at sites that the "
-            "training did not contain"
+            "wider because the image is unlike the training images: with the largest mean error at "
+            "a site that the training did not contain"
         ),
     )
 

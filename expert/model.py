@@ -280,6 +280,7 @@ class PrototypeRegressor(nn.Module):
         *,
         by_position: bool = False,
         planes: Tensor | None = None,
+        prototypes: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Distances for training: plans of a few iterations instead of converged ones.
 
@@ -294,16 +295,17 @@ class PrototypeRegressor(nn.Module):
             Match every patch with its own place instead, without a plan.
         planes : (B,) Tensor, optional
             Which of the explained planes each image is, for prototypes that show several.
+        prototypes : (Tensor, Tensor), optional
+            Latents (P, C, *grid) and mass (P, M) of other prototypes than the network's.
 
         Returns
         -------
-        (B, P) Tensor
-            Distances in label units.
+        (B, P) Tensor, label units
         """
         by_position = by_position or self.architecture.matching == "position"
 
         def distance(rows: Tensor | slice, plane: int) -> Tensor:
-            latents, target = self.prototypes_for_plane(plane)
+            latents, target = prototypes or self.prototypes_for_plane(plane)
             own, source = features[rows], mass[rows]
             if by_position:
                 compared = self.architecture.n_compared_channels

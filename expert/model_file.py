@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from expert import DEFAULT_MODEL
 from expert.errors import ModelError, first_problem
 from expert.files import replacing
 from expert.schema import SCHEMA_VERSION, ModelInfo
@@ -137,7 +138,7 @@ def save_model(
 def shipped_models() -> tuple[str, ...]:
     """Names of the models in the package, the default first."""
     names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-    return tuple(sorted(names, key=lambda name: (name != "phantom", name)))
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT_MODEL, name)))
 
 
 def load_model(name: str | os.PathLike[str]) -> Model:

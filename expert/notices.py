@@ -136,7 +136,7 @@ def unlike_training(case: Case) -> str:
     if case.interval.shifted:
         return (
             f"{text} The interval is wider because the image is unlike the training images: it "
-            "comes from errors at sites that the training did not contain."
+            "includes the largest mean error at a site that the training did not contain."
         )
     return text
 

@@ -109,7 +109,7 @@ class Architecture(Document):
     )
     bins: int = later(20, ge=2, description="bins of a histogram")
     places: tuple[int, ...] = later(
-        (), description="patches per axis, for an offset of each patch of a histogram backbone"
+        (), description="patches per axis, for a linear map of each patch's histogram; no widths"
     )
     widths: tuple[int, ...] = Field(
         (64, 128, 256, 512),
@@ -178,6 +178,9 @@ class Architecture(Document):
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
             raise ValueError("guide is for matching by transport")
+        misplaced = self.places and self.backbone != "histogram"
+        if misplaced or bool(self.places) == bool(self.widths):
+            raise ValueError("an architecture has either widths or, with histograms, places")
         return self
 
     def problem(self, settings: InputSettings) -> str:
@@ -186,8 +189,8 @@ class Architecture(Document):
             return "architecture and input differ in their number of axes"
         if any(n % self.stride for n in settings.shape):
             return f"input shape {settings.shape} is not a multiple of the stride {self.stride}"
-        if self.places and (self.backbone, self.places) != ("histogram", self.grid(settings.shape)):
-            return f"places are for a histogram backbone with the grid {self.grid(settings.shape)}"
+        if self.places and self.places != self.grid(settings.shape):
+            return f"places must be the grid, {self.grid(settings.shape)}"
         planar = settings.space == "mni" and len(settings.shape) == 2
         planes, explained = self.planes, len(settings.positions_mm) if planar else 1
         if planes not in (1, explained):
@@ -306,8 +309,8 @@ class Calibration(Document):
     shifted_half_width: float | None = later(
         None,
         gt=0,
-        description="half width for images unlike the training images, label units: from errors at "
-        "sites that the training did not contain",
+        description="half width for images unlike the training images, label units: with the "
+        "largest mean error at a site that the training did not contain",
     )
     bias: tuple[float, float] | None = later(
         None,

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expert import DEFAULT_MODEL
 from expert.errors import ExpertError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def view(
     path: str | os.PathLike[str],
-    model: str = "phantom",
+    model: str = DEFAULT_MODEL,
     *,
     top: int | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -73,7 +74,7 @@ def view(
 
 def open_window(
     path: str | os.PathLike[str],
-    model: str = "phantom",
+    model: str = DEFAULT_MODEL,
     *,
     top: int | None = None,
     data: str | os.PathLike[str] | None = None,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OURS = "expert_scene"
 """Marks the layers of a result in their metadata: they are not images to explain."""
+MODEL = "expert_model"
+"""Key in a layer's metadata: the model for a sample that the default model is not for."""
 AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
 NAPARI_NIFTI = {"affine", "spacing", "origin", "direction", "header", "coordinate_system"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_expert.layer_geometry import MODEL
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -12,9 +14,9 @@ def _phantom(age: int) -> list[LayerData]:
     from napari_expert.layer_geometry import layer_arguments
 
     data, arguments = layer_arguments(phantom(age, seed=900_000 + age))
-    return [
-        (data, {**arguments, "name": f"synthetic head, {age} years", "colormap": "gray"}, "image")
-    ]
+    metadata = {**arguments["metadata"], MODEL: "phantom"}
+    name = f"synthetic head, {age} years"
+    return [(data, {**arguments, "metadata": metadata, "name": name, "colormap": "gray"}, "image")]
 
 
 def phantom_30() -> list[LayerData]:
@@ -64,7 +66,8 @@ def ixi() -> list[LayerData]:
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
     about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
     show_info(
-        f"{SAMPLE.subject}: {LICENCES['IXI']}. This head is in the training data of the IXI models."
+        f"{SAMPLE.subject}: {LICENCES['IXI']}. "
+        "This head is in the training data of the shipped models."
     )
     metadata = {**arguments["metadata"], **about}
     name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"

@@ -30,6 +30,8 @@ class Variant:
     recipe's value. "architecture.stride" can be halved, "÷2", or doubled, "×2", through the pooling
     or, without pooling, by removing the last residual stage. "published" for "projection.epochs"
     stands for the published epochs, in proportion to the recipe's number of epochs."""
+    only: str = ""
+    """A "part.field" that a recipe must set for the variant to change it."""
 
     def of(self, recipe: Recipe) -> Recipe:
         """The changed recipe.
@@ -48,6 +50,9 @@ class Variant:
             A field does not exist, or the changed recipe is not valid.
         """
         document = recipe.model_dump()
+        part, _, name = self.only.partition(".")
+        if self.only and not getattr(getattr(recipe, part), name):
+            return recipe
         for field, value in self.changes.items():
             if field == "architecture.stride":
                 document["architecture"] |= _restrided(recipe, finer=value == "÷2")
@@ -217,6 +222,24 @@ VARIANTS = (
     Variant("25 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 25}),
     Variant("50 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 50}),
     Variant("100 prototypes", "How many prototypes are needed?", {"architecture.prototypes": 100}),
+    Variant(
+        "free prototypes",
+        "What if prototypes are free between projections, as published, instead of training images "
+        "in every step?",
+        {"projection.every_step": False},
+        only="projection.every_step",
+    ),
+    Variant(
+        "one function",
+        "What if all patches share one network?",
+        {"architecture.places": (), "architecture.widths": (64, 64)},
+        only="architecture.places",
+    ),
+    Variant(
+        "no simulated scanners",
+        "What is the effect of simulated scanners in the training?",
+        {"augmentation.scanners": 0},
+    ),
     Variant("one network", "What is the effect of an ensemble?", {"architecture.members": 1}),
     Variant("three networks", "What is the effect of an ensemble?", {"architecture.members": 3}),
     Variant("finer grid", "Are patches of half the size better?", {"architecture.stride": "÷2"}),

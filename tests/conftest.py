@@ -126,8 +126,7 @@ def dock():
             viewer.add_image(data, **arguments, name="head")
         panels.append(panel := ExpertWidget(viewer))
         viewer.window.add_dock_widget(panel, name="ExPeRT")
-        if model is not None:
-            panel.input.choose_model(str(model))
+        panel.input.choose_model(str(model or "phantom"))
         return panel
 
     yield open_panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from expert.backbone import HistogramBackbone, Members, make_backbone
+from expert.backbone import LEAST_SPREAD, HistogramBackbone, Members, make_backbone
 from expert.evaluation.deletion import receptive_field
 from expert.model import PrototypeRegressor
 from expert.schema import Architecture, InputSettings
@@ -96,24 +96,38 @@ def test_counting_once_is_counting_anew():
         torch.testing.assert_close(network.soft_histogram(image.flip(-1)), front.flip(-1))
 
 
-def test_places_are_offsets_of_patches():
-    torch.manual_seed(0)
-    settings = Architecture(backbone="histogram", widths=(8, 8), pool=4, channels=6, places=(4, 8))
-    backbone = HistogramBackbone(settings)
+def test_each_patch_has_a_linear_map_of_its_own():
+    network = backbone(2, widths=(), places=(4, 8))
     images = torch.rand(2, 1, 16, 32)
-    before = backbone(images)
     with torch.no_grad():
-        backbone.features.places.offset[:, 1, 2] = 3.0
-    changed = (backbone(images) - before).abs().amax(dim=(0, 1)) > 0
+        before = network(images)
+        network.features.places.weight[:, :, 1, 2] += 1.0
+        changed = (network(images) - before).abs().amax(dim=(0, 1)) > 0
+        one, other = network.soft_histogram(images)[:, None]
+        between = network.trunk((one + other) / 2)
+        torch.testing.assert_close(between, (network.trunk(one) + network.trunk(other)) / 2)
     assert changed[1, 2]
     assert changed.sum() == 1
 
 
+def test_the_maps_see_standardised_histograms():
+    network = backbone(2, widths=(), places=(4, 8))
+    histograms = network.soft_histogram(torch.rand(50, 1, 16, 32) * torch.rand(50, 1, 1, 1))
+    maps = network.features.places
+    maps.standardise(histograms)
+    standard = (histograms - maps.mean) / maps.spread
+    torch.testing.assert_close(standard.mean(0), torch.zeros_like(maps.mean), atol=1e-4, rtol=0)
+    spread = standard.std(0)[histograms.std(0) > LEAST_SPREAD]
+    torch.testing.assert_close(spread, torch.ones_like(spread))
+    assert maps.spread.min() >= LEAST_SPREAD  # the content is the same in every image
+
+
 def test_places_must_fit_the_grid():
     settings = InputSettings(space="image", shape=(16, 32), center_mm=(0.0, 0.0))
-    fitting = Architecture(backbone="histogram", widths=(8,), pool=4, places=(4, 8))
-    assert fitting.problem(settings) == ""
-    for wrong in ({"places": (4, 4)}, {"backbone": "residual", "places": (4, 8)}):
-        assert "places" in fitting.model_copy(update=wrong).problem(settings) or (
-            "stride" in fitting.model_copy(update=wrong).problem(settings)
-        )
+    document = {"backbone": "histogram", "widths": (), "pool": 4, "places": (4, 8)}
+    assert Architecture(**document).problem(settings) == ""
+    wrong = Architecture(**document | {"places": (4, 4)})
+    assert wrong.problem(settings) == "places must be the grid, (4, 8)"
+    for wrong in ({"widths": (8,)}, {"backbone": "residual"}, {"places": ()}):
+        with pytest.raises(ValueError, match="either widths or, with histograms, places"):
+            Architecture(**document | wrong)

@@ -11,12 +11,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+import expert
 from expert.errors import ModelError
 from expert.model_file import SHIPPED, load_model, save_model, shipped_models
 
 
 def test_shipped_models_are_small_sound_and_without_strangers_images():
-    assert shipped_models()[0] == "phantom"
+    assert shipped_models()[0] == expert.DEFAULT_MODEL
     for name in shipped_models():
         path = SHIPPED / f"{name}.safetensors"
         assert path.stat().st_size <= (5e6 if name == "phantom" else 25e6)

@@ -182,7 +182,8 @@ def fetch(
         typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
         return
     typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
-    chosen = list({reference.file: reference for reference in references}.values())[:only]
+    # Two data sets may have files of the same name.
+    chosen = list({(one.dataset, one.file): one for one in references}.values())[:only]
     public = [reference for reference in chosen if public_address(reference) is not None]
     # A model of several data sets: those that are not public are named, the others fetched.
     wanted = public or chosen

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from expert import DEFAULT_MODEL
 from expert.cli.console import DataOption, ModelOption, one_sentence, progress
 from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE
@@ -27,7 +28,7 @@ def predict(
         Path | None,
         typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images)."),
     ] = None,
-    model: ModelOption = "phantom",
+    model: ModelOption = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path(
         "predictions.csv"
     ),
@@ -75,7 +76,7 @@ def predict(
 def explain(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
-    model: ModelOption = "phantom",
+    model: ModelOption = DEFAULT_MODEL,
     top: Annotated[int, typer.Option(min=1, help="Number of prototypes to explain.")] = 5,
     pixel_size_mm: Annotated[
         float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")
@@ -136,7 +137,7 @@ def explain(
 @one_sentence
 def view(
     image: Annotated[Path, typer.Argument(metavar="INPUT", help="Image or DICOM folder.")],
-    model: ModelOption = "phantom",
+    model: ModelOption = DEFAULT_MODEL,
     top: Annotated[
         int | None,
         typer.Option(min=1, max=8, help="Number of prototypes to show  [default: as last time]"),

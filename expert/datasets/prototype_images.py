@@ -78,12 +78,12 @@ LICENCES = {
 }
 SAMPLE = ImageReference(
     dataset="IXI",
-    subject="IXI609-HH-2600",
-    file="T1/IXI609-HH-2600_T1.nii.gz",
-    sha256="2185ccf9761023e23721eb7eea4dcb97b6ec23220432e9e033a8de30dacd1858",
+    subject="IXI079-HH-1388",
+    file="T1/IXI079-HH-1388_T1.nii.gz",
+    sha256="f711df2ffb25ce04afb20c02a9e0efac17d13634e897f9c1defa5ace31a40ad2",
 )
 """A real head for demonstrations; no prototype of a shipped model shows it."""
-SAMPLE_AGE = 29.0
+SAMPLE_AGE = 52.53
 """Age of that subject, in years."""
 PATIENCE_S = 10
 """Seconds without data after which a download is stopped."""

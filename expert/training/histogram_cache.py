@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from expert.backbone import HistogramBackbone, Members
+from expert.backbone import HistogramBackbone, Members, PlaceMaps
 from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
@@ -67,6 +67,21 @@ def as_input(backbone: nn.Module | None, images: np.ndarray) -> Tensor:
             _UNCHANGED[key] = backbone.soft_histogram(to_unit(image)[None, None])
         histograms.append(_UNCHANGED[key])
     return torch.cat(histograms)
+
+
+def standardise(backbone: nn.Module, cohort: CohortArrays) -> None:
+    """Prepare the linear maps of a histogram backbone, if it has any, for the training images.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Changed in place.
+    cohort : CohortArrays
+        Training subjects, of one plane.
+    """
+    for module in backbone.modules():
+        if isinstance(module, PlaceMaps):
+            module.standardise(as_input(backbone, cohort.images[:, 0]))
 
 
 class HistogramCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):

@@ -153,7 +153,7 @@ def train(
 def _check_subjects(recipe: Recipe, cohort: CohortArrays, folds: int) -> None:
     """Raise where the table has too few subjects for the recipe or for the number of folds."""
     subjects = len(np.unique(cohort.subjects))
-    every_subject_once = recipe.projection.distinct or recipe.start == "subjects"
+    every_subject_once = recipe.projection.distinct or recipe.start != "uniform"
     needed = recipe.architecture.prototypes if every_subject_once else 2
     training = subjects - (-(-subjects // folds) if folds else 0)
     if training < needed:

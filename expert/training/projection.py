@@ -110,3 +110,33 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
     targets = np.linspace(labels.min(), labels.max(), count)
     rows, columns = linear_sum_assignment(np.abs(targets[:, None] - labels[None, :]))
     return np.asarray(columns[np.argsort(rows)])
+
+
+def at_quantiles(labels: np.ndarray, count: int) -> np.ndarray:
+    """Choose different subjects at even quantiles of the labels, smallest and largest included.
+
+    Where the training has many labels, there are many prototypes.
+
+    Parameters
+    ----------
+    labels : (N,) ndarray
+        Labels of the subjects.
+    count : int
+        Number of subjects to choose.
+
+    Returns
+    -------
+    (count,) ndarray
+        Indices into the subjects, by ascending label.
+
+    Raises
+    ------
+    ValueError
+        There are fewer subjects than `count`.
+    """
+    if len(labels) < count:
+        raise ValueError(
+            f"{count} prototypes need as many training subjects, there are {len(labels)}"
+        )
+    ranks = np.linspace(0, len(labels) - 1, count).round().astype(int)
+    return np.asarray(np.argsort(labels, kind="stable")[ranks])

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from expert.backbone import Backbone, HistogramBackbone, Members
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.grey_values import to_unit
 from expert.losses import (
     alignment_loss,
     consistency_loss,
@@ -23,7 +24,8 @@ from expert.model import PrototypeRegressor, weighted_prediction
 from expert.training.augmentation import moved, new_places
 from expert.training.batches import augmented_views, batches, nearest_planes
 from expert.training.callbacks import ProjectPrototypes, StopAtBestProjection
-from expert.training.projection import nearest_images, spread_over_labels
+from expert.training.histogram_cache import as_input, standardise
+from expert.training.projection import at_quantiles, nearest_images, spread_over_labels
 from expert.training.prototype_assignment import assign_prototypes, cohort_distances
 from expert.training.recipe import Augmentation, Recipe
 
@@ -86,10 +88,15 @@ class PrototypeModule(lightning.LightningModule):
         recipe, network, labels = self.recipe, self.network, self.cohort.labels
         several = recipe.architecture.planes_combined
         middle = self.views[len(self.views) // 2]
+        standardise(self.trained, self.cohort)
+        if recipe.projection.every_step:
+            self.unchanged = as_input(self.trained, self.cohort.images[:, 0])
+            self.unchanged_mass = network.image_mass(to_unit(self.cohort.content[:, 0]))
         evenly = np.linspace(labels.min(), labels.max(), recipe.architecture.prototypes)
         network.prototype_labels.copy_(torch.from_numpy(evenly).float())
-        if recipe.start == "subjects":
-            chosen = torch.from_numpy(spread_over_labels(labels, recipe.architecture.prototypes))
+        if recipe.start != "uniform":
+            choose = spread_over_labels if recipe.start == "subjects" else at_quantiles
+            chosen = torch.from_numpy(choose(labels, recipe.architecture.prototypes))
             plane = torch.full_like(chosen, self.views[0] if several else middle)
             self.assign_prototypes(torch.stack([chosen, plane], 1), relabel=True)
         if recipe.calibrate_scale:
@@ -119,6 +126,9 @@ class PrototypeModule(lightning.LightningModule):
     def project(self) -> None:
         """Make each prototype the training image that the recipe's rule selects."""
         settings = self.recipe.projection
+        if settings.every_step:  # they were images all along
+            self.assign_prototypes(self.sources.cpu(), relabel=True)
+            return
         found = self._distances(self.cohort, self.views, exact=False)
         if self.recipe.architecture.planes_combined:  # the mean over a subject's planes decides
             found = found.mean(1, keepdim=True)
@@ -162,15 +172,18 @@ class PrototypeModule(lightning.LightningModule):
         images, content = augmented_views(images, content, recipe)
         mass = network.image_mass(content)
         features = network.backbone(images)
+        prototype_labels, prototypes, shown = network.prototype_labels, None, self.sources[:, 0]
+        if recipe.projection.every_step:
+            prototype_labels, prototypes, shown = self._drawn_prototypes()
         distance = network.training_distance(
             features,
             mass,
             recipe.schedule.steps,
             by_position=recipe.schedule.by_position,
             planes=self.near[planes.cpu()],
+            prototypes=prototypes,
         )
-        prototype_labels = network.prototype_labels
-        others = None if losses.own else self._others(rows)
+        others = None if losses.own else self._others(rows, shown)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, prototype_labels, losses.sigma, losses.leak, others
         )}  # fmt: skip
@@ -224,10 +237,18 @@ class PrototypeModule(lightning.LightningModule):
             )
         return parts
 
-    def _others(self, rows: Tensor) -> Tensor:
-        """(B, P) bool: prototypes that show another subject than the image at row (B,)."""
+    def _drawn_prototypes(self) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Labels (P,), latents and mass, and rows (P,) of random training images."""
+        rows = torch.randperm(len(self.cohort.labels))[: self.recipe.architecture.prototypes]
+        device = self.network.prototypes.device
+        labels = torch.from_numpy(self.cohort.labels).float()[rows].to(device)
+        latents = self.trained(self.unchanged[rows].to(device))
+        return labels, (latents, self.unchanged_mass[rows].to(device)), rows.to(device)
+
+    def _others(self, rows: Tensor, sources: Tensor) -> Tensor:
+        """Whether prototypes (P,) show another subject than images (B,): (B, P) bool, by rows."""
         subjects = torch.from_numpy(self.cohort.subjects).to(rows.device)
-        shown = torch.where(self.sources[:, 0] >= 0, subjects[self.sources[:, 0]], -1)
+        shown = torch.where(sources >= 0, subjects[sources], -1)
         return subjects[rows][:, None] != shown[None]
 
     def configure_optimizers(self) -> Any:

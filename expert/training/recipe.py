@@ -62,6 +62,11 @@ class Projection(Document):
     window: float | None = Field(None, gt=0, description="label units; None: any label (published)")
     distinct: bool = Field(False, description="every prototype shows another subject")
     relabel: bool = Field(False, description="a prototype takes the label of the image it shows")
+    every_step: bool = later(
+        False,
+        description="in every step, other training images are the prototypes; needs a histogram "
+        "backbone",
+    )
 
     def due(self, epoch: int) -> bool:
         """Whether prototypes are projected before an epoch (0-based)."""
@@ -158,8 +163,10 @@ class Recipe(Document):
             "or the images"
         ),
     )
-    start: Literal["uniform", "subjects"] = Field(
-        "uniform", description="initial prototypes: random (published) or training subjects"
+    start: Literal["uniform", "subjects", "quantiles"] = Field(
+        "uniform",
+        description="initial prototypes: random (published), training subjects with labels at even "
+        "distances, or at even quantiles of all labels",
     )
     calibrate_scale: bool = Field(
         False, description="initial scale at which distances match label differences"
@@ -188,6 +195,13 @@ class Recipe(Document):
             raise ValueError(
                 "losses.equivariance and losses.consistency need images in training, but a "
                 "histogram backbone trains on histograms: set both to 0"
+            )
+        if self.projection.every_step and (
+            settings.backbone != "histogram" or settings.planes_combined or losses.own
+        ):
+            raise ValueError(
+                "projection.every_step is for a histogram backbone, prototypes of one plane and "
+                "losses.own: false"
             )
         if self.augmentation.scanners and not (registered and settings.backbone == "histogram"):
             raise ValueError("augmentation.scanners is for heads and a histogram backbone")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from expert.backbone import one_backbone
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.training.batches import augmented_views, nearest_planes
-from expert.training.histogram_cache import as_input
+from expert.training.histogram_cache import as_input, standardise
 from expert.training.recipe import Recipe
 
 BLOCK = 60
@@ -40,11 +40,14 @@ class RegressionModule(lightning.LightningModule):
         self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
         # Where prototypes show every plane, each plane has its own output.
-        self.head = nn.Linear(recipe.architecture.widths[-1], recipe.architecture.planes)
+        settings = recipe.architecture
+        standardise(self.backbone, cohort)
+        width = settings.widths[-1] if settings.widths else settings.channels
+        self.head = nn.Linear(width, settings.planes)
         self.register_buffer("center", torch.tensor(float(cohort.labels.mean())))
         self.register_buffer("spread", torch.tensor(float(cohort.labels.std()) or 1.0))
         near = nearest_planes(cohort, recipe)
-        self.near = near if recipe.architecture.planes_combined else torch.zeros_like(near)
+        self.near = near if settings.planes_combined else torch.zeros_like(near)
 
     def forward(self, images: Tensor, planes: Tensor) -> Tensor:
         """Predict (B,) label units from images (B, 1, *shape) of the explained planes (B,)."""

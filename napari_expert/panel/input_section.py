@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from expert.errors import ExpertError
-from napari_expert.layer_geometry import OURS, volume_from_layer
+from napari_expert.layer_geometry import MODEL, OURS, volume_from_layer
 from napari_expert.panel.qt_helpers import Label, collapsible, combo
 
 if TYPE_CHECKING:
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from expert.imaging.volume import Volume
     from expert.model_file import Model
-    from expert.schema import ModelInfo
+    from expert.schema import ModelInfo, SiteFigures
 
 OPEN = "Open a model file…"
+WITHIN = "cross-validation"
+"""Kind of the figures of a site that the training contained."""
 DEVICES = {
     "automatic": "auto",
     "processor (CPU)": "cpu",
@@ -58,6 +60,7 @@ class InputSection(QWidget):
         self.ready = False
         self._models: dict[str, str] = {}
         self._card_of = ""
+        self._before_sample = ""
         self._brief = False
         self._build()
         self._fill_models()
@@ -121,7 +124,7 @@ class InputSection(QWidget):
             else:
                 grid.addWidget(widget, row, 0, 1, 2)
         self.model_box.activated.connect(self._model_chosen)
-        self.layer_box.currentIndexChanged.connect(self._check_fit)
+        self.layer_box.currentIndexChanged.connect(self._layer_chosen)
         options.changed.connect(lambda: self.chosen.emit())
 
     def set_brief(self, brief: bool) -> None:
@@ -168,6 +171,11 @@ class InputSection(QWidget):
         """The chosen model: a shipped model's name, or a file."""
         return self._models.get(self.model_box.currentText(), "")
 
+    @property
+    def preferred(self) -> str:
+        """The model that the user chose, while a sample is shown with a model of its own."""
+        return self._before_sample or self.model
+
     def choose_model(self, model: str) -> None:
         """Choose a shipped model or a model file, which is added to the list.
 
@@ -188,11 +196,13 @@ class InputSection(QWidget):
         if self._models.get(name, model) != model:
             name = f"{name} ({Path(model).name})"
         self._models[name] = model
+        self._before_sample = ""
         self._list_models(name, loaded)
         self.chosen.emit()
 
     def _model_chosen(self) -> None:
         self.card.show()
+        self._before_sample = ""
         if self.model_box.currentText() == OPEN:
             before = self._card_of
             path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")
@@ -263,6 +273,15 @@ class InputSection(QWidget):
         layer: Layer | None = self.layer_box.currentData()
         return layer
 
+    def _layer_chosen(self) -> None:
+        """A synthetic sample has a model of its own; other images get the one chosen before."""
+        layer = self.layer
+        wanted = "" if layer is None else layer.metadata.get(MODEL, self._before_sample)
+        if wanted and wanted != self.model:
+            self._before_sample = "" if wanted == self._before_sample else self.model
+            self._list_models(next(n for n, model in self._models.items() if model == wanted))
+        self._check_fit()
+
     def _check_fit(self) -> None:
         """Whether the layer fits the model; Run is only offered where it does."""
         layer, loaded = self.layer, self.loaded
@@ -289,11 +308,25 @@ def _summary(info: ModelInfo) -> str:
         "error not measured"
         if error is None
         else f"mean error on unseen images: {error:.1f} {label.unit}",
-        "needs a whole-head T1 volume" if info.input.space == "mni" else "needs a plain 2D image",
+        _needs(info),
     ]
+    lines[-1:-1] = [_at_site(site, label.unit) for site in info.sites if site.kind != WITHIN]
     if info.collapsed:
         lines.insert(0, f"COLLAPSED, do not use: {info.collapsed}")
     return " · ".join(lines)
+
+
+def _needs(info: ModelInfo) -> str:
+    """Which images a model is for."""
+    if info.input.space != "mni":
+        return "needs a plain 2D image"
+    stripped = ", with or without skull" if info.input.intensity == "tissue" else ""
+    return f"needs a T1 volume of the whole head{stripped}"
+
+
+def _at_site(site: SiteFigures, unit: str) -> str:
+    """The error at a site that the training did not contain."""
+    return f"trained without {site.name}, error there: {site.mae:.1f} {unit}"
 
 
 def _fit(layer: Layer, info: ModelInfo) -> tuple[str, str]:

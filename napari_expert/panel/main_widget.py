@@ -20,6 +20,7 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
 
+from expert import DEFAULT_MODEL
 from expert.errors import ExpertError
 from expert.schema import RESEARCH_USE
 from napari_expert.actions import PANEL_NAME, KeyBindings
@@ -138,7 +139,7 @@ class ExpertWidget(QWidget):
         """Store what is chosen now for the next time."""
         if self._restored:
             Settings(
-                model=self.input.model or "phantom",
+                model=self.input.preferred or DEFAULT_MODEL,
                 prototypes=self.input.prototypes.value,
                 view=self.session.layout,
                 convention="neurological" if self.session.neurological else "radiological",

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from expert import DEFAULT_MODEL
+
 PLUGIN = "napari-expert"
 
 
@@ -18,7 +20,7 @@ PLUGIN = "napari-expert"
 class Settings:
     """Choices of the panel, with the names, defaults and limits of the manifest."""
 
-    model: str = "phantom"
+    model: str = DEFAULT_MODEL
     """A shipped model's name, or a model file."""
     prototypes: int = 3
     """Number of prototypes to show, 1 to 8."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from typer.testing import CliRunner
 
 from expert.cli.main import app
-from expert.model_file import save_model
+from expert.model_file import load_model, save_model
 from expert.schema import RESEARCH_USE, SiteFigures
 
 run = CliRunner().invoke
@@ -56,5 +58,9 @@ def test_fetch_names_images_that_cannot_be_downloaded(ixi, monkeypatch):
     monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi))
     result = run(app, ["fetch", "brain-age"])
     assert result.exit_code == 0, result.output
-    assert "80 images are available" in result.output
-    assert "20 images of ds002748 cannot be downloaded" in result.output
+    prototypes = load_model("brain-age").info.prototypes
+    count = Counter(prototype.reference.dataset for prototype in prototypes)
+    assert set(count) == {"IXI", "ds002748", "ds000011"}
+    assert f"{count['IXI']} images are available" in result.output
+    for name in ("ds002748", "ds000011"):
+        assert f"{count[name]} images of {name} cannot be downloaded" in result.output

@@ -9,6 +9,7 @@ from helpers.refusals import REASON
 from helpers.reports import pdf_pages
 from typer.testing import CliRunner
 
+from expert import DEFAULT_MODEL
 from expert.cli.batch_prediction import FORCE_HINT
 from expert.cli.main import app
 from expert.imaging.volume import Volume, write_volume
@@ -23,6 +24,7 @@ def test_explain_writes_json_and_report(head_file, tmp_path):
     assert RESEARCH_USE in result.output
     document = json.loads((tmp_path / "out" / "explanation.json").read_text())
     assert len(document["prototypes"]) == 2
+    assert document["model_name"] == DEFAULT_MODEL
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
@@ -30,7 +32,7 @@ def test_explain_writes_what_it_is_asked_for(head_file, tmp_path):
     def explain(folder: str, *options: str) -> set[str]:
         result = CliRunner().invoke(
             app,
-            ["explain", str(head_file), "--top", "2", "--out", str(tmp_path / folder), *options],
+            ["explain", str(head_file), "-m", "phantom", "--out", str(tmp_path / folder), *options],
         )
         assert result.exit_code == 0, result.output
         names = {path.name for path in (tmp_path / folder).iterdir()}
@@ -56,7 +58,8 @@ def test_explain_writes_what_it_is_asked_for(head_file, tmp_path):
 
 def test_a_refused_head_is_explained_with_force_only(head_file, heads_refused, tmp_path):
     out = tmp_path / "out"
-    options = ["explain", str(head_file), "--out", str(out), "--top", "1", "--pdf", "--csv"]
+    options = ["explain", str(head_file), "-m", "phantom", "--top", "1", "--pdf", "--csv"]
+    options += ["--out", str(out)]
     result = run(app, options)
     assert result.exit_code == 1
     assert f"{REASON} {FORCE_HINT}" in " ".join(result.output.split())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from npe2 import PluginManager, PluginManifest
 
+import expert
 import napari_expert
 from napari_expert.actions import ACTIONS
 from napari_expert.panel.main_widget import ExpertWidget
@@ -76,5 +77,5 @@ def test_the_menus_have_the_commands(viewer):
 def test_the_manifest_offers_the_panel(viewer):
     _, widget = viewer.window.add_plugin_dock_widget("napari-expert", "ExPeRT")
     assert isinstance(widget, ExpertWidget)
-    assert widget.input.model == "phantom"
+    assert widget.input.model == expert.DEFAULT_MODEL
     widget.close_down()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from helpers.window import notifications
 
+import expert
 from expert.datasets import prototype_images
 from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
 from expert.errors import InputError
 from expert.model_file import load_model, shipped_models
 from napari_expert.panel.main_widget import ExpertWidget
+from napari_expert.panel.settings import Settings
 
 
 def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
@@ -58,3 +61,18 @@ def test_the_real_head_is_not_its_own_prototype():
 def test_sample_data_open(viewer):
     viewer.open_sample("napari-expert", "phantom-55")
     assert "55" in viewer.layers[0].name
+
+
+def test_a_synthetic_sample_is_shown_with_its_own_model(viewer, dock):
+    panel = dock(viewer, model=expert.DEFAULT_MODEL)
+    viewer.open_sample("napari-expert", "phantom-55")
+    assert panel.input.model == "phantom"
+    assert panel.input.preferred == Settings.load().model == expert.DEFAULT_MODEL
+    viewer.add_image(np.zeros((20, 20, 20)), name="own")
+    assert panel.input.layer.name == "own"
+    assert panel.input.model == expert.DEFAULT_MODEL
+    viewer.layers.selection.active = viewer.layers[0]
+    assert panel.input.model == "phantom"
+    panel.input.choose_model("ixi-axial")  # the user's choice holds
+    viewer.layers.selection.active = viewer.layers["own"]
+    assert panel.input.model == "ixi-axial"

@@ -18,6 +18,9 @@ def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
     for variant in VARIANTS:
         if "architecture.stride" in variant.changes:  # below
             continue
+        if variant.only:
+            assert variant.of(squares_recipe) is squares_recipe
+            continue
         if variant.name == "alignment":
             with pytest.raises(RecipeError, match="registered images"):
                 variant.of(squares_recipe)
@@ -51,6 +54,14 @@ def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
     with pytest.raises(RecipeError, match="There is no variant 'none'"):
         select_variants(["none"])
     assert [variant.name for variant in select_variants(["position"])] == [BASE, "position"]
+
+
+def test_variants_of_a_recipe_with_place_maps():
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "brain-age.yaml")
+    variants = {variant.name: variant for variant in VARIANTS if variant.only}
+    one = variants["one function"].of(recipe).architecture
+    assert (one.places, one.widths) == ((), (64, 64))
+    assert not variants["free prototypes"].of(recipe).projection.every_step
 
 
 def test_the_stride_is_halved_by_the_pooling_or_else_by_the_last_stage(squares_recipe):

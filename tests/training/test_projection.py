@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from expert.training.projection import nearest_images, spread_over_labels
+from expert.training.projection import at_quantiles, nearest_images, spread_over_labels
 
 
 def test_projection_variants():
@@ -28,3 +29,14 @@ def test_prototypes_start_spread_over_the_labels():
     assert len(set(rows.tolist())) == 8
     assert np.sort(labels[rows])[-1] > 80
     assert np.sort(labels[rows])[0] < 25
+
+
+def test_prototypes_at_quantiles_are_many_where_labels_are_many():
+    labels = np.concatenate([np.linspace(30, 90, 10), np.linspace(20, 30, 90, endpoint=False)])
+    rows = at_quantiles(labels, 20)
+    assert len(set(rows.tolist())) == 20
+    assert (np.diff(labels[rows]) > 0).all()
+    assert labels[rows][[0, -1]].tolist() == [20, 90]
+    assert (labels[rows] < 30).sum() == 18
+    with pytest.raises(ValueError, match="101 prototypes need as many training subjects"):
+        at_quantiles(labels, 101)

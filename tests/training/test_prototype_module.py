@@ -8,17 +8,21 @@ import torch
 
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
+from expert.training.histogram_cache import as_input
+from expert.training.projection import at_quantiles
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
+from expert.training.stages import fit
 
 
 def test_a_training_image_s_own_prototypes_are_known(members_recipe, volume_table, tmp_path):
     cohort = load_cohort(read_table(volume_table), members_recipe.input, tmp_path)
     task = PrototypeModule(members_recipe.member, cohort, (4, 5, 4))
     rows = torch.arange(len(cohort.labels))
-    assert task._others(rows).all()  # no prototype is an image yet
+    assert task._others(rows, task.sources[:, 0]).all()  # no prototype is an image yet
     task.initialise()
-    assert torch.equal(~task._others(rows), rows[:, None] == task.sources[:, 0][None])
+    sources = task.sources[:, 0]
+    assert torch.equal(~task._others(rows, sources), rows[:, None] == sources[None])
 
 
 def test_cells_are_aligned_with_those_of_another_subject(planes_recipe, planes_cohort, monkeypatch):
@@ -70,3 +74,51 @@ def test_without_validation_subjects_there_is_no_validation_loss(squares_recipe,
     module = PrototypeModule(squares_recipe, squares_cohort, squares_recipe.grid)
     with pytest.raises(ValueError, match="no validation subjects"):
         module.validation_loss()
+
+
+@pytest.fixture
+def maps_recipe(squares_recipe):
+    """Training images are the prototypes in every step; each patch has a linear map."""
+    document = squares_recipe.model_dump()
+    grid = tuple(n // 8 for n in document["input"]["shape"])
+    document["start"] = "quantiles"
+    document["architecture"] |= {
+        "backbone": "histogram", "bins": 8, "pool": 8, "widths": (), "places": grid,
+        "channels": 4, "weights": "relative", "marginals": "content", "prior": 0.2,
+    }  # fmt: skip
+    document["losses"] |= {"own": False, "consistency": 0.0, "prediction": 1.0, "sigma": 10.0}
+    document["schedule"] |= {"epochs": 30, "backbone_rate": 0.01, "by_position": True}
+    document["projection"] |= {"every_step": True, "epochs": (), "relabel": True}
+    return Recipe.model_validate(document)
+
+
+def test_in_every_step_training_images_are_the_prototypes(maps_recipe, squares_cohort, tmp_path):
+    torch.manual_seed(0)
+    module = PrototypeModule(maps_recipe, squares_cohort, maps_recipe.grid)
+    module.initialise()
+    labels, (latents, mass), rows = module._drawn_prototypes()
+    assert len(set(rows.tolist())) == 6
+    np.testing.assert_allclose(labels, squares_cohort.labels[rows])
+    assert latents.requires_grad
+    torch.testing.assert_close(mass.sum(1), torch.ones(6))
+    module.log_dict = lambda *args, **kwargs: None
+    module.training_step(next(iter(module.train_dataloader())), 0).backward()
+    assert module.network.prototypes.grad is None
+    assert module.trained.features.places.weight.grad.abs().sum() > 0
+
+    module = fit(maps_recipe, squares_cohort, tmp_path)
+    rows = module.sources[:, 0].numpy()
+    assert rows.tolist() == at_quantiles(squares_cohort.labels, 6).tolist()
+    np.testing.assert_allclose(module.network.prototype_labels, squares_cohort.labels[rows])
+    with torch.no_grad():
+        expected = module.trained.eval()(as_input(module.trained, squares_cohort.images[rows, 0]))
+    torch.testing.assert_close(module.network.prototypes.data, expected)
+    error = np.abs(module.fitted() - squares_cohort.labels).mean()
+    assert error < 0.7 * np.abs(squares_cohort.labels - squares_cohort.labels.mean()).mean()
+
+
+def test_prototypes_of_every_step_need_histograms(squares_recipe):
+    document = squares_recipe.model_dump()
+    document["projection"]["every_step"] = True
+    with pytest.raises(ValueError, match=r"every_step is for a histogram backbone"):
+        Recipe.model_validate(document)

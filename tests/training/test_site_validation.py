@@ -68,11 +68,11 @@ def test_figures_and_half_width(tmp_path):
     ]
     assert [one.mae for one in figures] == pytest.approx([1.0, 1.0, 7.0])
     assert figures[2].mean_error == pytest.approx(7.0)
-    assert half == pytest.approx(7.0)
+    assert half == pytest.approx(2.0 + 7.0)
     assert figures[2].interval_coverage == 1.0
 
 
-def test_the_half_width_is_never_narrower(tmp_path):
+def test_without_an_error_of_the_site_the_half_width_is_the_usual_one(tmp_path):
     both = cohort(["North"] * 6 + ["South"] * 4)
     usual = Calibration(half_width=20.0, nearest_distance_limit=1.0, images=10)
     parts = [np.arange(10), np.arange(6, 10)]

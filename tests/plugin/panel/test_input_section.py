@@ -47,7 +47,7 @@ def test_layers_come_and_go_in_the_list(viewer, panel):
 def test_2_the_panel_says_at_once_whether_the_layer_fits(viewer, panel):
     assert "will be registered" in panel.input.fit.text()
     card = panel.input.card.text()
-    for part in ("age in years", "trained on 180 subjects", "mean error", "needs a whole-head T1"):
+    for part in ("age in years", "trained on 180 subjects", "mean error", "needs a T1 volume"):
         assert part in card
     viewer.add_image(np.random.default_rng(0).random((30, 40)), name="flat")
     assert panel.input.layer.name == "flat"
