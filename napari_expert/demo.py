@@ -1,4 +1,4 @@
-"""End-to-end demo: explain a synthetic head with the default model.
+"""End-to-end demo: explain a synthetic head with the model `phantom`.
 
 Writes a screenshot, the report and the explanation.
 

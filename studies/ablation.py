@@ -232,7 +232,12 @@ VARIANTS = (
     Variant(
         "one function",
         "What if all patches share one network?",
-        {"architecture.places": (), "architecture.widths": (64, 64)},
+        {
+            "architecture.places": (),
+            "architecture.widths": (64, 64),
+            "warmup.epochs": 600,
+            "warmup.learning_rate": 0.005,
+        },
         only="architecture.places",
     ),
     Variant(

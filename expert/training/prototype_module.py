@@ -199,7 +199,7 @@ class PrototypeModule(lightning.LightningModule):
             parts["prediction"] = losses.prediction * prediction_loss(
                 distance, labels, prototype_labels, recipe.architecture.radius, others
             )
-        parts |= self._feature_losses(images, content, features, mass)
+        parts |= feature_losses(recipe, network, images, content, features, mass)
         with torch.no_grad():
             found = weighted_prediction(
                 distance,
@@ -210,32 +210,6 @@ class PrototypeModule(lightning.LightningModule):
             logged = {**parts, "mae": (found.prediction - labels).abs().mean()}
         self.log_dict(logged, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
         return torch.stack(list(parts.values())).sum()
-
-    def _feature_losses(
-        self, images: Tensor, content: Tensor, features: Tensor, mass: Tensor
-    ) -> dict[str, Tensor]:
-        """Weighted losses that compare features with features, by name."""
-        losses, network, parts = self.recipe.losses, self.network, {}
-        if losses.consistency:
-            parts["consistency"] = losses.consistency * consistency_loss(
-                features, network.backbone(images.flip(-1)), losses.margin
-            )
-        if losses.equivariance:
-            few = slice(losses.copies)
-            copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
-            parts["equivariance"] = losses.equivariance * equivariance_loss(
-                features[few],
-                network.backbone(copies),
-                new_places(theta, network.grid),
-                mass[few],
-                losses.temperature,
-            )
-        if losses.alignment:  # with the next subject of the batch, each plane with the same plane
-            neighbour = features.roll(self.recipe.architecture.planes, 0)
-            parts["alignment"] = losses.alignment * alignment_loss(
-                features, neighbour, mass, losses.temperature
-            )
-        return parts
 
     def _drawn_prototypes(self) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """Labels (P,), latents and mass, and rows (P,) of random training images."""
@@ -301,6 +275,56 @@ class PrototypeModule(lightning.LightningModule):
             for view in distance.unbind(1)
         ]
         return np.asarray(torch.stack(views).mean(0))
+
+
+def feature_losses(
+    recipe: Recipe,
+    network: PrototypeRegressor,
+    images: Tensor,
+    content: Tensor,
+    features: Tensor,
+    mass: Tensor,
+) -> dict[str, Tensor]:
+    """Weighted losses that compare features with features.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its `losses`.
+    network : PrototypeRegressor
+    images, content : Tensor
+        (B, 1, *shape) and (B, *shape), 0 to 1.
+    features : Tensor
+        (B, C, *grid) of the images.
+    mass : Tensor
+        (B, M) of their patches.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Name of each loss that the recipe asks for to its value ().
+    """
+    losses, parts = recipe.losses, {}
+    if losses.consistency:
+        parts["consistency"] = losses.consistency * consistency_loss(
+            features, network.backbone(images.flip(-1)), losses.margin
+        )
+    if losses.equivariance:
+        few = slice(losses.copies)
+        copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
+        parts["equivariance"] = losses.equivariance * equivariance_loss(
+            features[few],
+            network.backbone(copies),
+            new_places(theta, network.grid),
+            mass[few],
+            losses.temperature,
+        )
+    if losses.alignment:  # with the next subject of the batch, each plane with the same plane
+        neighbour = features.roll(recipe.architecture.planes, 0)
+        parts["alignment"] = losses.alignment * alignment_loss(
+            features, neighbour, mass, losses.temperature
+        )
+    return parts
 
 
 PrototypeTask = PrototypeModule  # former name

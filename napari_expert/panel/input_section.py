@@ -103,11 +103,8 @@ class InputSection(QWidget):
         options.margins = (0, 0, 0, 0)
         self.options = collapsible("Options", options.native)
         self._options = options
-        # A form would give wrapped texts the height they had before they changed.
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(1, 1)
-        rows: tuple[tuple[str, QWidget], ...] = (
+        _arrange(
+            self,
             ("Model", self.model_box),
             ("", self.card),
             ("Image", self.layer_box),
@@ -115,14 +112,6 @@ class InputSection(QWidget):
             ("Prototypes", self.prototypes.native),
             ("", self.options),
         )
-        for row, (name, widget) in enumerate(rows):
-            if name:
-                label = QLabel(name)
-                label.setBuddy(widget)
-                grid.addWidget(label, row, 0)
-                grid.addWidget(widget, row, 1)
-            else:
-                grid.addWidget(widget, row, 0, 1, 2)
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._layer_chosen)
         options.changed.connect(lambda: self.chosen.emit())
@@ -255,7 +244,7 @@ class InputSection(QWidget):
         for layer in self.viewer.layers:
             layer.events.name.disconnect(self._layers_changed)
             layer.events.name.connect(self._layers_changed)
-        self._check_fit()
+        self._layer_chosen()
 
     def choose_layer(self, layer: Layer | None) -> None:
         """Choose a layer of the list; one that is not in it changes nothing."""
@@ -296,6 +285,22 @@ class InputSection(QWidget):
         self.fit.set_kind("warning" if problem else "")
         self.ready = not problem and loaded is not None
         self.changed.emit()
+
+
+def _arrange(parent: QWidget, *rows: tuple[str, QWidget]) -> None:
+    """Widgets under each other, with a label on the left if they have a name."""
+    # A form would give wrapped texts the height they had before they changed.
+    grid = QGridLayout(parent)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setColumnStretch(1, 1)
+    for row, (name, widget) in enumerate(rows):
+        if name:
+            label = QLabel(name)
+            label.setBuddy(widget)
+            grid.addWidget(label, row, 0)
+            grid.addWidget(widget, row, 1)
+        else:
+            grid.addWidget(widget, row, 0, 1, 2)
 
 
 # --- texts ----------------------------------------------------------------------------------------

@@ -116,9 +116,10 @@ def about(board: Board, neurological: bool) -> str:
             "similar to both (weights A / B)."
         )
     elif float(e.shares.max()) < 1 - 1e-9:
+        most = "1 prototype has" if round(count) == 1 else f"{count:.0f} prototypes have"
         text = (
-            f"{name}: weighted mean of the prototypes' labels. {count:.0f} prototypes "
-            f"have 80 % of the weight, those shown {percent(shown)}."
+            f"{name}: weighted mean of the prototypes' labels. {most} 80 % of the weight, "
+            f"those shown {percent(shown)}."
         )
     if board.head:
         convention = NEUROLOGICAL if neurological else CONVENTION

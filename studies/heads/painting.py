@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from expert.imaging.brain_finding import SPACING_MM
+from expert.imaging.brain_finding import SPACING_MM, normalise
 from expert.imaging.head_network import COORDINATE_MM
 from studies.heads.label_maps import TISSUE_OF_GROUP, Source
 
@@ -145,7 +145,12 @@ def example(source: Source, seed: int, size: int = SIZE) -> Example:
     if no_brain or (not empty and draw.chance(0.03) and _object(draw, image)):
         tissues = torch.zeros(4, size, size, size)
         tissues[0] = 1
-    return Example(normalised(image)[None], tissues, coordinates / COORDINATE_MM, whole)
+    return Example(
+        torch.from_numpy(normalise(image.numpy()))[None],
+        tissues,
+        coordinates / COORDINATE_MM,
+        whole,
+    )
 
 
 def _sample(source: Source, subject: Tensor) -> Tensor:
@@ -272,16 +277,3 @@ def _blur(image: Tensor, axis: int, sigma: float) -> Tensor:
         .reshape(moved.shape)
         .movedim(-1, axis)
     )
-
-
-def normalised(image: Tensor) -> Tensor:
-    """As `expert.imaging.brain_finding.normalise`: 0 smallest, 1 the bright voxels, at most 1.5."""
-    low = image.min()
-    image = image - low
-    bright = image[image > image.mean()]
-    top = (
-        torch.quantile(bright[:: max(1, len(bright) // 20000)], 0.98)
-        if len(bright)
-        else image.max()
-    )
-    return (image / top.clamp_min(1e-6)).clamp(0, 1.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from studies.heads.painting import COORDINATE_MM, SIZE, example, normalised
+from studies.heads.painting import COORDINATE_MM, SIZE, example
 
 
 def test_shapes_and_seed(source):
@@ -44,9 +44,3 @@ def test_poses_vary(source):
         np.degrees(np.arccos(np.clip(m[2, 2] / np.linalg.norm(m[2]), -1, 1))) for m in matrices
     ]
     assert max(turned) > 15
-
-
-def test_normalised_values():
-    image = torch.rand(8, 8, 8) * 300 + 20
-    torch.testing.assert_close(normalised(image), normalised(image * 7 - 3), atol=1e-4, rtol=1e-4)
-    assert normalised(image).max() <= 1.5
