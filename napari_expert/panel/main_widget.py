@@ -26,7 +26,7 @@ from expert.schema import RESEARCH_USE
 from napari_expert.actions import PANEL_NAME, KeyBindings
 from napari_expert.canvas.result_view import ResultView
 from napari_expert.layer_geometry import find_source, volume_from_layer
-from napari_expert.panel import export
+from napari_expert.panel import export, result_texts
 from napari_expert.panel.explain_worker import ExplainJob
 from napari_expert.panel.input_section import InputSection
 from napari_expert.panel.qt_helpers import Label
@@ -118,6 +118,8 @@ class ExpertWidget(QWidget):
         for signal in (events.result, events.mode, events.convention):
             signal.connect(self._remember)
         events.result.connect(lambda: self.input.set_brief(self.explanation is not None))
+        for signal in (self.input.changed, self.runs.ended, events.result, events.source):
+            signal.connect(self._check_result)
         events.failed.connect(self.runs.fail)
 
     def sizeHint(self) -> QSize:
@@ -187,6 +189,12 @@ class ExpertWidget(QWidget):
             force,
         )
         self.runs.start(job, layer)
+        self._check_result()
+
+    def _check_result(self) -> None:
+        """Grey a result that is not that of the chosen image and model."""
+        chosen = self.input.layer, self.input.loaded
+        self.result.set_outdated(result_texts.outdated(self.session, *chosen, bool(self.job)))
 
     def attempt(self, act: Callable[[], object]) -> None:
         """Do something; an error is shown in the panel as one sentence."""

@@ -63,6 +63,7 @@ class ResultSection(QWidget):
     def _build(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        self.subject = Label("expert_subject")
         self.forced = Label("expert_forced", "error", "font-weight: bold;")
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
         self.about = Label()
@@ -73,7 +74,7 @@ class ResultSection(QWidget):
             "repeated."
         )
         self.plot = PrototypePlot()
-        for widget in (self.forced, self.headline, self.about, self.warnings):
+        for widget in (self.subject, self.forced, self.headline, self.about, self.warnings):
             column.addWidget(widget)
         column.addWidget(self.find_button)
         column.addWidget(self.plot)
@@ -215,6 +216,15 @@ class ResultSection(QWidget):
 
     def _show_source(self) -> None:
         self.mode_buttons["native"].setEnabled(self.session.source is not None)
+
+    def set_outdated(self, reason: str) -> None:
+        """Say why the result shown is not that of what is chosen, and grey it; empty if it is."""
+        text = reason or result_texts.subject(self.session)
+        self.subject.setText(text)
+        self.subject.setVisible(bool(text))
+        self.subject.set_kind("warning" if reason else "")
+        for widget in (self.headline, self.about, self.plot):
+            widget.setEnabled(not reason)
 
     def show_mode(self) -> None:
         """Check the button of the mode shown."""

@@ -13,7 +13,10 @@ from napari_expert.session import CONTRIBUTION, PatchMap, Session
 from napari_expert.side_by_side import NAMES
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from expert.explanation import Explanation
+    from expert.model_file import Model
     from napari_expert.session import Focus
     from napari_expert.side_by_side import Board
 
@@ -101,6 +104,30 @@ def headline(board: Board) -> str:
         return e.prediction_text
     level, low, high = percent(e.interval.level), e.interval.lower, e.interval.upper
     return f"{e.prediction_text} ({level} interval: {low:.0f} – {high:.0f})"
+
+
+def subject(session: Session) -> str:
+    """Which image was explained by which model; empty for two images."""
+    e, source = session.explanation, session.source
+    if e is None or source is None or session.other is not None:
+        return ""
+    return f"{source.name} · {e.model_name} {e.model_version}"
+
+
+def outdated(session: Session, layer: Layer | None, model: Model | None, running: bool) -> str:
+    """Why the result shown is not that of the chosen image and model; empty if it is."""
+    e = session.explanation
+    if e is None:
+        return ""
+    if running:
+        return "A new run is in progress. This is the result of the run before."
+    if session.source is None:
+        return "The image of this result is not open."
+    if layer is not None and layer != session.source:
+        return f"This is the result of {session.source.name}, not of the image chosen above."
+    if model is not None and model.sha256 != e.model_sha256:
+        return f"This is the result of the model {e.model_name}, not of the one chosen above."
+    return ""
 
 
 def about(board: Board, neurological: bool) -> str:

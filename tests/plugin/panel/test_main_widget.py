@@ -240,3 +240,32 @@ def test_a_run_shows_slices_of_the_head_and_of_its_prototypes(volume_panel, view
     assert {box_.itemText(n) for n in range(box_.count())} == {
         plane.name for plane in session.board.planes
     }
+
+
+def test_a_result_says_what_it_is_of_and_when_it_is_outdated(viewer, shown, qtbot):
+    result, label = shown.result, shown.result.subject
+    assert label.text() == "head · phantom 1"
+    assert result.headline.isEnabled()
+
+    shown.input.choose_model("ixi-axial")
+    assert label.text() == ("This is the result of the model phantom, not of the one chosen above.")
+    assert not result.headline.isEnabled()
+    shown.input.choose_model("phantom")
+    assert label.text() == "head · phantom 1"
+
+    viewer.add_image(np.zeros((20, 20, 20)), name="another")
+    assert "the result of head, not of the image chosen above" in label.text()
+    viewer.layers.remove("another")
+    assert result.headline.isEnabled()
+
+    shown.run()
+    assert "A new run is in progress" in label.text()
+    with qtbot.waitSignal(shown.ended, timeout=60_000):
+        shown.run_or_cancel()
+    assert label.text() == "head · phantom 1"
+
+
+def test_a_result_whose_image_is_removed_is_outdated(viewer, shown):
+    viewer.layers.remove("head")
+    assert shown.result.subject.text() == "The image of this result is not open."
+    assert not shown.result.headline.isEnabled()
