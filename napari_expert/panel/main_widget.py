@@ -125,6 +125,10 @@ class ExpertWidget(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(410, 640)
 
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough to be read when napari shares a narrow window among docks."""
+        return QSize(330, 200)
+
     # --- settings ---------------------------------------------------------------------------------
     def _restore(self, settings: Settings) -> None:
         """Choose what was chosen last time, as far as it still exists."""

@@ -265,6 +265,13 @@ def test_a_result_says_what_it_is_of_and_when_it_is_outdated(viewer, shown, qtbo
     assert label.text() == "head · phantom 1"
 
 
+@pytest.mark.visible
+def test_the_panel_is_never_too_narrow_to_be_read(viewer, empty_panel):
+    viewer.window.resize(700, 500)
+    QApplication.processEvents()
+    assert empty_panel.width() >= 330
+
+
 def test_a_result_whose_image_is_removed_is_outdated(viewer, shown):
     viewer.layers.remove("head")
     assert shown.result.subject.text() == "The image of this result is not open."
