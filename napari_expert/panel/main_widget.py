@@ -79,6 +79,7 @@ class ExpertWidget(QWidget):
     # --- building ---------------------------------------------------------------------------------
     def _build(self) -> None:
         self.setObjectName(PANEL_NAME)
+        self.setMinimumWidth(330)  # else napari makes docks of a narrow window unreadable
         inner = QWidget()
         self.scroll_area = QScrollArea()
         self.scroll_area.setWidget(inner)
@@ -125,10 +126,6 @@ class ExpertWidget(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(410, 640)
 
-    def minimumSizeHint(self) -> QSize:
-        """Wide enough to be read when napari shares a narrow window among docks."""
-        return QSize(330, 200)
-
     # --- settings ---------------------------------------------------------------------------------
     def _restore(self, settings: Settings) -> None:
         """Choose what was chosen last time, as far as it still exists."""
@@ -144,14 +141,7 @@ class ExpertWidget(QWidget):
     def _remember(self) -> None:
         """Store what is chosen now for the next time."""
         if self._restored:
-            Settings(
-                model=self.input.preferred or DEFAULT_MODEL,
-                prototypes=self.input.prototypes.value,
-                view=self.session.layout,
-                convention="neurological" if self.session.neurological else "radiological",
-                device=self.input.device.value,
-                data=str(self.input.folder or ""),
-            ).save()
+            _settings(self.input, self.session).save()
 
     def _top_changed(self, top: int) -> None:
         self.session.show_top(top)
@@ -307,3 +297,15 @@ class ExpertWidget(QWidget):
         self.runs.cancel()
         self.clear()
         self.input.close_down()
+
+
+def _settings(chosen: InputSection, session: Session) -> Settings:
+    """The choices that are stored for the next time."""
+    return Settings(
+        model=chosen.preferred or DEFAULT_MODEL,
+        prototypes=chosen.prototypes.value,
+        view=session.layout,
+        convention="neurological" if session.neurological else "radiological",
+        device=chosen.device.value,
+        data=str(chosen.folder or ""),
+    )

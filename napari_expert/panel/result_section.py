@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
@@ -78,7 +79,8 @@ class ResultSection(QWidget):
             column.addWidget(widget)
         column.addWidget(self.find_button)
         column.addWidget(self.plot)
-        column.addLayout(self._make_modes())
+        modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
+        column.addLayout(modes)
         column.addLayout(self._make_form())
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
         self.table = MatchTable(self.session)
@@ -86,24 +88,6 @@ class ResultSection(QWidget):
         for below in (self.legend, self.focus_line, self.table_section, self.matching):
             column.addWidget(below)
         column.addLayout(self._make_buttons())
-
-    def _make_modes(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.mode_buttons: dict[Mode, QPushButton] = {}
-        group = QButtonGroup(self)
-        for mode, (words, tip) in MODES.items():
-            button = QPushButton(words)
-            button.setToolTip(tip)
-            button.setAccessibleName(f"Show as: {words}")
-            button.setCheckable(True)
-            button.setStyleSheet(
-                "QPushButton:checked { border: 2px solid #56B4E9; font-weight: bold; }"
-            )
-            button.clicked.connect(lambda checked=False, mode=mode: self.mode_asked.emit(mode))
-            group.addButton(button)
-            row.addWidget(button)
-            self.mode_buttons[mode] = button
-        return row
 
     def _make_form(self) -> QFormLayout:
         self.view_box = combo(
@@ -289,3 +273,24 @@ class ResultSection(QWidget):
         if not self.session.pinned:
             self.session.set_focus(None)
         super().leaveEvent(event)
+
+
+def _make_modes(
+    parent: QWidget, ask: Callable[[str], object]
+) -> tuple[QHBoxLayout, dict[Mode, QPushButton]]:
+    """A row of buttons, one of which is checked; `ask` is called with the mode of a clicked one."""
+    row, group = QHBoxLayout(), QButtonGroup(parent)
+    buttons: dict[Mode, QPushButton] = {}
+    for mode, (words, tip) in MODES.items():
+        button = QPushButton(words)
+        button.setToolTip(tip)
+        button.setAccessibleName(f"Show as: {words}")
+        button.setCheckable(True)
+        button.setStyleSheet(
+            "QPushButton:checked { border: 2px solid #56B4E9; font-weight: bold; }"
+        )
+        button.clicked.connect(lambda checked=False, mode=mode: ask(mode))
+        group.addButton(button)
+        row.addWidget(button)
+        buttons[mode] = button
+    return row, buttons
