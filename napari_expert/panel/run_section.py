@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from expert.explanation import Explanation
 
 STAGES = {
-    "load": "loading the model",
-    "register": "registering",
-    "features": "computing features",
-    "match": "matching",
-    "layers": "adding layers",
+    "load": ("loading the model", 0, 5),
+    "register": ("registering", 5, 40),
+    "features": ("comparing with the prototypes", 40, 65),
+    "match": ("reading the prototypes' images", 65, 90),
+    "layers": ("adding layers", 90, 100),
 }
-"""What the stages of a run are called."""
+"""What the stages of a run are called, and from and to which percentage of the run they go."""
 
 
 class RunSection(QWidget):
@@ -106,8 +106,9 @@ class RunSection(QWidget):
     def advance(self, stage: str, fraction: float) -> None:
         """Show how far the run is."""
         if self.job is not None and self.job.running:
-            self.progress.setFormat(STAGES.get(stage, stage))
-            self.progress.setValue(round(100 * fraction))
+            words, start, end = STAGES[stage]
+            self.progress.setFormat(words)
+            self.progress.setValue(round(start + (end - start) * fraction))
 
     def _succeed(self, source: Layer, explanation: Explanation) -> None:
         self.advance("layers", 0.5)

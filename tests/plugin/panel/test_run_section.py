@@ -27,12 +27,16 @@ def test_a_run_can_be_started_when_the_input_is_ready(section):
 
 
 def test_a_run_ends_with_its_result_and_its_layer(section, model, head, qtbot):
-    layer, results = Image(head.data), []
+    layer, results, percentages = Image(head.data), [], []
     section.set_ready(True)
     section.succeeded.connect(lambda *result: results.append(result))
+    section.progress.valueChanged.connect(percentages.append)
     with qtbot.waitSignal(section.ended, timeout=120_000):
         section.start(ExplainJob(model, head, 1), layer)
         assert section.button.text() == "Cancel"
+    assert len(set(percentages)) > 4
+    assert percentages == sorted(percentages)  # the bar never starts again
+    assert percentages[-1] > 90
     ((explanation, source),) = results
     assert source is layer
     assert explanation.label_name == "age"
