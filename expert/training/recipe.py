@@ -196,12 +196,11 @@ class Recipe(Document):
                 "losses.equivariance and losses.consistency need images in training, but a "
                 "histogram backbone trains on histograms: set both to 0"
             )
-        if self.projection.every_step and (
-            settings.backbone != "histogram" or settings.planes_combined or losses.own
-        ):
+        unfit = self.start == "uniform" or settings.planes_combined or schedule.validation
+        if self.projection.every_step and (settings.backbone != "histogram" or losses.own or unfit):
             raise ValueError(
-                "projection.every_step is for a histogram backbone, prototypes of one plane and "
-                "losses.own: false"
+                "projection.every_step needs a histogram backbone, prototypes of one plane, "
+                "losses.own: false, schedule.validation: 0, and start: subjects or quantiles"
             )
         if self.augmentation.scanners and not (registered and settings.backbone == "histogram"):
             raise ValueError("augmentation.scanners is for heads and a histogram backbone")

@@ -117,8 +117,11 @@ def test_in_every_step_training_images_are_the_prototypes(maps_recipe, squares_c
     assert error < 0.7 * np.abs(squares_cohort.labels - squares_cohort.labels.mean()).mean()
 
 
-def test_prototypes_of_every_step_need_histograms(squares_recipe):
-    document = squares_recipe.model_dump()
-    document["projection"]["every_step"] = True
-    with pytest.raises(ValueError, match=r"every_step is for a histogram backbone"):
-        Recipe.model_validate(document)
+def test_what_prototypes_of_every_step_need(squares_recipe, maps_recipe):
+    wrong = [squares_recipe.model_dump(), maps_recipe.model_dump(), maps_recipe.model_dump()]
+    wrong[0]["projection"]["every_step"] = True  # with a residual network
+    wrong[1]["start"] = "uniform"
+    wrong[2]["schedule"]["validation"] = 0.2
+    for document in wrong:
+        with pytest.raises(ValueError, match=r"every_step needs a histogram backbone"):
+            Recipe.model_validate(document)
