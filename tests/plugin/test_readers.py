@@ -128,3 +128,16 @@ def test_a_damaged_file_dropped_on_a_result_changes_nothing(
         panel.input.model,
         [l.name for l in viewer.layers],  # noqa: E741
     ) == kept
+
+
+def test_a_head_with_a_few_bright_voxels_is_not_dark(head, tmp_path):
+    bright = head.data.astype(np.float32)
+    plain = readers.window(bright)
+    bright[5, 5, :4] = 50 * bright.max()
+    file = expert.write_volume(expert.Volume(bright, head.affine), tmp_path / "bright.nii.gz")
+    ((data, arguments, _),) = readers.read(str(file))
+    low, high = arguments["contrast_limits"]
+    assert (low, high) == pytest.approx(plain, rel=0.05)
+    assert high < 0.1 * data.max()
+    assert readers.window(np.zeros((4, 4, 4))) == (0.0, 1.0)
+    assert readers.window(np.full((4, 4, 4), np.nan)) == (0.0, 1.0)
