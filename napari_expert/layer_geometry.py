@@ -109,7 +109,8 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
         raise InputError(f"The layer has {data.ndim} axes: choose a single volume or image.")
     steps, known = _spacing(layer)
     if data.ndim == 2:
-        known = bool(layer.metadata.get("expert_spacing_known", known))
+        # The file's, or one that was set later.
+        known = known or bool(layer.metadata.get("expert_spacing_known"))
         return Volume(data, np.diag([*steps, 1.0, 1.0]), "image", known)
     for affine, sure in (_own_affine(layer), _nifti_affine(layer)):
         if affine is not None and _fits(affine, layer):

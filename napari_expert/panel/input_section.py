@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from expert.errors import ExpertError
 from napari_expert.layer_geometry import MODEL, OURS, volume_from_layer
+from napari_expert.panel.pixel_size import PixelSize
 from napari_expert.panel.qt_helpers import Label, collapsible, combo
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class InputSection(QWidget):
         self.model_box = combo("Model", "The model that predicts; described below.")
         self.card = Label()
         self.layer_box = combo("Image layer", "The image to explain.")
+        self.pixel_size = PixelSize()
         self.fit = Label()
         self.prototypes = SpinBox(
             value=3,
@@ -108,12 +111,14 @@ class InputSection(QWidget):
             ("Model", self.model_box),
             ("", self.card),
             ("Image", self.layer_box),
+            ("", self.pixel_size),
             ("", self.fit),
             ("Prototypes", self.prototypes.native),
             ("", self.options),
         )
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._layer_chosen)
+        self.pixel_size.scaled.connect(self._check_fit)
         options.changed.connect(lambda: self.chosen.emit())
 
     def set_brief(self, brief: bool) -> None:
@@ -124,6 +129,7 @@ class InputSection(QWidget):
 
     def close_down(self) -> None:
         """Disconnect from the viewer."""
+        self.pixel_size.follow(None)
         events = self.viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.disconnect(self._layers_changed)
@@ -206,20 +212,9 @@ class InputSection(QWidget):
         self._show_card()
         self.chosen.emit()
 
-    def _load(self) -> Model | None:
-        from expert.model_file import load_model
-
-        if not self.model:
-            return None
-        try:
-            return load_model(self.model)
-        except ExpertError as error:
-            self.failed.emit(str(error))
-            return None
-
     def _show_card(self, loaded: Model | None = None) -> None:
         self._card_of = self.model_box.currentText()
-        self.loaded = loaded = loaded or self._load()
+        self.loaded = loaded = loaded or _load(self.model, self.failed.emit)
         if loaded is None:
             self.card.setText("No model is available: open a model file.")
         else:
@@ -274,6 +269,7 @@ class InputSection(QWidget):
     def _check_fit(self) -> None:
         """Whether the layer fits the model; Run is only offered where it does."""
         layer, loaded = self.layer, self.loaded
+        self.pixel_size.follow(layer)
         problem, text = "", ""
         self.layer_box.setToolTip("The image to explain." if layer is None else layer.name)
         if layer is None:
@@ -285,6 +281,17 @@ class InputSection(QWidget):
         self.fit.set_kind("warning" if problem else "")
         self.ready = not problem and loaded is not None
         self.changed.emit()
+
+
+def _load(name: str, fail: Callable[[str], object]) -> Model | None:
+    """The model of a name or file; `fail` is called with one sentence if it cannot be used."""
+    from expert.model_file import load_model
+
+    try:
+        return load_model(name) if name else None
+    except ExpertError as error:
+        fail(str(error))
+        return None
 
 
 def _arrange(parent: QWidget, *rows: tuple[str, QWidget]) -> None:
