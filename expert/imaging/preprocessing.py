@@ -204,8 +204,8 @@ def incompatibility(volume: Volume, settings: InputSettings) -> str:
         )
     if settings.sized and not volume.spacing_known:
         return (
-            "This model measures sizes, and the pixel size of this image is unknown: set "
-            "--pixel-size-mm, or the scale of the layer in mm."
+            "This model measures sizes, and the pixel size of this image is unknown: enter it in "
+            "the panel, or as --pixel-size-mm."
         )
     if settings.space == "mni" and not volume.spacing_known:
         return (

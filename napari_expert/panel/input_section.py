@@ -119,6 +119,7 @@ class InputSection(QWidget):
         self.model_box.activated.connect(self._model_chosen)
         self.layer_box.currentIndexChanged.connect(self._layer_chosen)
         self.pixel_size.scaled.connect(self._check_fit)
+        self.pixel_size.valueChanged.connect(lambda: self.viewer.reset_view())
         options.changed.connect(lambda: self.chosen.emit())
 
     def set_brief(self, brief: bool) -> None:

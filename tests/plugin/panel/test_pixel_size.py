@@ -15,7 +15,9 @@ def test_the_pixel_size_of_a_plain_image_is_set_in_the_panel(viewer, image_panel
     assert field.isVisible()
     assert field.text() == "Pixel size: unknown"
     assert "pixel size unknown" in fit.text()
+    zoom = viewer.camera.zoom
     field.setValue(0.25)
+    assert viewer.camera.zoom > 2 * zoom  # the smaller image fills the canvas as before
     assert layer.scale.tolist() == [0.25, 0.25]
     assert "0.25 mm" in fit.text()
     volume = volume_from_layer(layer)
