@@ -11,7 +11,7 @@ from helpers.refusals import REASON
 from helpers.window import over, run_without_error, square, state, wait_for_run, words_of
 from napari.layers import Image, Shapes, Vectors
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QDockWidget
 
 from expert.errors import ModelError
 from expert.schema import RESEARCH_USE
@@ -267,7 +267,10 @@ def test_a_result_says_what_it_is_of_and_when_it_is_outdated(viewer, shown, qtbo
 
 @pytest.mark.visible
 def test_the_panel_is_never_too_narrow_to_be_read(viewer, empty_panel):
-    viewer.window.resize(700, 500)
+    dock = empty_panel.parentWidget()
+    while not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    dock.parentWidget().resizeDocks([dock], [60], Qt.Orientation.Horizontal)
     QApplication.processEvents()
     assert empty_panel.width() >= 330
 
