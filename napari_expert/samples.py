@@ -67,7 +67,7 @@ def ixi() -> list[LayerData]:
     about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
     show_info(
         f"{SAMPLE.subject}: {LICENCES['IXI']}. "
-        "This head is in the training data of the shipped models."
+        "This head is in the training data of brain-age and of the IXI models."
     )
     metadata = {**arguments["metadata"], **about}
     name = f"{SAMPLE.subject}, {SAMPLE_AGE:.1f} years"

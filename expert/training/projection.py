@@ -83,8 +83,8 @@ def nearest_images(
     return chosen
 
 
-def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
-    """Choose different subjects with labels as evenly spaced as possible.
+def spread_over_labels(labels: np.ndarray, count: int, *, quantiles: bool = False) -> np.ndarray:
+    """Choose different subjects with labels as evenly spaced as possible, or at even quantiles.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
         Labels of the subjects.
     count : int
         Number of subjects to choose.
+    quantiles : bool
+        At even quantiles: many where there are many labels, the smallest and largest included.
 
     Returns
     -------
@@ -107,36 +109,9 @@ def spread_over_labels(labels: np.ndarray, count: int) -> np.ndarray:
         raise ValueError(
             f"{count} prototypes need as many training subjects, there are {len(labels)}"
         )
+    if quantiles:
+        ranks = np.linspace(0, len(labels) - 1, count).round().astype(int)
+        return np.asarray(np.argsort(labels, kind="stable")[ranks])
     targets = np.linspace(labels.min(), labels.max(), count)
     rows, columns = linear_sum_assignment(np.abs(targets[:, None] - labels[None, :]))
     return np.asarray(columns[np.argsort(rows)])
-
-
-def at_quantiles(labels: np.ndarray, count: int) -> np.ndarray:
-    """Choose different subjects at even quantiles of the labels, smallest and largest included.
-
-    Where the training has many labels, there are many prototypes.
-
-    Parameters
-    ----------
-    labels : (N,) ndarray
-        Labels of the subjects.
-    count : int
-        Number of subjects to choose.
-
-    Returns
-    -------
-    (count,) ndarray
-        Indices into the subjects, by ascending label.
-
-    Raises
-    ------
-    ValueError
-        There are fewer subjects than `count`.
-    """
-    if len(labels) < count:
-        raise ValueError(
-            f"{count} prototypes need as many training subjects, there are {len(labels)}"
-        )
-    ranks = np.linspace(0, len(labels) - 1, count).round().astype(int)
-    return np.asarray(np.argsort(labels, kind="stable")[ranks])

@@ -25,7 +25,7 @@ from expert.training.augmentation import moved, new_places
 from expert.training.batches import augmented_views, batches, nearest_planes
 from expert.training.callbacks import ProjectPrototypes, StopAtBestProjection
 from expert.training.histogram_cache import as_input, standardise
-from expert.training.projection import at_quantiles, nearest_images, spread_over_labels
+from expert.training.projection import nearest_images, spread_over_labels
 from expert.training.prototype_assignment import assign_prototypes, cohort_distances
 from expert.training.recipe import Augmentation, Recipe
 
@@ -95,8 +95,8 @@ class PrototypeModule(lightning.LightningModule):
         evenly = np.linspace(labels.min(), labels.max(), recipe.architecture.prototypes)
         network.prototype_labels.copy_(torch.from_numpy(evenly).float())
         if recipe.start != "uniform":
-            choose = spread_over_labels if recipe.start == "subjects" else at_quantiles
-            chosen = torch.from_numpy(choose(labels, recipe.architecture.prototypes))
+            count, quantiles = recipe.architecture.prototypes, recipe.start == "quantiles"
+            chosen = torch.from_numpy(spread_over_labels(labels, count, quantiles=quantiles))
             plane = torch.full_like(chosen, self.views[0] if several else middle)
             self.assign_prototypes(torch.stack([chosen, plane], 1), relabel=True)
         if recipe.calibrate_scale:

@@ -262,7 +262,7 @@ class InputSection(QWidget):
         """A synthetic sample has a model of its own; other images get the one chosen before."""
         layer = self.layer
         wanted = "" if layer is None else layer.metadata.get(MODEL, self._before_sample)
-        if wanted and wanted != self.model:
+        if wanted in self._models.values() and wanted != self.model:
             self._before_sample = "" if wanted == self._before_sample else self.model
             self._list_models(next(n for n, model in self._models.items() if model == wanted))
         self._check_fit()

@@ -14,7 +14,7 @@ from napari_expert.layer_geometry import volume_from_layer
 
 
 class PixelSize(QDoubleSpinBox):
-    """Shows the pixel size of a layer and sets its scale; hidden unless the layer is a 2D image.
+    """Shows and sets the pixel size of a plain 2D image; hidden for other layers.
 
     Parameters
     ----------
@@ -44,12 +44,13 @@ class PixelSize(QDoubleSpinBox):
         if self.layer is not None:
             for event in (self.layer.events.scale, self.layer.events.units):
                 event.disconnect(self._scaled)
-        self.layer = layer if isinstance(layer, Image) and layer.ndim == 2 else None
+        plain = isinstance(layer, Image) and layer.ndim == 2 and not layer.rgb
+        self.layer = layer if plain else None
         if self.layer is not None:
             for event in (self.layer.events.scale, self.layer.events.units):
                 event.connect(self._scaled)
         self.setVisible(self.layer is not None)
-        if self.layer is not None and not self.layer.rgb:
+        if self.layer is not None:
             volume = volume_from_layer(self.layer, pixels=False)
             with QSignalBlocker(self):
                 self.setValue(volume.spacing[0] if volume.spacing_known else 0.0)

@@ -11,6 +11,7 @@ from expert.datasets import prototype_images
 from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
 from expert.errors import InputError
 from expert.model_file import load_model, shipped_models
+from napari_expert.layer_geometry import MODEL
 from napari_expert.panel.main_widget import ExpertWidget
 from napari_expert.panel.settings import Settings
 
@@ -75,4 +76,7 @@ def test_a_synthetic_sample_is_shown_with_its_own_model(viewer, dock):
     assert panel.input.model == "phantom"
     panel.input.choose_model("ixi-axial")  # the user's choice holds
     viewer.layers.selection.active = viewer.layers["own"]
+    assert panel.input.model == "ixi-axial"
+    unknown = viewer.add_image(np.zeros((20, 20, 20)), metadata={MODEL: "nobody's"})
+    assert panel.input.layer == unknown
     assert panel.input.model == "ixi-axial"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.training.projection import at_quantiles, nearest_images, spread_over_labels
+from expert.training.projection import nearest_images, spread_over_labels
 
 
 def test_projection_variants():
@@ -33,10 +33,10 @@ def test_prototypes_start_spread_over_the_labels():
 
 def test_prototypes_at_quantiles_are_many_where_labels_are_many():
     labels = np.concatenate([np.linspace(30, 90, 10), np.linspace(20, 30, 90, endpoint=False)])
-    rows = at_quantiles(labels, 20)
+    rows = spread_over_labels(labels, 20, quantiles=True)
     assert len(set(rows.tolist())) == 20
     assert (np.diff(labels[rows]) > 0).all()
     assert labels[rows][[0, -1]].tolist() == [20, 90]
     assert (labels[rows] < 30).sum() == 18
     with pytest.raises(ValueError, match="101 prototypes need as many training subjects"):
-        at_quantiles(labels, 101)
+        spread_over_labels(labels, 101, quantiles=True)

@@ -9,7 +9,7 @@ import torch
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
 from expert.training.histogram_cache import as_input
-from expert.training.projection import at_quantiles
+from expert.training.projection import spread_over_labels
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.stages import fit
@@ -108,7 +108,8 @@ def test_in_every_step_training_images_are_the_prototypes(maps_recipe, squares_c
 
     module = fit(maps_recipe, squares_cohort, tmp_path)
     rows = module.sources[:, 0].numpy()
-    assert rows.tolist() == at_quantiles(squares_cohort.labels, 6).tolist()
+    chosen = spread_over_labels(squares_cohort.labels, 6, quantiles=True)
+    assert rows.tolist() == chosen.tolist()
     np.testing.assert_allclose(module.network.prototype_labels, squares_cohort.labels[rows])
     with torch.no_grad():
         expected = module.trained.eval()(as_input(module.trained, squares_cohort.images[rows, 0]))

@@ -40,6 +40,9 @@ def test_a_volume_has_no_such_field(viewer, panel):
     assert not panel.input.pixel_size.isVisible()
     viewer.add_image(np.zeros((9, 9)), name="flat")
     assert panel.input.pixel_size.isVisible()
+    viewer.add_image(np.zeros((9, 9, 3)), rgb=True, name="colour")  # cannot be explained
+    assert not panel.input.pixel_size.isVisible()
+    viewer.layers.remove("colour")
     viewer.layers.remove("flat")
     assert not panel.input.pixel_size.isVisible()
 
