@@ -1,25 +1,26 @@
 """From an image to a grid of patch features, in two or three dimensions.
 
-`Backbone` is a residual network; `HistogramBackbone` uses the grey values of each patch alone;
-`Members` joins several networks.
+`Backbone` is a residual network; `Members` joins several networks. `HistogramBackbone` has its own
+module.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from expert.features.anatomy import AnatomicalCoordinates
+from expert.features.histogram_backbone import LEAST_SPREAD as LEAST_SPREAD
+from expert.features.histogram_backbone import HistogramBackbone as HistogramBackbone
+from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their former place
+from expert.local_transport import neighbours
 from expert.schema import Architecture
 
-OUTSIDE = 1e-6
-"""Grey values up to this are outside the content and are not counted."""
-LITTLE = 0.02
-"""Added to the content of a patch before its histogram is normalised: the grey values of a few
-voxels are not reliable."""
-LEAST_SPREAD = 0.02
-"""Least standard deviation that histograms are divided by: rare grey values stay small."""
+GUIDE_WIDTHS = (32, 64, 128)
+"""Channels of the residual stages of a matching network, as many as its grid allows."""
 
 
 def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | Members:
@@ -34,6 +35,33 @@ def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | 
     Backbone, HistogramBackbone or Members
     """
     return Members(architecture) if architecture.joined else one_backbone(architecture)
+
+
+def matching_architecture(architecture: Architecture) -> Architecture:
+    """The matching network: the same grid, and stages with a receptive field around a patch.
+
+    In three dimensions it uses half the resolution if the grid allows: an eighth of the work.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        With `guide` channels.
+
+    Returns
+    -------
+    Architecture
+    """
+    shrink = 2 if architecture.dimensions == 3 and architecture.stride >= 8 else 1
+    left = max(4, architecture.stride // shrink)
+    stages = min(3, max(1, int(math.log2(left)) - 1))
+    return Architecture(
+        dimensions=architecture.dimensions,
+        shrink=shrink,
+        widths=GUIDE_WIDTHS[:stages],
+        pool=max(1, left // (4 * 2 ** (stages - 1))),
+        channels=architecture.guide,
+        mirrored=architecture.mirrored,
+    )
 
 
 def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
@@ -152,149 +180,6 @@ class Backbone(nn.Module):
         return out
 
 
-class HistogramBackbone(nn.Module):
-    """Soft histogram of each patch, a small network on it, and the two 1×1 convolutions of ExPeRT.
-
-    Not part of the published method. The patch of a residual network depends on pixels far outside
-    its box; here the features depend on the grey values in the box alone, so that the evidence
-    shown is all the evidence there is. It requires grey values that mean the same in every image
-    (white matter at one value, `expert.imaging.bias_field`), and it does not see shape: where in
-    its box a tissue lies makes no difference.
-
-    The grey values are counted in `bins` overlapping (triangular) bins, in boxes of `pool` input
-    pixels per axis; `widths` are the hidden units of the network on each histogram. With `places`
-    there is no such network: each patch of the grid has a linear map of its own, and a sigmoid.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Dimensions, widths, pool, bins, places, channels and mirrored are used.
-    """
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
-        self.mixed_precision = False
-        self.mirrored = [2 + axis for axis in architecture.mirrored]
-        self.cell, self.bins = architecture.pool, architecture.bins
-        convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
-        self.features = nn.Sequential()
-        inputs = self.bins + 1
-        if architecture.places:
-            maps = PlaceMaps(inputs, architecture.channels, architecture.places)
-            self.features.add_module("places", maps)
-            self.add_on_layers = nn.Sequential(nn.Sigmoid())
-            return
-        for number, width in enumerate(architecture.widths):
-            self.features.add_module(f"conv{number}", convolution(inputs, width, 1))
-            self.features.add_module(f"act{number}", nn.ReLU())
-            inputs = width
-        self.add_on_layers = nn.Sequential(
-            convolution(inputs, architecture.channels, 1),
-            nn.ReLU(),
-            convolution(architecture.channels, architecture.channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def soft_histogram(self, images: Tensor) -> Tensor:
-        """Histogram of each patch; without weights, so that it can be computed once.
-
-        Parameters
-        ----------
-        images : (B, 1, *shape) Tensor
-            0 to 1, and 0 outside the content. Histograms that this method returned are returned
-            unchanged.
-
-        Returns
-        -------
-        (B, bins + 1, *grid) Tensor
-            Fractions of the grey values in each patch, times the root of `bins`; then the content
-            of the patch, 0 to 1.
-        """
-        if images.shape[1] != 1:
-            return images
-        if self.mirrored:
-            images = images.flip(self.mirrored)
-        grid = [n // self.cell for n in images.shape[2:]]
-        # Patches before voxels: (B, *grid, *box), then (B * M, voxels).
-        split = [part for n in grid for part in (n, self.cell)]
-        axes = len(grid)
-        order = [0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2)]
-        values = (
-            images[:, 0].reshape(len(images), *split).permute(order).reshape(-1, self.cell**axes)
-        )
-        inside = (values > OUTSIDE).to(values.dtype)
-        place = values.clamp(0, 1) * (self.bins - 1)
-        low = place.floor().clamp(max=self.bins - 2)
-        upper = (place - low) * inside
-        counts = values.new_zeros(len(values), self.bins)
-        counts.scatter_add_(1, low.long(), inside - upper)
-        counts.scatter_add_(1, low.long() + 1, upper)
-        counts = counts / values.shape[1]
-        content = counts.sum(1, keepdim=True)
-        parts = torch.cat([counts / (content + LITTLE) * self.bins**0.5, content], 1)
-        return parts.reshape(len(images), *grid, self.bins + 1).movedim(-1, 1)
-
-    def trunk(self, images: Tensor) -> Tensor:
-        """Features before `add_on_layers`, of images (B, 1, *shape) or of their histograms.
-
-        (B, widths[-1], *grid), or (B, channels, *grid) with `places`.
-        """
-        out: Tensor = self.features(self.soft_histogram(images))
-        return out.flip(self.mirrored) if self.mirrored else out
-
-    def pooled(self, images: Tensor) -> Tensor:
-        """Mean of `trunk` over the patches by their content, for the regression baseline."""
-        histograms = self.soft_histogram(images)
-        content = histograms[:, -1:].flatten(2)
-        share = content / content.sum(-1, keepdim=True).clamp_min(1e-6)
-        out: Tensor = (self.trunk(histograms).flatten(2) * share).sum(-1)
-        return out
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, *grid) features in (0, 1) of images (B, 1, *shape) or of their histograms."""
-        out: Tensor = self.add_on_layers(self.trunk(images))
-        return out
-
-
-class PlaceMaps(nn.Module):
-    """A linear map for each patch of the grid: the same tissue means another thing elsewhere.
-
-    Histograms are first standardised by the mean and standard deviation of their patch in the
-    training images.
-
-    Parameters
-    ----------
-    inputs : int
-        Channels of the histograms.
-    channels : int
-        Of the features.
-    grid : tuple[int, ...]
-        Patches per axis.
-    """
-
-    mean: Tensor
-    """(inputs, *grid)."""
-    spread: Tensor
-    """(inputs, *grid) standard deviation, at least `LEAST_SPREAD`."""
-
-    def __init__(self, inputs: int, channels: int, grid: tuple[int, ...]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(0.1 / inputs**0.5 * torch.randn(channels, inputs, *grid))
-        self.register_buffer("mean", torch.zeros(inputs, *grid))
-        self.register_buffer("spread", torch.ones(inputs, *grid))
-
-    @torch.no_grad()
-    def standardise(self, histograms: Tensor) -> None:
-        """Take mean and standard deviation from the training images' (N, inputs, *grid)."""
-        self.mean.copy_(histograms.mean(0))
-        self.spread.copy_(histograms.std(0).clamp_min(LEAST_SPREAD))
-
-    def forward(self, histograms: Tensor) -> Tensor:
-        """(B, channels, *grid) features of histograms (B, inputs, *grid)."""
-        standard = (histograms - self.mean) / self.spread
-        return torch.einsum("bi...,ci...->bc...", standard, self.weight)
-
-
 class Members(nn.Module):
     """Networks that were trained separately: each patch has the channels of all of them.
 
@@ -303,8 +188,12 @@ class Members(nn.Module):
     everything computed from distances (plans, weights, contributions) stays as it is.
 
     The last channels are those of the matching network (`guide`), if the architecture has one
-    (`expert.training.guide_module`): patches are matched by these channels alone, and compared by
-    the others alone.
+    (`expert.training.guide_module`), or the anatomical coordinates of the patch (`coordinates`):
+    patches are matched by these channels alone, and compared by the others alone.
+
+    With `reach`, the histograms follow as further channels. A patch of an image is compared with a
+    patch of a prototype by the linear map of the *prototype's* patch (`with_maps_of`), and
+    histograms are what these maps need.
 
     Parameters
     ----------
@@ -322,13 +211,20 @@ class Members(nn.Module):
             one_backbone(architecture) for _ in range(architecture.members)
         )
         self.register_buffer("gain", torch.ones(architecture.members))
-        self.guide = Backbone(architecture.guiding) if architecture.guide else None
+        self.guide = Backbone(matching_architecture(architecture)) if architecture.guide else None
+        self.coordinates = (
+            AnatomicalCoordinates(tuple(n * architecture.pool for n in architecture.places))
+            if architecture.coordinates
+            else None
+        )
+        self.local, self.latent = architecture.reach > 0, architecture.latent
 
     @property
     def shared_histogram(self) -> HistogramBackbone | None:
         """The network whose histograms all members share; None where a part needs the images."""
         first = self.members[0]
-        return first if isinstance(first, HistogramBackbone) and self.guide is None else None
+        alone = self.guide is None and self.coordinates is None
+        return first if isinstance(first, HistogramBackbone) and alone else None
 
     @torch.no_grad()
     def join(self, members: Sequence[nn.Module], scales: Sequence[float]) -> float:
@@ -352,12 +248,59 @@ class Members(nn.Module):
         self.gain.copy_(torch.tensor(scales) / (whole * len(scales) ** 0.5))
         return whole
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, E * C, *grid) features of images (B, 1, *shape) or of their histograms."""
+    def forward(self, images: Tensor, coordinates: Tensor | None = None) -> Tensor:
+        """Features of images.
+
+        Parameters
+        ----------
+        images : (B, 1, *shape) Tensor
+            Or their histograms, where nothing else is needed.
+        coordinates : (3, *grid) Tensor, optional
+            Known anatomical coordinates of all images, which are then not computed.
+
+        Returns
+        -------
+        (B, E * C + …, *grid) Tensor
+        """
         first = self.members[0]
         read = first.soft_histogram(images) if isinstance(first, HistogramBackbone) else images
-        parts = [gain * member(read) for gain, member in zip(self.gain, self.members, strict=True)]
-        return torch.cat(parts if self.guide is None else [*parts, self.guide(images)], 1)
+        parts = [self.compared(read)]
+        if self.guide is not None:
+            parts.append(self.guide(images))
+        if self.coordinates is not None:
+            if coordinates is None:
+                parts.append(self.coordinates(images, tuple(read.shape[2:])))
+            else:
+                parts.append(coordinates.expand(len(images), *coordinates.shape))
+        if self.local:
+            parts.append(read)
+        return torch.cat(parts, 1)
+
+    def compared(self, read: Tensor) -> Tensor:
+        """(B, E * C, *grid) channels that patches are compared by, of images or histograms."""
+        return torch.cat(
+            [gain * member(read) for gain, member in zip(self.gain, self.members, strict=True)], 1
+        )
+
+    def with_maps_of(self, features: Tensor, partners: Tensor) -> Tensor:
+        """Features of an image's patches by the linear maps of other patches.
+
+        Parameters
+        ----------
+        features : (C, *grid) Tensor
+            Of one image, with its histograms.
+        partners : (M, K) long Tensor
+            Patch of the image for each patch j whose map is used; M for none.
+
+        Returns
+        -------
+        (K, E * C, M) Tensor
+            ``[k, :, j]``: patch ``partners[j, k]`` by the map of patch j.
+        """
+        histograms = features[self.latent :]
+        grid = histograms.shape[1:]
+        moved = neighbours(histograms.flatten(1), partners).permute(2, 0, 1)
+        return self.compared(moved.reshape(len(moved), -1, *grid)).flatten(2)
 
 
 def patch_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:

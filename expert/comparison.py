@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -42,15 +43,40 @@ class ViewsResult:
     mass: np.ndarray
     """(V, M) rows sum to 1."""
     flow: np.ndarray
-    """(V, P, M, M) transport plans."""
+    """(V, P, M, M) transport plans; (V, P, M, K) for the neighbours in `partners`."""
     cost: np.ndarray
-    """(V, P, M, M) patch distances."""
+    """(V, P, M, M) or (V, P, M, K) patch distances."""
     marginal_error: np.ndarray
     """(V, P)."""
     scale: float
     radius: float
     combined: CombinedPrediction | None = None
     """By the mean distances, where prototypes show every view; else None."""
+    partners: np.ndarray | None = None
+    """(M, K) patches of a prototype that each patch may be matched to, M for none; None: all."""
+
+    @cached_property
+    def contributions(self) -> np.ndarray:
+        """(V, P, M) contribution of each patch to each distance, label units."""
+        return np.asarray(self.scale * np.einsum("vpmk,vpmk->vpm", self.flow, self.cost))
+
+    def plan(self, view: int, prototype: int) -> tuple[np.ndarray, np.ndarray]:
+        """The plan and the costs between one view and one prototype.
+
+        Parameters
+        ----------
+        view, prototype : int
+            0-based.
+
+        Returns
+        -------
+        flow, cost : (M, M) ndarray
+            Both 0 for patches that are too far apart to be matched.
+        """
+        flow, cost = self.flow[view, prototype], self.cost[view, prototype]
+        if self.partners is None:
+            return flow, cost
+        return dense(flow, self.partners), dense(cost, self.partners)
 
     @property
     def planes_combined(self) -> bool:
@@ -105,6 +131,26 @@ class ViewsResult:
         return bool(self.fallbacks.any()) if self.combined is None else self.combined.fallback
 
 
+def dense(values: np.ndarray, partners: np.ndarray) -> np.ndarray:
+    """A plan, or costs, of neighbouring patches as a matrix of all pairs.
+
+    Parameters
+    ----------
+    values : (M, K) ndarray
+        By image.
+    partners : (M, K) int ndarray
+
+    Returns
+    -------
+    (M, M) ndarray
+        0 for pairs that are no neighbours.
+    """
+    count = len(values)
+    out = np.zeros((count, count + 1), dtype=values.dtype)
+    out[np.arange(count)[:, None], partners] = values
+    return out[:, :count]
+
+
 def deciding(result: ViewsResult, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Distances, weights and contributions behind the prediction that a view takes part in.
 
@@ -125,7 +171,7 @@ def deciding(result: ViewsResult, view: int) -> tuple[np.ndarray, np.ndarray, np
     """
     if result.fallback if result.planes_combined else result.fallbacks[view]:
         return None
-    contributions = result.scale * (result.flow[view] * result.cost[view]).sum(axis=-1)
+    contributions = result.contributions[view]
     if result.planes_combined:
         return result.mean_distances, result.shares, contributions / len(result.distances)
     return result.distances[view], result.view_shares[view], contributions
@@ -233,7 +279,7 @@ def compare_images(
     settings = network.architecture
     where = choose_device(device)
     backbone = network.backbone.to(where)
-    views = []
+    views, partners = [], None
     with torch.inference_mode():
         labels = network.prototype_labels.double()
         for n in range(len(images)):
@@ -253,6 +299,7 @@ def compare_images(
                 "cost": comparison.cost,
                 "marginal_error": comparison.marginal_error,
             }
+            partners = comparison.partners
             views.append({name: part[0].numpy() for name, part in parts.items()})
             if progress is not None:
                 progress((n + 1) / len(images))
@@ -266,5 +313,9 @@ def compare_images(
                 float(outcome.prediction), bool(outcome.fallback), weights / weights.sum()
             )
     return ViewsResult(
-        **stacked, scale=float(network.scale.detach()), radius=settings.radius, combined=combined
+        **stacked,
+        scale=float(network.scale.detach()),
+        radius=settings.radius,
+        combined=combined,
+        partners=None if partners is None else partners.numpy(),
     )

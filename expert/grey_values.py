@@ -9,6 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
+WHITE_MATTER = 200
+"""White matter in an image of tissue values (uint8); fluid is 1, grey matter 100, and 0 is outside
+the brain (`expert.imaging.tissue_values`)."""
+
 
 def to_unit(values: np.ndarray) -> Tensor:
     """Grey values, or brain content, as a tensor between 0 and 1.

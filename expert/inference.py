@@ -167,7 +167,7 @@ def _view(prepared: Prepared, result: ViewsResult, n: int) -> View:
         fallback=bool(result.fallbacks[n]),
         distances=result.distances[n],
         shares=result.view_shares[n],
-        contributions=result.scale * (result.flow[n] * result.cost[n]).sum(axis=-1),
+        contributions=result.contributions[n],
     )
 
 
@@ -175,6 +175,7 @@ def _prototype_match(
     model: Model, result: ViewsResult, rank: int, index: int, image: np.ndarray | None, message: str
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
+    plans = [result.plan(n, index) for n in range(len(result.distances))]
     return PrototypeMatch(
         rank=rank,
         index=index,
@@ -190,8 +191,8 @@ def _prototype_match(
             ViewMatch(
                 distance=float(result.distances[n, index]),
                 share=float(result.view_shares[n, index]),
-                flow=result.flow[n, index],
-                cost=result.cost[n, index],
+                flow=plans[n][0],
+                cost=plans[n][1],
                 scale=result.scale,
                 marginal_error=float(result.marginal_error[n, index]),
             )

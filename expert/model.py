@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from expert.backbone import make_backbone, patch_mass
+from expert.backbone import Members, make_backbone, patch_mass
+from expert.local_transport import match_neighbours, neighbourhood
 from expert.schema import Architecture
 from expert.transport import (
     average_match,
@@ -46,11 +47,14 @@ class Comparison(NamedTuple):
     distance: Tensor
     """(B, P) label units."""
     flow: Tensor
-    """(B, P, M, M) transport plans."""
+    """(B, P, M, M) transport plans; (B, P, M, K) for the neighbours in `partners`."""
     cost: Tensor
-    """(B, P, M, M) patch distances."""
+    """(B, P, M, M) or (B, P, M, K) patch distances."""
     marginal_error: Tensor
     """(B, P)."""
+    partners: Tensor | None = None
+    """(M, K) long, where plans are restricted to neighbours: patches of the prototype that each
+    patch may be matched to; M for none."""
 
 
 def prototype_weights(distance: Tensor, radius: float) -> Tensor:
@@ -225,6 +229,14 @@ class PrototypeRegressor(nn.Module):
         Comparison
         """
         settings, kept = self.architecture, None
+        if isinstance(self.backbone, Members) and settings.reach:
+            near = neighbourhood(self.grid, settings.reach)
+            flow, cost, error = match_neighbours(
+                settings, near, self.backbone.with_maps_of, features, others, source, target
+            )
+            return Comparison(
+                self.scale * (flow * cost).sum((2, 3)), flow, cost, error, near.partners
+            )
         if settings.matching == "average":
             plan, cost = average_match(features, others, source, target)
         elif settings.matching == "position":
@@ -309,9 +321,9 @@ class PrototypeRegressor(nn.Module):
             own, source = features[rows], mass[rows]
             if by_position:
                 compared = self.architecture.n_compared_channels
-                return self.scale * position_distance(
-                    own[:, :compared], latents[:, :compared], source
-                )
+                kept = source.amax(0) > NEGLIGIBLE / source.shape[1]
+                own, latents = (p[:, :compared].flatten(2)[:, :, kept] for p in (own, latents))
+                return self.scale * position_distance(own, latents, source[:, kept])
             return self.match_patches(own, latents, source, target, steps=steps).distance
 
         if planes is None or not self.architecture.planes_combined:

@@ -170,8 +170,9 @@ def ood_indicators(
     own, there = image_statistics(images, content, grid), foreground_patches(content, grid)
     worst = []
     for n, distances in enumerate(result.distances):
-        flow, cost = result.flow[n, distances.argmin()], result.cost[n, distances.argmin()]
-        each = (flow * cost).sum(1) / np.maximum(flow.sum(1), 1e-300)
+        nearest = int(distances.argmin())
+        mass = result.flow[n, nearest].sum(1)
+        each = result.contributions[n, nearest] / result.scale / np.maximum(mass, 1e-300)
         worst.append(each[there[n]].max() if there[n].any() else each.max())
 
     def deviation(value: np.ndarray, mean: object, spread: object) -> float:

@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
-GUIDE_WIDTHS = (32, 64, 128)
-"""Channels of the residual stages of a matching network, as many as its grid allows."""
 RESEARCH_USE = "Research use only. Not for clinical decisions."
 
 
@@ -157,6 +155,15 @@ class Architecture(Document):
         ge=0,
         description="added to the cost of the matching per patch of distance",
     )
+    reach: float = later(
+        0.0, ge=0, description="partners are at most this many patches apart; 0: anywhere"
+    )
+    coordinates: bool = later(
+        False, description="patches are matched by anatomical coordinates, found by a network"
+    )
+    relaxation: float = later(
+        0.0, ge=0, description="cost per mass that a prototype's marginals differ; with reach"
+    )
     marginals: Literal["uniform", "content"] = Field(
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
@@ -178,6 +185,10 @@ class Architecture(Document):
     def _usable(self) -> Architecture:
         if self.guide and self.matching != "transport":
             raise ValueError("guide is for matching by transport")
+        if self.reach and not (self.places and self.matching == "transport"):
+            raise ValueError("reach is for places and matching by transport")
+        if self.coordinates and (not self.reach or self.guide or self.dimensions == 2):
+            raise ValueError("coordinates need three dimensions and reach, and no guide")
         misplaced = self.places and self.backbone != "histogram"
         if misplaced or bool(self.places) == bool(self.widths):
             raise ValueError("an architecture has either widths or, with histograms, places")
@@ -214,30 +225,12 @@ class Architecture(Document):
     @property
     def latent(self) -> int:
         """Channels of a patch: those it is compared by, then those of the matching network."""
-        return self.n_compared_channels + self.guide
+        return self.n_compared_channels + (3 if self.coordinates else self.guide)
 
     @property
     def joined(self) -> bool:
         """Whether the network has several parts that are trained separately."""
-        return self.members > 1 or self.guide > 0
-
-    @property
-    def guiding(self) -> Architecture:
-        """The matching network: the same grid, and stages with a receptive field around a patch.
-
-        In three dimensions it uses half the resolution if the grid allows: an eighth of the work.
-        """
-        shrink = 2 if self.dimensions == 3 and self.stride >= 8 else 1
-        left = max(4, self.stride // shrink)
-        stages = min(3, max(1, int(math.log2(left)) - 1))
-        return Architecture(
-            dimensions=self.dimensions,
-            shrink=shrink,
-            widths=GUIDE_WIDTHS[:stages],
-            pool=max(1, left // (4 * 2 ** (stages - 1))),
-            channels=self.guide,
-            mirrored=self.mirrored,
-        )
+        return self.members > 1 or self.guide > 0 or self.reach > 0
 
     @property
     def stride(self) -> int:

@@ -22,6 +22,7 @@ for command in (
     external_commands.inputs,
     heads_commands.head_network,
     heads_commands.brain_finding,
+    commands.structures,
     commands.results,
 ):
     app.command()(command)

@@ -150,6 +150,24 @@ def corrupted(
 
 
 @one_sentence
+def structures(
+    recipe: Annotated[Path, typer.Argument(help="Recipe of the training.")],
+    data: Annotated[Path, typer.Option(help="Table of the training.")],
+    run: Annotated[Path, typer.Option(help="Folder of the training, with 5 folds.")],
+    ixi: Annotated[Path, typer.Option(help="Folder of IXI, with 'dlmuse'.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
+        "structures.md"
+    ),
+) -> None:
+    """Measure whether matching finds the same structure, with position as the baseline."""
+    from studies.structures import run_study
+
+    with progress() as report:
+        target = run_study(data, run, recipe, ixi, out, progress=report)
+    typer.echo(f"{target}. {RESEARCH_USE}")
+
+
+@one_sentence
 def results(
     ixi: Annotated[
         Path | None, typer.Option(help="labels.csv of IXI: subject, file, age_years.")

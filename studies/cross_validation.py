@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expert.backbone import matching_architecture
 from expert.errors import InputError, RecipeError
 from expert.training.recipe import Recipe
 from studies.ablation import BASE, scale_epochs, select_variants
@@ -269,7 +270,7 @@ def _guide_key(job: Job) -> str:
     r = job.recipe
     parts = [
         r.input.model_dump(mode="json"),
-        r.architecture.guiding.model_dump(),
+        matching_architecture(r.architecture).model_dump(),
         r.architecture.stride,
         r.guide.model_dump(),
         r.schedule.seed,

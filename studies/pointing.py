@@ -57,8 +57,7 @@ def measure_pointing(
                     measured = _in_region(np.abs(values), result.mass[v], inside, region[n, v])
                     for name, value in measured.items():
                         found[f"{what} {place} {name}"].append(value)
-            flow = result.flow[v]
-            stays = np.diagonal(flow, axis1=1, axis2=2) / np.maximum(flow.sum(-1), 1e-12)
+            stays = _own_place(result, v)
             shares = result.shares if result.planes_combined else result.view_shares[v]
             found["own place"].append(float(shares @ stays[:, inside].mean(1)))
             found["own place chance"].append(1 / max(int(inside.sum()), 1))
@@ -66,6 +65,16 @@ def measure_pointing(
         rows.append(row | {"error": abs(result.prediction - label)})
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def _own_place(result: ViewsResult, view: int) -> np.ndarray:
+    """(P, M) share of each patch that is matched to its own place in each prototype."""
+    flow = result.flow[view]
+    if result.partners is None:
+        own = np.diagonal(flow, axis1=1, axis2=2)
+    else:
+        own = (flow * (result.partners == np.arange(flow.shape[1])[:, None])).sum(-1)
+    return np.asarray(own / np.maximum(flow.sum(-1), 1e-12))
 
 
 def _attributions(
@@ -77,7 +86,7 @@ def _attributions(
     `expert.attribution.for_prediction` unless the prediction is a fallback.
     """
     labels = network.prototype_labels.double().numpy()
-    parts = result.scale * (result.flow[view] * result.cost[view]).sum(-1)
+    parts = result.contributions[view]
     out = {"pair": parts[int(labels.argmin())] - parts[int(labels.argmax())]}
     decided = deciding(result, view)
     if decided is not None:

@@ -20,7 +20,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "method",
         (
-            "expert.transport", "expert.losses", "expert.conformal",
+            "expert.features", "expert.transport", "expert.local_transport", "expert.losses",
+            "expert.conformal",
             "expert.grey_values", "expert.backbone", "expert.model",
             "expert.model_file", "expert.explanation", "expert.patches", "expert.attribution",
             "expert.comparison", "expert.novelty",

@@ -168,13 +168,24 @@ def predictions(
     return np.array(out)
 
 
-def _features(network: PrototypeRegressor, images: np.ndarray) -> list[Tensor]:
+def _features(
+    network: PrototypeRegressor, images: np.ndarray, coordinates: Tensor | None = None
+) -> list[Tensor]:
+    """Features of versions of one image, whose anatomical coordinates are those of the first."""
+    from expert.backbone import Members
 
+    backbone = network.backbone
+    if isinstance(backbone, Members) and backbone.coordinates is not None and coordinates is None:
+        compared = network.architecture.n_compared_channels
+        coordinates = backbone(to_unit(images[:1])[:, None])[0, compared : compared + 3]
     size = max(1, PIXELS // int(np.prod(images.shape[1:])))
     out: list[Tensor] = []
     for n in range(0, len(images), size):
         pixels = to_unit(images[n : n + size])
-        out += list(network.backbone(pixels[:, None]))
+        if isinstance(backbone, Members):
+            out += list(backbone(pixels[:, None], coordinates))
+        else:
+            out += list(backbone(pixels[:, None]))
     return out
 
 
@@ -282,7 +293,10 @@ def outside_response(
     n_compared_channels = network.architecture.n_compared_channels
     fractions = []
     with torch.inference_mode():
-        before = _features(network, original[None])[0].flatten(1)
+        whole = _features(network, original[None])[0]
+        before = whole.flatten(1)
+        # Coordinates decide which patches are matched, not what is compared.
+        known = whole[n_compared_channels : n_compared_channels + 3]
         for patch in patches:
             only = np.array([patch])
             pair = np.stack(
@@ -293,7 +307,7 @@ def outside_response(
             )
             inside, outside = (
                 float((features.flatten(1) - before)[:n_compared_channels, patch].norm())
-                for features in _features(network, pair)
+                for features in _features(network, pair, known)
             )
             if inside + outside > 0:
                 fractions.append(outside / (inside + outside))

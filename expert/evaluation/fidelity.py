@@ -68,7 +68,7 @@ def exactness(
 
     labels, settings = network.prototype_labels.double().numpy(), network.architecture
     # Summed in another order than in the model, as an independent check.
-    contributions = result.scale * (result.flow * result.cost).sum(axis=-1)
+    contributions = result.scale * np.sum(result.flow * result.cost, axis=-1)
     forward, distances = [], []
     with torch.inference_mode():
         for plane, (image, inside) in enumerate(zip(images, content, strict=True)):
@@ -106,6 +106,14 @@ def top_prototypes(result: ViewsResult, count: int = TOP) -> list[int]:
     list of int
     """
     return [int(index) for index in np.lexsort((result.mean_distances, -result.shares))[:count]]
+
+
+def strongest(result: ViewsResult, view: int, prototypes: list[int]) -> np.ndarray:
+    """(N, M) strongest partner of each patch of a view in each of N prototypes."""
+    best = result.flow[view][prototypes].argmax(axis=2)
+    if result.partners is None:
+        return np.asarray(best)
+    return np.asarray(result.partners[np.arange(best.shape[1]), best])
 
 
 def jaccard(one: list[int], other: list[int]) -> float:
@@ -177,8 +185,8 @@ def stability(
         same = []
         for n, change in enumerate(views):
             rows = np.flatnonzero(own[n] & (change.partner >= 0) & there[n][change.partner])
-            partner = result.flow[n][before][:, rows].argmax(axis=2)
-            again = changed.flow[n][before][:, change.partner[rows]].argmax(axis=2)
+            partner = strongest(result, n, before)[:, rows]
+            again = strongest(changed, n, before)[:, change.partner[rows]]
             expected = change.partner[partner] if mirrored else partner
             same.append(float((again == expected).mean()) if len(rows) else float("nan"))
         out[views[0].name] = Stability(

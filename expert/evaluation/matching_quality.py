@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expert.comparison import dense
 from expert.evaluation.perturbations import Change, known_changes
 from expert.grey_values import to_unit
 from expert.patches import foreground_patches
@@ -124,7 +125,11 @@ def plans(
             prior=guided,
             tolerance=1e-6,
         )
-    return np.asarray(matched.flow[0].numpy())
+    flow = matched.flow[0].numpy()
+    if matched.partners is None:
+        return np.asarray(flow)
+    partners = matched.partners.numpy()
+    return np.stack([dense(plan, partners) for plan in flow])
 
 
 def match_accuracy(flow: np.ndarray, partner: np.ndarray, valid: np.ndarray) -> float:

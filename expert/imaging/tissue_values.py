@@ -15,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from expert.errors import InputError
+from expert.grey_values import WHITE_MATTER
 from expert.imaging.brain_finding import FoundBrain, find_brain
 from expert.imaging.conforming import common_resolution
 from expert.imaging.registration import Registration
@@ -23,8 +24,7 @@ from expert.imaging.volume import Volume
 
 RESOLUTION_MM = 2.0
 """Finer volumes are brought to this resolution first."""
-WHITE = 200
-"""White matter in an image of tissue values (uint8); fluid is 1, and 0 is outside the brain."""
+WHITE = WHITE_MATTER
 CONTRAST = 0.04
 """Least `TissueHead.contrast` of a T1-weighted image."""
 ORDER = 3

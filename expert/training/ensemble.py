@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from expert.backbone import Members
+from expert.imaging.average_brain import average_brain
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 
@@ -66,6 +67,9 @@ def join_members(
         raise TypeError("only an architecture of several networks can be joined")
     if network.backbone.guide is not None and matching_network is not None:
         network.backbone.guide.load_state_dict(matching_network.state_dict())
+    if network.backbone.coordinates is not None:
+        average = torch.from_numpy(average_brain(whole.recipe.input))
+        network.backbone.coordinates.average.copy_(average)
     scales = [float(member.network.scale) for member in members]
     backbones = [member.network.backbone for member in members]
     network.scale.fill_(network.backbone.join(backbones, scales))

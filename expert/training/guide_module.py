@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from expert.backbone import Backbone, patch_mass
+from expert.backbone import Backbone, matching_architecture, patch_mass
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.grey_values import to_unit
 from expert.losses import alignment_loss, equivariance_loss
@@ -38,7 +38,7 @@ class MatchingModule(lightning.LightningModule):
     Parameters
     ----------
     recipe : Recipe
-        `recipe.guide` and `recipe.architecture.guiding` are used.
+        `recipe.guide` and its matching architecture are used.
     cohort : CohortArrays
         Registered training subjects; their labels are not used.
     """
@@ -46,7 +46,7 @@ class MatchingModule(lightning.LightningModule):
     def __init__(self, recipe: Recipe, cohort: CohortArrays) -> None:
         super().__init__()
         self.settings, self.cohort = recipe.guide, cohort
-        self.network = Backbone(recipe.architecture.guiding)
+        self.network = Backbone(matching_architecture(recipe.architecture))
         self.network.mixed_precision = recipe.schedule.mixed_precision
         self.grid = recipe.grid
 

@@ -52,7 +52,7 @@ def assign_prototypes(
     content = to_unit(inside).to(device)
     was_training = network.training
     network.eval()
-    network.prototypes.data.copy_(network.backbone(images))
+    network.prototypes.data.copy_(network.backbone(images)[:, : network.architecture.latent])
     network.train(was_training)
     network.prototype_mass.copy_(network.image_mass(content))
 

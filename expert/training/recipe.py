@@ -204,7 +204,7 @@ class Recipe(Document):
             )
         if self.augmentation.scanners and not (registered and settings.backbone == "histogram"):
             raise ValueError("augmentation.scanners is for heads and a histogram backbone")
-        guided = settings.prior or settings.guide
+        guided = settings.prior or settings.guide or settings.coordinates
         if by_position and settings.matching == "transport" and not guided:
             raise ValueError(
                 "schedule.by_position replaces a spatial prior or a guide in training: set "
@@ -253,9 +253,8 @@ class Recipe(Document):
     @property
     def member(self) -> Recipe:
         """The recipe of a single ensemble member."""
-        return self.model_copy(
-            update={"architecture": self.architecture.model_copy(update={"members": 1, "guide": 0})}
-        )
+        single = {"members": 1, "guide": 0, "reach": 0.0, "coordinates": False, "relaxation": 0.0}
+        return self.model_copy(update={"architecture": self.architecture.model_copy(update=single)})
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from expert.backbone import matching_architecture
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
 from expert.evaluation.matching_quality import self_match
@@ -30,7 +31,7 @@ def test_in_three_dimensions_a_guide_finds_what_was_moved(tissue_recipe, volume_
     )
     model = load_model(train(guided, volume_table, tmp_path / "guided.safetensors", jobs=2))
     network = model.network
-    assert settings.guiding.shrink == 2  # half the resolution
+    assert matching_architecture(settings).shrink == 2  # half the resolution
     assert network.backbone.guide(torch.rand(1, 1, *guided.input.shape)).shape == (
         1,
         8,
