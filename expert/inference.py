@@ -10,9 +10,11 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_views
 from expert.comparison import choose_device as choose_device  # its former place
 from expert.comparison import compare_images as compare_images  # its former place
+from expert.datasets.average_images import average_image
 from expert.datasets.prototype_images import prototype_image
 from expert.errors import ExpertError, RefusedError
 from expert.explanation import (
+    AverageOf,
     Explanation,
     PrototypeMatch,
     RegistrationSummary,
@@ -51,8 +53,9 @@ def explain(
     top : int
         Number of prototypes to explain in full, by weight; at least 1.
     images : bool
-        Whether to look up the images of the prototypes. The prediction is the same without them,
-        and available sooner.
+        Whether to look up the images of the prototypes. Where one is not available, the average of
+        people of its label is shown, if the model contains averages. The prediction is the same
+        without images, and available sooner.
     data : path-like, optional
         Folder of the data set, for models that refer to their prototypes' images.
     device : {"cpu", "cuda", "mps", "auto"}
@@ -105,8 +108,11 @@ def explain(
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
     prototypes = []
     for rank, index in enumerate(order.tolist(), 1):
-        image = prototype_image(model, index, data) if images else (None, NOT_REQUESTED)
-        prototypes.append(_prototype_match(model, result, rank, index, *image))
+        image, message = prototype_image(model, index, data) if images else (None, NOT_REQUESTED)
+        average = None
+        if images and image is None:
+            image, average = average_image(model, index) or (None, None)
+        prototypes.append(_prototype_match(model, result, rank, index, image, average, message))
         report("match", rank / len(order))
     return _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
 
@@ -172,7 +178,13 @@ def _view(prepared: Prepared, result: ViewsResult, n: int) -> View:
 
 
 def _prototype_match(
-    model: Model, result: ViewsResult, rank: int, index: int, image: np.ndarray | None, message: str
+    model: Model,
+    result: ViewsResult,
+    rank: int,
+    index: int,
+    image: np.ndarray | None,
+    average: AverageOf | None,
+    message: str,
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
     return PrototypeMatch(
@@ -184,6 +196,7 @@ def _prototype_match(
         distance=float(result.mean_distances[index]),
         reference=info.reference,
         image=image,
+        average=average,
         image_message=message,
         position_mm=info.reference.position_mm if info.reference else None,
         views=tuple(

@@ -101,6 +101,13 @@ class Board:
         shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
         return f"#{match.rank} · {label} {unit} · {shares}"
 
+    def average(self, tile: int) -> str:
+        """Whom a prototype's tile shows, if it is an average; else empty."""
+        if tile < self.subjects:
+            return ""
+        average = self._ranks[0][self.prototypes[tile - self.subjects]].average
+        return "" if average is None else average.text
+
     def image(self, tile: int, plane: Plane) -> np.ndarray | None:
         """(rows, columns) uint8, axes (A, R) for heads.
 

@@ -135,6 +135,28 @@ def dock():
             panel.close_down()
 
 
+@pytest.fixture(scope="session")
+def referring(head, tmp_path_factory):
+    """A model whose prototypes' images are in files, with averages instead of them."""
+    from helpers.referring import make_referring
+
+    return make_referring(head, tmp_path_factory.mktemp("referring"))
+
+
+@pytest.fixture(scope="session")
+def averaged(referring, head):
+    """A head explained by that model, without the files."""
+    import numpy as np
+
+    from expert.imaging.registration import Registration
+    from expert.inference import explain
+    from expert.model_file import load_model
+
+    return explain(
+        load_model(referring.file), head, top=3, registration=Registration.known(np.eye(4))
+    )
+
+
 TINY = """
 name: tiny
 label_name: brightness

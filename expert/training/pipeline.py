@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from expert.datasets.average_images import averages_of
 from expert.datasets.prepared_dataset import CohortArrays, load_cohort
 from expert.datasets.table import Entry, read_table
 from expert.errors import InputError
@@ -234,14 +235,16 @@ def _write(
         versions=versions(),
         card=recipe.card,
     )  # fmt: skip
-    images = None
+    images = averages = None
     if recipe.prototype_images == "value":
         views = module.views if recipe.architecture.planes_combined else None
         images = np.stack(
             [training.images[row, plane if views is None else views] for row, plane in sources]
         )
+    else:
+        averages = averages_of(info, training)
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return save_model(target, info, weights, images)
+    return save_model(target, info, weights, images, averages)
 
 
 def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo, ...]:
