@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -172,8 +173,12 @@ def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     only: Annotated[int | None, typer.Option(min=1, help="Only the first N prototypes.")] = None,
 ) -> None:
-    """Download the prototype images that a model refers to, and verify their checksums."""
-    from expert.datasets.prototype_images import fetch_reference, find_reference, public_address
+    """Download the prototype images that a model refers to, and verify their checksums.
+
+    An interrupted download is resumed by the same command.
+    """
+    from expert.datasets.fetching import fetch_images, licences, obstacle
+    from expert.datasets.prototype_images import find_reference
     from expert.model_file import load_model
 
     loaded = load_model(model)
@@ -181,20 +186,16 @@ def fetch(
     if loaded.prototype_images is not None or not references:
         typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
         return
-    typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
     # Two data sets may have files of the same name.
     chosen = list({(one.dataset, one.file): one for one in references}.values())[:only]
-    public = [reference for reference in chosen if public_address(reference) is not None]
-    # A model of several data sets: those that are not public are named, the others fetched.
-    wanted = public or chosen
+    missing = [one for one in chosen if find_reference(one)[0] is None]
+    wanted = [one for one in missing if not obstacle(one)]
+    for licence in licences(wanted):
+        typer.echo(f"Licence: {licence}")
     with progress() as report:
-        for done, reference in enumerate(wanted, 1):
-            if find_reference(reference)[0] is None:
-                fetch_reference(reference)
-            report("fetch", done / len(wanted))
-    typer.echo(f"{len(wanted)} images are available. {RESEARCH_USE}")
-    for name in sorted({one.dataset for one in chosen} - {one.dataset for one in wanted}):
-        count = sum(one.dataset == name for one in chosen)
-        typer.echo(
-            f"{count} images of {name} cannot be downloaded: set EXPERT_DATA_DIR to its folder."
-        )
+        fetch_images(wanted, lambda name, fraction: report("fetch", fraction))
+    available = len(chosen) - len(missing) + len(wanted)
+    typer.echo(f"{available} of {len(chosen)} images are available. {RESEARCH_USE}")
+    reasons = Counter(obstacle(one) for one in missing if obstacle(one))
+    for reason, count in sorted(reasons.items()):
+        typer.echo(f"{count} images are missing. {reason} Set EXPERT_DATA_DIR to their folder.")
