@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.errors import InputError
-from expert.explanation import Explanation, ViewMatch
+from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.patches import Choice, Plane, chosen_patches, is_head, plane_image, planes, spread
 
 NAMES = ("A", "B")
@@ -63,6 +63,11 @@ class Board:
         self._ranks = [{match.index: match for match in e.prototypes} for e in explanations]
         self.planes = planes(first)
         self.head = is_head(first)
+
+    @property
+    def matches_shown(self) -> tuple[PrototypeMatch, ...]:
+        """The prototypes of the tiles, as they were matched to the first image."""
+        return tuple(self._ranks[0][index] for index in self.prototypes)
 
     @property
     def subjects(self) -> int:
@@ -121,9 +126,7 @@ class Board:
     def patches(self, plane: Plane, choice: Choice) -> list[int]:
         """The first image's numbered patches, in the order of their numbers."""
         first = self.explanations[0]
-        shown = first.model_copy(
-            update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)}
-        )
+        shown = first.model_copy(update={"prototypes": self.matches_shown})
         return chosen_patches(shown, plane, choice)
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:

@@ -134,7 +134,7 @@ def tile_place(board: Board, plane: Plane, neurological: bool, offset: float) ->
 def below(board: Board) -> float:
     """Space below a tile's image, for one line or two; fraction of its height."""
     averages = any(board.average(number) for number in range(board.tiles))
-    return 1.9 * MARGIN if averages else MARGIN
+    return 2.1 * MARGIN if averages else MARGIN
 
 
 def unit(board: Board) -> float:

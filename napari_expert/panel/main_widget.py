@@ -112,6 +112,7 @@ class ExpertWidget(QWidget):
         self.input.prototypes.changed.connect(self._top_changed)
         result, events = self.result, self.session.events
         result.find_asked.connect(self._find_images)
+        result.fetch.fetched.connect(self._show_images)
         result.save_asked.connect(self.save)
         result.compare_asked.connect(self.compare)
         result.mode_asked.connect(self._mode_asked)
@@ -199,6 +200,12 @@ class ExpertWidget(QWidget):
         if folder:
             self.data, self.input.data_folder.value = None, Path(folder)
             self._remember()
+            self.run()
+
+    def _show_images(self) -> None:
+        """Repeat the run that is shown, with images that are available now."""
+        chosen = self.input.layer, self.input.loaded
+        if result_texts.outdated(self.session, *chosen, bool(self.job)) == "":
             self.run()
 
     # --- the result -------------------------------------------------------------------------------
@@ -295,6 +302,7 @@ class ExpertWidget(QWidget):
         self._closed = True
         self._keys.unbind()
         self.runs.cancel()
+        self.result.fetch.cancel()
         self.clear()
         self.input.close_down()
 

@@ -12,6 +12,7 @@ from superqt import QCollapsible
 
 from expert.patches import CHOICES
 from napari_expert.panel import result_texts
+from napari_expert.panel.fetch_section import FetchSection
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
 from napari_expert.panel.qt_helpers import (
@@ -69,15 +70,11 @@ class ResultSection(QWidget):
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
-        self.find_button = QPushButton("Find the prototypes' images…")
-        self.find_button.setToolTip(
-            "Choose the folder with the data set this model was trained on; the run is then "
-            "repeated."
-        )
+        self.fetch = FetchSection()
         self.plot = PrototypePlot()
         for widget in (self.subject, self.forced, self.headline, self.about, self.warnings):
             column.addWidget(widget)
-        column.addWidget(self.find_button)
+        column.addWidget(self.fetch)
         column.addWidget(self.plot)
         modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
         column.addLayout(modes)
@@ -156,7 +153,7 @@ class ResultSection(QWidget):
         )
         self.plot.pointed.connect(self._prototype_hovered)
         self.plot.chosen.connect(self._prototype_chosen)
-        self.find_button.clicked.connect(self.find_asked)
+        self.fetch.folder_asked.connect(self.find_asked)
         self.clear_button.clicked.connect(self.clear_asked)
         events = self.session.events
         events.result.connect(self._show_result)
@@ -183,8 +180,7 @@ class ResultSection(QWidget):
         ):
             label.setText(text)
             label.setVisible(bool(text))
-        missing = any(notice.code == "prototype_image_missing" for notice in e.warnings)
-        self.find_button.setVisible(missing)
+        self.fetch.show_matches(board.matches_shown, e.unit)
         ranks = {
             match.index: match.rank for match in e.prototypes if match.index in board.prototypes
         }
