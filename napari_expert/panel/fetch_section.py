@@ -11,7 +11,15 @@ from urllib.parse import urlsplit
 
 from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_expert.panel.background_job import BackgroundJob
 from napari_expert.panel.qt_helpers import Label, menu_button
@@ -56,8 +64,8 @@ class FetchSection(QWidget):
 
     fetched = QtSignal()
     """Images were downloaded."""
-    folder_asked = QtSignal()
-    """The folder with the images is to be chosen."""
+    folder_chosen = QtSignal(str)
+    """The images are in this folder."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,7 +103,7 @@ class FetchSection(QWidget):
         ):
             row.addWidget(button)
         column.addLayout(row)
-        self.folder_button.clicked.connect(self.folder_asked)
+        self.folder_button.clicked.connect(self._choose_folder)
         self.download_button.clicked.connect(self._download)
         self.cancel_button.clicked.connect(self.cancel)
         self._show_offer()
@@ -169,6 +177,11 @@ class FetchSection(QWidget):
     def _say_problem(self, message: str) -> None:
         self.problem.setText(message)
         self.problem.setVisible(bool(message))
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Folder of the data set")
+        if folder:
+            self.folder_chosen.emit(folder)
 
     # --- downloading ------------------------------------------------------------------------------
     def ask(self, indices: Sequence[int] | None = None) -> None:

@@ -44,8 +44,8 @@ class ResultSection(QWidget):
     parent : QWidget, optional
     """
 
-    find_asked = QtSignal()
-    """The folder with the images of the prototypes is to be chosen."""
+    find_asked = QtSignal(str)
+    """The images of the prototypes are to be searched for in this folder."""
     save_asked = QtSignal(str)
     """ "report", "explanation", "table" or "layers" is to be saved."""
     compare_asked = QtSignal(str)
@@ -56,6 +56,8 @@ class ResultSection(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
+        self.outdated = ""
+        """Why the result shown is not that of what is chosen; empty if it is."""
         self._maps: list[PatchMap | None] = [None]
         self._build()
         self._connect()
@@ -153,7 +155,7 @@ class ResultSection(QWidget):
         )
         self.plot.pointed.connect(self._prototype_hovered)
         self.plot.chosen.connect(self._prototype_chosen)
-        self.fetch.folder_asked.connect(self.find_asked)
+        self.fetch.folder_chosen.connect(self.find_asked)
         self.clear_button.clicked.connect(self.clear_asked)
         events = self.session.events
         events.result.connect(self._show_result)
@@ -199,6 +201,7 @@ class ResultSection(QWidget):
 
     def set_outdated(self, reason: str) -> None:
         """Say why the result shown is not that of what is chosen, and grey it; empty if it is."""
+        self.outdated = reason
         text = reason or result_texts.subject(self.session)
         self.subject.setText(text)
         self.subject.setVisible(bool(text))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from helpers.window import over, wait_for_run
+from qtpy.QtWidgets import QFileDialog
 
 from expert.datasets.fetching import cache_folder
 from napari_expert.panel.fetch_section import FetchSection
@@ -106,7 +107,9 @@ def test_cancel_acts_at_once_and_the_next_download_goes_on(section, server, qtbo
     assert sorted(path.name for path in files()) == ["a.nii.gz", "b.nii.gz"]
 
 
-def test_offline_it_is_one_sentence_and_a_folder_can_be_chosen(section, empty_cache, qtbot):
+def test_offline_it_is_one_sentence_and_a_folder_can_be_chosen(
+    section, empty_cache, tmp_path, qtbot, monkeypatch
+):
     section.ask()
     section.download_button.click()
     qtbot.waitUntil(lambda: section.job is None, timeout=20_000)
@@ -114,8 +117,10 @@ def test_offline_it_is_one_sentence_and_a_folder_can_be_chosen(section, empty_ca
     assert "could not be downloaded" in problem
     assert problem.count(". ") == 0
     assert buttons(section) == ["Get…", "Choose a folder…"]
-    with qtbot.waitSignal(section.folder_asked):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    with qtbot.waitSignal(section.folder_chosen) as chosen:
         section.folder_button.click()
+    assert chosen.args == [str(tmp_path)]
     assert not files()
 
 
@@ -135,6 +140,10 @@ def test_the_run_is_repeated_with_the_downloaded_images(
     assert shown[30] is shown[50] is None
     assert shown[70] is not None
     assert "Images of ds002748" in panel.result.fetch.text.text()
+    with qtbot.waitSignal(panel.explained, timeout=120_000):
+        panel.result.fetch.folder_chosen.emit(str(referring.data))
+    assert all(match.average is None for match in panel.session.board.matches_shown)
+    assert not panel.result.fetch.isVisibleTo(panel)
 
 
 def test_a_result_whose_image_is_closed_is_not_repeated(viewer, dock, averaged, server, qtbot):
