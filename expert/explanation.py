@@ -25,7 +25,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expert.errors import InputError
-from expert.files import Array, replacing
+from expert.files import replacing
+from expert.json_arrays import Array
 from expert.schema import RESEARCH_USE, ImageReference
 
 

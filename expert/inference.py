@@ -10,11 +10,9 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_views
 from expert.comparison import choose_device as choose_device  # its former place
 from expert.comparison import compare_images as compare_images  # its former place
-from expert.datasets.average_images import average_image
-from expert.datasets.prototype_images import prototype_image
+from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import ExpertError, RefusedError
 from expert.explanation import (
-    AverageOf,
     Explanation,
     PrototypeMatch,
     RegistrationSummary,
@@ -108,11 +106,9 @@ def explain(
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
     prototypes = []
     for rank, index in enumerate(order.tolist(), 1):
-        image, message = prototype_image(model, index, data) if images else (None, NOT_REQUESTED)
-        average = None
-        if images and image is None:
-            image, average = average_image(model, index) or (None, None)
-        prototypes.append(_prototype_match(model, result, rank, index, image, average, message))
+        nothing = ShownImage(None, None, NOT_REQUESTED)
+        shown = shown_image(model, index, data) if images else nothing
+        prototypes.append(_prototype_match(model, result, rank, index, shown))
         report("match", rank / len(order))
     return _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
 
@@ -182,9 +178,7 @@ def _prototype_match(
     result: ViewsResult,
     rank: int,
     index: int,
-    image: np.ndarray | None,
-    average: AverageOf | None,
-    message: str,
+    shown: ShownImage,
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
     return PrototypeMatch(
@@ -195,9 +189,9 @@ def _prototype_match(
         share=float(result.shares[index]),
         distance=float(result.mean_distances[index]),
         reference=info.reference,
-        image=image,
-        average=average,
-        image_message=message,
+        image=shown.image,
+        average=shown.average,
+        image_message=shown.message,
         position_mm=info.reference.position_mm if info.reference else None,
         views=tuple(
             ViewMatch(

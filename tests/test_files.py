@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
-
 import pytest
 
-from expert.files import inflate, replacing
+from expert.files import replacing
 
 
 def test_the_file_is_there_at_the_end_of_the_block(tmp_path):
@@ -37,11 +35,3 @@ def test_an_interrupted_write_leaves_the_former_file(tmp_path):
 def test_a_missing_folder_is_an_os_error(tmp_path):
     with pytest.raises(OSError, match="missing"), replacing(tmp_path / "missing" / "a") as path:
         path.write_text("x")
-
-
-def test_compressed_data_of_another_size_are_refused():
-    packed = zlib.compress(bytes(1000))
-    assert inflate(packed, 1000) == bytes(1000)
-    for size in (999, 1001):
-        with pytest.raises(ValueError, match="size"):
-            inflate(packed, size)

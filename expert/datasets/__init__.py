@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "table": ["Entry", "read_table"],
         "prepared_dataset": ["CohortArrays", "load_cohort"],
+        "average_images": ["average_image", "shown_image"],
         "fetching": ["cache_folder", "fetch_images", "fetch_reference", "public_address"],
         "prototype_images": ["find_reference", "prototype_image"],
     },

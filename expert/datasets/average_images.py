@@ -11,14 +11,16 @@ import os
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expert.datasets.prepared_dataset import CohortArrays
+from expert.datasets.prototype_images import prototype_image
 from expert.errors import InputError, ModelError
 from expert.explanation import AverageOf
-from expert.files import inflate
+from expert.json_arrays import inflate
 from expert.model_file import AVERAGES, WEIGHTS, Model, save_model
 from expert.schema import ModelInfo
 
@@ -236,6 +238,43 @@ def average_image(model: Model, index: int) -> tuple[np.ndarray, AverageOf] | No
     best = min(range(len(groups)), key=away)
     one = groups[best]
     return images[best], AverageOf(people=one.people, low=one.low, high=one.high)
+
+
+class ShownImage(NamedTuple):
+    """What is shown of a prototype."""
+
+    image: np.ndarray | None
+    """(*shape) or (V, *shape) uint8: its own image, or else an average; None without both."""
+    average: AverageOf | None
+    """Whom an average shows; None for its own image."""
+    message: str
+    """One sentence on how to get its own image; empty if it is shown."""
+
+
+def shown_image(model: Model, index: int, data: str | Path | None = None) -> ShownImage:
+    """The image of a prototype, or the average of people of its label; nothing is downloaded.
+
+    Parameters
+    ----------
+    model : Model
+    index : int
+        0-based, of the prototype.
+    data : path-like, optional
+        Folder of the data set.
+
+    Returns
+    -------
+    ShownImage
+
+    Raises
+    ------
+    ModelError
+        The model's averages are damaged.
+    """
+    image, message = prototype_image(model, index, data)
+    if image is None and (found := average_image(model, index)) is not None:
+        return ShownImage(*found, message)
+    return ShownImage(image, None, message)
 
 
 def average_shape(info: ModelInfo) -> tuple[int, ...] | None:

@@ -112,7 +112,7 @@ class ExpertWidget(QWidget):
         self.input.prototypes.changed.connect(self._top_changed)
         result, events = self.result, self.session.events
         result.find_asked.connect(self._find_images)
-        result.fetch.fetched.connect(lambda: result.outdated or self.run())
+        result.fetch.fetched.connect(lambda: None if result.outdated else self.run())
         result.save_asked.connect(self.save)
         result.compare_asked.connect(self.compare)
         result.mode_asked.connect(self._mode_asked)
