@@ -177,7 +177,7 @@ def fetch(
 
     An interrupted download is resumed by the same command.
     """
-    from expert.datasets.fetching import fetch_images, licences, obstacle
+    from expert.datasets.fetching import fetch_images, licences, obstacle, remarks
     from expert.datasets.prototype_images import find_reference
     from expert.model_file import load_model
 
@@ -192,6 +192,8 @@ def fetch(
     wanted = [one for one in missing if not obstacle(one)]
     for licence in licences(wanted):
         typer.echo(f"Licence: {licence}")
+    for remark in remarks(wanted):
+        typer.echo(remark)
     with progress() as report:
         fetch_images(wanted, lambda name, fraction: report("fetch", fraction))
     available = len(chosen) - len(missing) + len(wanted)

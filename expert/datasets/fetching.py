@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from expert.datasets.derived_images import grey_pixels, make_from_archive, pixels_checksum
 from expert.errors import InputError
 from expert.schema import ImageReference
 
@@ -35,7 +36,18 @@ class Source:
     """Of a file: {file} is its path in the data set, {name} its name, {scan} the name up to the
     first underscore."""
     changed: str = ""
-    """Why no file can have the checksum in the model, in a few words; empty if it can."""
+    """Why no file has the checksum in the model, in a few words; empty if files have it."""
+    member: str = ""
+    """`address` is of a ZIP archive with originals of this name, from which images are made."""
+
+    def remark(self) -> str:
+        """What else the user should know before a download."""
+        if not self.member:
+            return ""
+        return (
+            f"{self.name} is one archive, which is kept in the cache; its images are halved and "
+            "only used if their pixels are those of the training"
+        )
 
 
 SOURCES = {
@@ -61,8 +73,9 @@ SOURCES = {
         Source(
             "HC18",
             "HC18 grand challenge, Zenodo 1327317, CC BY 4.0",
-            "https://zenodo.org/records/1327317",
+            "https://zenodo.org/records/1327317/files/training_set.zip",
             "its images were halved before the training, so no public file has their checksum",
+            "training_set/{name}",
         ),
     )
 }
@@ -86,14 +99,18 @@ def source_of(reference: ImageReference) -> Source | None:
 def public_address(reference: ImageReference) -> str | None:
     """Where an image can be downloaded; None if it cannot, see `obstacle`."""
     source = source_of(reference)
-    if source is None or source.changed:
+    if source is None:
+        return None
+    made = bool(source.member) and reference.pixels_sha256 is not None
+    if source.changed and not made:
         return None
     path = PurePosixPath(reference.file)
     # A model file is written by somebody else: nothing outside the cache is written for it.
     if path.is_absolute() or ".." in path.parts or set(reference.file) & set("\\:?#"):
         return None
     if mirror := os.environ.get(MIRROR):
-        return f"{mirror.rstrip('/')}/{source.name}/{path}"
+        file = source.address.rsplit("/", 1)[1] if made else path
+        return f"{mirror.rstrip('/')}/{source.name}/{file}"
     return source.address.format(file=path, name=path.name, scan=path.name.split("_")[0])
 
 
@@ -120,6 +137,12 @@ def licences(references: Sequence[ImageReference]) -> tuple[str, ...]:
     """The licences of the public data sets that images are of."""
     found = [source_of(reference) for reference in references]
     return tuple(dict.fromkeys(source.licence for source in found if source is not None))
+
+
+def remarks(references: Sequence[ImageReference]) -> tuple[str, ...]:
+    """What else the user should know before images are downloaded, sentences."""
+    found = dict.fromkeys(source_of(reference) for reference in references)
+    return tuple(f"{text}." for source in found if source is not None and (text := source.remark()))
 
 
 def fetch_images(
@@ -180,7 +203,10 @@ def fetch_reference(reference: ImageReference, progress: Progress | None = None)
     if address is None:
         raise InputError(f"{obstacle(reference)[:-1]}: ask the author of the model for them.")
     report = progress or (lambda name, fraction: None)
-    if not target.is_file() or _checksum(target) != reference.sha256:
+    source = source_of(reference)
+    if source is not None and source.member:
+        _make(source, reference, address, report)
+    elif not target.is_file() or _checksum(target) != reference.sha256:
         part = target.with_name(f"{target.name}.part")
         started = part.is_file()
         _download(address, part, reference, report)
@@ -198,11 +224,36 @@ def fetch_reference(reference: ImageReference, progress: Progress | None = None)
     return target
 
 
+def _make(source: Source, reference: ImageReference, address: str, progress: Progress) -> None:
+    """Make an image from its original in an archive, which is downloaded once."""
+    target, archive = cached_file(reference), cache_folder() / source.name / Path(address).name
+    if is_image_of(target, reference):
+        return
+    if not archive.is_file():
+        part = archive.with_name(f"{archive.name}.part")
+        _download(address, part, reference, progress)
+        part.replace(archive)
+    member = source.member.format(name=target.name)
+    make_from_archive(archive, member, reference.pixels_sha256 or "", target)
+
+
+def is_image_of(path: Path, reference: ImageReference) -> bool:
+    """Whether a file is the image of a reference, by its checksum or that of its pixels."""
+    if not path.is_file():
+        return False
+    if _checksum(path) == reference.sha256:
+        return True
+    if reference.pixels_sha256 is None:
+        return False
+    pixels = grey_pixels(path)
+    return pixels is not None and pixels_checksum(pixels) == reference.pixels_sha256
+
+
 def _download(address: str, part: Path, reference: ImageReference, progress: Progress) -> None:
     """Download to a file, from where it ends; what arrived stays after an error or Cancel."""
     import requests
 
-    name = Path(reference.file).name
+    name = part.name.removesuffix(".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         done = part.stat().st_size if part.is_file() else 0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from expert.datasets.fetching import cache_folder, cached_file, licences, obstacle
+from expert.datasets.fetching import cache_folder, cached_file, is_image_of, licences, obstacle
 from expert.errors import ExpertError
 from expert.imaging.preprocessing import prepare
 from expert.imaging.registration import Registration
@@ -110,7 +109,7 @@ def find_reference(
     candidates = [place / name for place in places for name in (reference.file, cached.name)]
     # The cache of version 0.1 had no folder for each data set.
     for path in (*candidates, cached, cache_folder() / reference.file):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
+        if is_image_of(path, reference):
             return path, ""
     missing = "The image of this prototype is not in the model file"
     if reason := obstacle(reference):

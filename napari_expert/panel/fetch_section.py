@@ -192,7 +192,13 @@ class FetchSection(QWidget):
         indices : sequence of int, optional
             0-based, of the prototypes; by default all that are shown without their own image.
         """
-        from expert.datasets.fetching import cache_folder, licences, obstacle, public_address
+        from expert.datasets.fetching import (
+            cache_folder,
+            licences,
+            obstacle,
+            public_address,
+            remarks,
+        )
 
         if self.job is not None:
             return
@@ -210,7 +216,8 @@ class FetchSection(QWidget):
         count = "1 image" if len(self._asked) == 1 else f"{len(self._asked)} images"
         self.text.setText(
             f"Download {count} from {', '.join(filter(None, hosts))} to {cache_folder()}? Nothing "
-            f"is uploaded. Licence: {'; '.join(licences(self._asked))}."
+            f"is uploaded. Licence: {'; '.join(licences(self._asked))}. "
+            + " ".join(remarks(self._asked))
         )
         self._show_widgets(download=True)
 

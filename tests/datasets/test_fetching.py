@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import zipfile
 
+import numpy as np
+import pytest
+from helpers.file_server import serving
+from PIL import Image
+
+from expert.datasets.derived_images import grey_pixels, pixels_checksum
 from expert.datasets.fetching import (
     cache_folder,
     cached_file,
@@ -12,10 +19,12 @@ from expert.datasets.fetching import (
     licences,
     obstacle,
     public_address,
+    remarks,
 )
 from expert.datasets.prototype_images import find_reference
 from expert.errors import Cancelled, InputError
 from expert.model_file import load_model
+from expert.schema import ImageReference
 
 SHIPPED = load_model("brain-age").info.prototypes
 
@@ -158,3 +167,60 @@ def test_public_addresses_and_licences_of_the_shipped_models(monkeypatch):
         "OpenfMRI ds000011",
     ]
     assert obstacle(found["ds002748"])
+
+
+@pytest.fixture
+def ultrasound(tmp_path, empty_cache, monkeypatch):
+    """A server with an archive of two originals, and references to their halves."""
+    generator = np.random.default_rng(1)
+    folder, found = tmp_path / "served" / "HC18", []
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "training_set.zip", "w") as archive:
+        for number in (1, 2):
+            stream = io.BytesIO()
+            picture = Image.fromarray(generator.integers(0, 256, (540, 800), dtype=np.uint8))
+            picture.save(stream, "PNG")
+            archive.writestr(f"training_set/{number}_HC.png", stream.getvalue())
+            half = np.asarray(picture.resize((400, 270), Image.Resampling.BOX))
+            found.append(
+                ImageReference(
+                    dataset="HC18 (half resolution)",
+                    subject=str(number),
+                    file=f"{number}_HC.png",
+                    sha256="1" * 64,
+                    pixel_size_mm=0.2,
+                    pixels_sha256=pixels_checksum(half),
+                )
+            )
+    with serving(folder.parent) as running:
+        monkeypatch.setenv("EXPERT_MIRROR", running.address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield running, found
+
+
+def test_halves_are_made_from_one_archive_and_verified_by_their_pixels(ultrasound):
+    server, references = ultrasound
+    (remark,) = remarks(references)
+    assert "only used if their pixels are those of the training" in remark
+    server.breaks_after = 200_000
+    with pytest.raises(InputError, match=r"training_set\.zip could not be downloaded"):
+        fetch_images(references)
+    server.breaks_after = None
+    paths = fetch_images(references)
+    assert len(server.requests) == 2
+    assert server.requests[1][1]
+    for path, reference in zip(paths, references, strict=True):
+        assert find_reference(reference) == (path, "")
+        assert pixels_checksum(grey_pixels(path)) == reference.pixels_sha256
+    wrong = references[0].model_copy(update={"pixels_sha256": "2" * 64})
+    assert find_reference(wrong)[0] is None
+    with pytest.raises(InputError, match="no known way to halve it"):
+        fetch_reference(wrong)
+
+
+def test_without_a_checksum_of_the_pixels_halves_are_not_made(ultrasound):
+    server, references = ultrasound
+    older = references[0].model_copy(update={"pixels_sha256": None})
+    assert public_address(older) is None
+    assert "halved before the training" in obstacle(older)
+    assert not server.requests
