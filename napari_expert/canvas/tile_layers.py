@@ -134,7 +134,7 @@ def tile_place(board: Board, plane: Plane, neurological: bool, offset: float) ->
 def below(board: Board) -> float:
     """Space below a tile's image, for one line or two; fraction of its height."""
     averages = any(board.average(number) for number in range(board.tiles))
-    return 2.1 * MARGIN if averages else MARGIN
+    return 2.4 * MARGIN if averages else MARGIN
 
 
 def unit(board: Board) -> float:
@@ -211,7 +211,9 @@ def captions(board: Board, plane: Plane, number: int) -> list[Mark]:
     if board.image(number, plane) is None:
         marks.append(text("image not available", (rows / 2, columns / 2)))
     if average := board.average(number):
-        marks.append(text(average, ((1 + below(board) - MARGIN / 2) * rows, columns / 2), AVERAGE))
+        marks.append(
+            text(average, ((1 + below(board) - 0.75 * MARGIN) * rows, columns / 2), AVERAGE)
+        )
     edge, beside = LETTER * rows, MARGIN / 2 * rows
     places = {
         "left": (rows / 2, -beside),
