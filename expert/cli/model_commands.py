@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from expert.schema import RESEARCH_USE
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from expert.explanation import AverageOf
     from expert.schema import ModelInfo
 
 
@@ -25,6 +27,7 @@ def info(
     from rich.console import Console
     from rich.table import Table
 
+    from expert.datasets.average_images import averages
     from expert.model_file import load_model
 
     loaded = load_model(model)
@@ -43,6 +46,7 @@ def info(
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {images}"),
+        *([("average heads", _averages_text(shown))] if (shown := averages(loaded)) else []),
         ("trained on", f"{trained_on}, licence: {about.training.licence}"),
         (
             "radius, regularisation",
@@ -60,6 +64,13 @@ def info(
         Console().print(_site_table(about))
     if about.card:
         typer.echo(about.card)
+
+
+def _averages_text(shown: Sequence[AverageOf]) -> str:
+    """How many averages there are, and whom they show."""
+    fewest, most = (choose(one.people for one in shown) for choose in (min, max))
+    people = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{len(shown)}, each of {people} training subjects of neighbouring labels"
 
 
 def _site_table(about: ModelInfo) -> Table:

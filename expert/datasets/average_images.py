@@ -240,6 +240,29 @@ def average_image(model: Model, index: int) -> tuple[np.ndarray, AverageOf] | No
     return images[best], AverageOf(people=one.people, low=one.low, high=one.high)
 
 
+def averages(model: Model) -> tuple[AverageOf, ...]:
+    """Whom the average heads of a model show, from the smallest labels to the largest.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    tuple of AverageOf
+        Empty if the model contains none.
+
+    Raises
+    ------
+    ModelError
+        The model's averages are damaged.
+    """
+    found = _averages(model)
+    if found is None:
+        return ()
+    return tuple(AverageOf(people=one.people, low=one.low, high=one.high) for one in found[1])
+
+
 class ShownImage(NamedTuple):
     """What is shown of a prototype."""
 

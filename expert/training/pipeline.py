@@ -242,7 +242,7 @@ def _write(
         images = np.stack(
             [training.images[row, plane if views is None else views] for row, plane in sources]
         )
-    else:
+    elif recipe.prototype_images in ("average", "reference"):
         averages = averages_of(info, training)
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     return save_model(target, info, weights, images, averages)

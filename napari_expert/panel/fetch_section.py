@@ -259,10 +259,12 @@ class FetchSection(QWidget):
 
 def _missing_text(matches: Sequence[PrototypeMatch]) -> str:
     """Which prototypes are shown without their own image, in a sentence."""
-    averages = [match for match in matches if match.average is not None]
+    averages = sum(match.average is not None for match in matches)
     ranks = ", ".join(f"#{match.rank}" for match in matches)
-    have = "the own image of" if len(matches) == 1 else "the own images of"
-    shown = "Average heads are shown" if averages else "No image is shown"
-    if averages and len(averages) < len(matches):
-        shown = "Averages or no images are shown"
-    return f"{shown}: {have} {ranks} {'is' if len(matches) == 1 else 'are'} not on this computer."
+    shown = "as average heads" if averages else "without an image"
+    if 0 < averages < len(matches):
+        shown = "as average heads or without an image"
+    if len(matches) == 1:
+        shown = shown.replace("heads", "head").replace("as av", "as an av")
+        return f"{ranks} is shown {shown}: its own image is not on this computer."
+    return f"{ranks} are shown {shown}: their own images are not on this computer."

@@ -53,6 +53,13 @@ def test_info_and_version():
     assert "napari-expert" in run(app, ["--version"]).output
 
 
+def test_info_says_whom_averages_show(referring):
+    output = " ".join(run(app, ["info", str(referring.file)]).output.split())
+    assert "average heads" in output
+    assert "2, each of 13 training subjects" in output
+    assert "average heads" not in run(app, ["info", "phantom"]).output
+
+
 def test_fetch_names_images_that_cannot_be_downloaded(ixi, empty_cache, monkeypatch):
     """All images of IXI and ds000011 are in the folder, so that nothing is downloaded."""
     monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi.parent))

@@ -125,13 +125,14 @@ def test_models_of_heads_by_reference_contain_averages(
     table = planes_table.with_name("twice.csv")
     again = [f"other-{row}" for row in rows]  # the first column is the subject
     table.write_text("\n".join([head, *rows, *again]) + "\n")
-    for images, stored in (("none", True), ("reference", True), ("value", False)):
+    for images, stored in (("none", False), ("average", True), ("reference", True)):
         recipe = changed(planes_recipe, prototype_images=images)
         path = train(
             recipe, table, tmp_path / f"{images}.safetensors", prepared=planes_cohort.folder, jobs=1
         )
         model = load_model(path)
         assert (AVERAGES in model.tensors) == stored
+        assert (model.info.prototypes[0].reference is not None) == (images == "reference")
         found = average_image(model, 0)
         assert (found is not None) == stored
     image, about = average_image(load_model(tmp_path / "reference.safetensors"), 0)

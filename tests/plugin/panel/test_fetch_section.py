@@ -41,7 +41,7 @@ def files() -> list:
 
 def test_what_is_missing_is_offered_and_what_cannot_be_had_is_said(section, server, averaged):
     assert section.isVisible()
-    assert "Average heads are shown" in section.text.text()
+    assert "are shown as average heads: their own images are not" in section.text.text()
     assert "Images of ds002748 cannot be downloaded" in section.text.text()
     ranks = {match.reference.file[3]: match.rank for match in averaged.prototypes}
     assert entries(section)[0] == "All 2"
@@ -54,7 +54,9 @@ def test_what_is_missing_is_offered_and_what_cannot_be_had_is_said(section, serv
     assert not section.isVisible()
     gone = [match.model_copy(update={"image": None}) for match in own]
     section.show_matches(gone[:1], "years")
-    assert section.text.text().startswith("No image is shown: the own image of #1 is not on")
+    assert section.text.text().startswith("#1 is shown without an image: its own image is not on")
+    section.show_matches(averaged.prototypes[:1], "years")
+    assert section.text.text().startswith("#1 is shown as an average head: its own image")
     nameless = [match.model_copy(update={"reference": None}) for match in gone]
     section.show_matches(nameless, "years")
     assert "does not refer to them" in section.text.text()
