@@ -15,46 +15,19 @@ where prototypes show every view (`together`), it is computed from the mean dist
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expert.errors import InputError
 from expert.files import replacing
+from expert.json_arrays import Array
 from expert.schema import RESEARCH_USE, ImageReference
-
-
-def _encode(array: np.ndarray) -> dict[str, Any]:
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    packed = base64.b64encode(zlib.compress(little.tobytes(), 6)).decode("ascii")
-    return {"dtype": little.dtype.str, "shape": list(little.shape), "zlib_base64": packed}
-
-
-def _decode(value: Any) -> np.ndarray:
-    if isinstance(value, dict):
-        dtype = np.dtype(value["dtype"])
-        if dtype.kind not in "fiub":
-            raise ValueError(f"arrays must contain numbers, not {dtype}")
-        shape = tuple(int(n) for n in value["shape"])
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        # Bounded: a small file that decompresses to a huge array is refused.
-        raw = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"]), size + 1)
-        if len(raw) != size:
-            raise ValueError("the size of an array does not match its shape")
-        array = np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    else:
-        array = np.array(value)
-    array.setflags(write=False)
-    return array
-
-
-Array = Annotated[np.ndarray, PlainValidator(_decode), PlainSerializer(_encode, when_used="json")]
 
 
 class _Frozen(BaseModel):
@@ -169,6 +142,20 @@ class ViewMatch(_Frozen):
         return np.asarray(row / total if total > 0 else row)
 
 
+class AverageOf(_Frozen):
+    """Whom an average image shows: at least ten people, by their labels."""
+
+    people: int = Field(ge=10)
+    low: float = Field(description="smallest label, label units")
+    high: float = Field(description="largest label, label units")
+
+    @property
+    def text(self) -> str:
+        """For titles: "average of 12 people of 43–47"."""
+        low, high = f"{self.low:.0f}", f"{self.high:.0f}"
+        return f"average of {self.people} people of {low if low == high else f'{low}–{high}'}"
+
+
 class PrototypeMatch(_Frozen):
     """One of the prototypes with the largest weights: a training image with its label."""
 
@@ -184,12 +171,22 @@ class PrototypeMatch(_Frozen):
     image: Array | None = Field(
         description=(
             "(*shape) uint8 as `View.image`, (V, *shape) where it shows every view; None if it is "
-            "not available"
+            "not available; see `average`"
         )
     )
-    image_message: str = Field("", description="why there is no image and how to get it")
+    average: AverageOf | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="of whom `image` is the average, instead of the prototype's own image",
+    )
+    image_message: str = Field("", description="why its own image is missing, how to get it")
     position_mm: float | None = None
     views: tuple[ViewMatch, ...] = Field(description="one per view of the explanation")
+
+    @property
+    def own_image(self) -> np.ndarray | None:
+        """The image of this prototype; None if it is not available, even if an average is."""
+        return self.image if self.average is None else None
 
     @property
     def own_label(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_views
 from expert.comparison import choose_device as choose_device  # its former place
 from expert.comparison import compare_images as compare_images  # its former place
-from expert.datasets.prototype_images import prototype_image
+from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import ExpertError, RefusedError
 from expert.explanation import (
     Explanation,
@@ -51,8 +51,9 @@ def explain(
     top : int
         Number of prototypes to explain in full, by weight; at least 1.
     images : bool
-        Whether to look up the images of the prototypes. The prediction is the same without them,
-        and available sooner.
+        Whether to look up the images of the prototypes. Where one is not available, the average of
+        people of its label is shown, if the model contains averages. The prediction is the same
+        without images, and available sooner.
     data : path-like, optional
         Folder of the data set, for models that refer to their prototypes' images.
     device : {"cpu", "cuda", "mps", "auto"}
@@ -105,8 +106,9 @@ def explain(
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
     prototypes = []
     for rank, index in enumerate(order.tolist(), 1):
-        image = prototype_image(model, index, data) if images else (None, NOT_REQUESTED)
-        prototypes.append(_prototype_match(model, result, rank, index, *image))
+        nothing = ShownImage(None, None, NOT_REQUESTED)
+        shown = shown_image(model, index, data) if images else nothing
+        prototypes.append(_prototype_match(model, result, rank, index, shown))
         report("match", rank / len(order))
     return _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
 
@@ -172,7 +174,11 @@ def _view(prepared: Prepared, result: ViewsResult, n: int) -> View:
 
 
 def _prototype_match(
-    model: Model, result: ViewsResult, rank: int, index: int, image: np.ndarray | None, message: str
+    model: Model,
+    result: ViewsResult,
+    rank: int,
+    index: int,
+    shown: ShownImage,
 ) -> PrototypeMatch:
     info = model.info.prototypes[index]
     plans = [result.plan(n, index) for n in range(len(result.distances))]
@@ -184,8 +190,9 @@ def _prototype_match(
         share=float(result.shares[index]),
         distance=float(result.mean_distances[index]),
         reference=info.reference,
-        image=image,
-        image_message=message,
+        image=shown.image,
+        average=shown.average,
+        image_message=shown.message,
         position_mm=info.reference.position_mm if info.reference else None,
         views=tuple(
             ViewMatch(

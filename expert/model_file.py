@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
 
 SHIPPED = Path(__file__).parent / "models"
-WEIGHTS, IMAGES = "weights.", "prototype_images"
+WEIGHTS, IMAGES, AVERAGES = "weights.", "prototype_images", "average_images"
 CHECKPOINTS = (".pth", ".pt", ".ckpt")
 
 
@@ -91,6 +91,7 @@ def save_model(
     info: ModelInfo,
     weights: Mapping[str, np.ndarray],
     prototype_images: np.ndarray | None = None,
+    averages: np.ndarray | None = None,
 ) -> Path:
     """Write a model file.
 
@@ -104,6 +105,8 @@ def save_model(
         State of the network, name to array.
     prototype_images : (P, *shape) or (P, planes, *shape) uint8 ndarray, optional
         Images of the prototypes; by default the file does not contain them.
+    averages : (B,) uint8 ndarray, optional
+        From `expert.datasets.average_images.pack_averages`.
 
     Returns
     -------
@@ -120,6 +123,8 @@ def save_model(
     tensors = {WEIGHTS + name: np.ascontiguousarray(value) for name, value in weights.items()}
     if prototype_images is not None:
         tensors[IMAGES] = np.ascontiguousarray(prototype_images, dtype=np.uint8)
+    if averages is not None:
+        tensors[AVERAGES] = averages
     document = info.model_dump_json()
     target = Path(path)
     try:

@@ -156,10 +156,11 @@ def training_image(case: Case) -> str:
     """The image is the training image of one of the prototypes."""
     views = case.prepared.images
     for match in case.prototypes:
-        if match.image is None:
+        image = match.own_image
+        if image is None:
             continue
-        candidates = views[None] if match.image.ndim == views.ndim else views
-        if any(np.abs(one.astype(int) - match.image.astype(int)).mean() < 1 for one in candidates):
+        candidates = views[None] if image.ndim == views.ndim else views
+        if any(np.abs(one.astype(int) - image.astype(int)).mean() < 1 for one in candidates):
             return (
                 f"This image is the training image of prototype #{match.rank}: expect a larger "
                 "error on new images."
@@ -214,8 +215,16 @@ def views_disagree(case: Case) -> str:
 
 def prototype_image_missing(case: Case) -> str:
     """The image of a prototype is not available; the prediction does not need it."""
-    messages = [match.image_message for match in case.prototypes if match.image is None]
-    return next((one for one in messages if one and one != NOT_REQUESTED), "")
+    missing = [match for match in case.prototypes if match.own_image is None]
+    averages = sum(match.average is not None for match in missing)
+    messages = (match.image_message for match in missing)
+    message = next((one for one in messages if one and one != NOT_REQUESTED), "")
+    if not averages or not message:
+        return message
+    return (
+        f"{averages} of {len(case.prototypes)} prototypes are shown as the average of at least ten "
+        f"training subjects of their {case.model.info.label.name}. {message}"
+    )
 
 
 CHECKS: dict[Callable[[Case], str], Severity] = {

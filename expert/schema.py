@@ -254,6 +254,9 @@ class ImageReference(Document):
     pixel_size_mm: float | None = later(
         None, gt=0, description="of a plain 2D image, which does not store it"
     )
+    pixels_sha256: str | None = later(
+        None, description="of a plain 2D image: `expert.datasets.derived_images.pixels_checksum`"
+    )
 
 
 class PrototypeInfo(Document):
@@ -386,8 +389,3 @@ class ModelInfo(Document):
     def grid(self) -> tuple[int, ...]:
         """Patches per axis."""
         return self.architecture.grid(self.input.shape)
-
-    @property
-    def patches(self) -> int:
-        """Number of patches, M."""
-        return math.prod(self.grid)

@@ -51,22 +51,17 @@ def ixi() -> list[LayerData]:
     """
     from napari.utils.notifications import show_info
 
-    from expert.datasets.prototype_images import (
-        LICENCES,
-        SAMPLE,
-        SAMPLE_AGE,
-        fetch_reference,
-        find_reference,
-        public_address,
-    )
+    from expert.datasets.fetching import SOURCES, fetch_reference, public_address
+    from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
     from expert.imaging.volume import read_volume
     from napari_expert.layer_geometry import layer_arguments
 
     path, _ = find_reference(SAMPLE)
     data, arguments = layer_arguments(read_volume(path or fetch_reference(SAMPLE)))
-    about = {"source": public_address(SAMPLE), "licence": LICENCES["IXI"], "age_years": SAMPLE_AGE}
+    licence = SOURCES["IXI"].licence
+    about = {"source": public_address(SAMPLE), "licence": licence, "age_years": SAMPLE_AGE}
     show_info(
-        f"{SAMPLE.subject}: {LICENCES['IXI']}. "
+        f"{SAMPLE.subject}: {licence}. "
         "This head is in the training data of brain-age and of the IXI models."
     )
     metadata = {**arguments["metadata"], **about}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.errors import InputError
-from expert.explanation import Explanation, ViewMatch
+from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.patches import Choice, Plane, chosen_patches, is_head, plane_image, planes, spread
 
 NAMES = ("A", "B")
@@ -65,6 +65,11 @@ class Board:
         self.head = is_head(first)
 
     @property
+    def matches_shown(self) -> tuple[PrototypeMatch, ...]:
+        """The prototypes of the tiles, as they were matched to the first image."""
+        return tuple(self._ranks[0][index] for index in self.prototypes)
+
+    @property
     def subjects(self) -> int:
         """Number of explained images, 1 or 2."""
         return len(self.explanations)
@@ -101,6 +106,13 @@ class Board:
         shares = " / ".join(f"{100 * ranks[index].share:.0f} %" for ranks in self._ranks)
         return f"#{match.rank} · {label} {unit} · {shares}"
 
+    def average(self, tile: int) -> str:
+        """Whom a prototype's tile shows, if it is an average; else empty."""
+        if tile < self.subjects:
+            return ""
+        average = self._ranks[0][self.prototypes[tile - self.subjects]].average
+        return "" if average is None else average.text
+
     def image(self, tile: int, plane: Plane) -> np.ndarray | None:
         """(rows, columns) uint8, axes (A, R) for heads.
 
@@ -114,9 +126,7 @@ class Board:
     def patches(self, plane: Plane, choice: Choice) -> list[int]:
         """The first image's numbered patches, in the order of their numbers."""
         first = self.explanations[0]
-        shown = first.model_copy(
-            update={"prototypes": tuple(self._ranks[0][index] for index in self.prototypes)}
-        )
+        shown = first.model_copy(update={"prototypes": self.matches_shown})
         return chosen_patches(shown, plane, choice)
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:

@@ -135,6 +135,50 @@ def dock():
             panel.close_down()
 
 
+@pytest.fixture(scope="session")
+def referring(head, tmp_path_factory):
+    """A model whose prototypes' images are in files, with averages instead of them."""
+    from helpers.referring import make_referring
+
+    return make_referring(head, tmp_path_factory.mktemp("referring"))
+
+
+@pytest.fixture(scope="session")
+def averaged(referring, head):
+    """A head explained by that model, without the files."""
+    import numpy as np
+
+    from expert.imaging.registration import Registration
+    from expert.inference import explain
+    from expert.model_file import load_model
+
+    return explain(
+        load_model(referring.file), head, top=3, registration=Registration.known(np.eye(4))
+    )
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """No image is on this computer, and none can be downloaded: proxies do not respond."""
+    monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    return tmp_path / "cache" / "napari-expert" / "data"
+
+
+@pytest.fixture
+def server(referring, empty_cache, monkeypatch):
+    """Serves the images that `referring` refers to."""
+    from helpers.file_server import serving
+
+    with serving(referring.data) as running:
+        monkeypatch.setenv("EXPERT_MIRROR", running.address)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield running
+
+
 TINY = """
 name: tiny
 label_name: brightness

@@ -9,6 +9,7 @@ import pytest
 
 import expert
 from expert.errors import InputError
+from expert.explanation import Explanation
 from expert.schema import RESEARCH_USE
 
 
@@ -98,3 +99,16 @@ def test_an_array_that_unpacks_to_more_than_it_says_is_refused(explanation, tmp_
     path.write_text(json.dumps(document))
     with pytest.raises(InputError):
         expert.Explanation.load(path)
+
+
+def test_averages_are_stored_and_documents_without_them_are_as_before(
+    averaged, explanation, tmp_path
+):
+    again = Explanation.load(averaged.save(tmp_path / "a.json"))
+    for match, before in zip(again.prototypes, averaged.prototypes, strict=True):
+        assert match.average == before.average
+        assert match.own_image is None
+        np.testing.assert_array_equal(match.image, before.image)
+    plain = explanation.save(tmp_path / "e.json").read_text(encoding="utf-8")
+    assert '"average"' not in plain
+    assert all(match.own_image is match.image for match in explanation.prototypes)

@@ -11,6 +11,7 @@ from helpers.refusals import REASON, failed, registered_head
 import expert
 from expert.errors import Cancelled, InputError, RefusedError
 from expert.explanation import Explanation
+from expert.imaging.registration import Registration
 from expert.imaging.volume import Volume
 from expert.inference import explain
 from expert.model import weighted_prediction
@@ -96,3 +97,16 @@ def test_the_mean_distance_over_the_planes_decides(planes_model_file, head, tmp_
     again = Explanation.load(result.save(tmp_path / "it.json"))
     assert again.together
     assert again.prediction == result.prediction
+
+
+def test_averages_are_shown_only_where_the_own_image_is_missing(referring, averaged, head):
+    model, place = load_model(referring.file), Registration.known(np.eye(4))
+    found = explain(model, head, top=3, data=referring.data, registration=place)
+    assert found.prediction == averaged.prediction
+    for own, instead in zip(found.prototypes, averaged.prototypes, strict=True):
+        assert own.average is None
+        assert own.image_message == ""
+        assert instead.average.people >= 10
+        assert instead.image.shape == own.image.shape
+    without = explain(model, head, top=3, images=False, registration=place)
+    assert all(match.image is match.average is None for match in without.prototypes)

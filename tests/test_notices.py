@@ -207,3 +207,11 @@ def test_every_warning_is_documented():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{check.__name__}`"))
         assert row.split(" | ")[1] == notices.CHECKS[check]
         assert check.__doc__
+
+
+def test_averages_are_said_and_are_nobodys_training_image(averaged):
+    codes = {notice.code: notice.message for notice in averaged.warnings}
+    assert "training_image" not in codes
+    message = codes["prototype_image_missing"]
+    assert "3 of 3 prototypes are shown as the average of at least ten" in message
+    assert "EXPERT_DATA_DIR" in message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from expert.schema import RESEARCH_USE
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from expert.explanation import AverageOf
     from expert.schema import ModelInfo
 
 
@@ -24,6 +27,7 @@ def info(
     from rich.console import Console
     from rich.table import Table
 
+    from expert.datasets.average_images import averages
     from expert.model_file import load_model
 
     loaded = load_model(model)
@@ -42,6 +46,7 @@ def info(
         ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {images}"),
+        *([("average heads", _averages_text(shown))] if (shown := averages(loaded)) else []),
         ("trained on", f"{trained_on}, licence: {about.training.licence}"),
         (
             "radius, regularisation",
@@ -59,6 +64,13 @@ def info(
         Console().print(_site_table(about))
     if about.card:
         typer.echo(about.card)
+
+
+def _averages_text(shown: Sequence[AverageOf]) -> str:
+    """How many averages there are, and whom they show."""
+    fewest, most = (choose(one.people for one in shown) for choose in (min, max))
+    people = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{len(shown)}, each of {people} training subjects of neighbouring labels"
 
 
 def _site_table(about: ModelInfo) -> Table:
@@ -172,8 +184,12 @@ def fetch(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
     only: Annotated[int | None, typer.Option(min=1, help="Only the first N prototypes.")] = None,
 ) -> None:
-    """Download the prototype images that a model refers to, and verify their checksums."""
-    from expert.datasets.prototype_images import fetch_reference, find_reference, public_address
+    """Download the prototype images that a model refers to, and verify their checksums.
+
+    An interrupted download is resumed by the same command.
+    """
+    from expert.datasets.fetching import fetch_images, licences, obstacle, remarks
+    from expert.datasets.prototype_images import find_reference
     from expert.model_file import load_model
 
     loaded = load_model(model)
@@ -181,20 +197,18 @@ def fetch(
     if loaded.prototype_images is not None or not references:
         typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
         return
-    typer.echo(f"{loaded.info.training.dataset}: {loaded.info.training.licence}")
     # Two data sets may have files of the same name.
     chosen = list({(one.dataset, one.file): one for one in references}.values())[:only]
-    public = [reference for reference in chosen if public_address(reference) is not None]
-    # A model of several data sets: those that are not public are named, the others fetched.
-    wanted = public or chosen
+    missing = [one for one in chosen if find_reference(one)[0] is None]
+    wanted = [one for one in missing if not obstacle(one)]
+    for licence in licences(wanted):
+        typer.echo(f"Licence: {licence}")
+    for remark in remarks(wanted):
+        typer.echo(remark)
     with progress() as report:
-        for done, reference in enumerate(wanted, 1):
-            if find_reference(reference)[0] is None:
-                fetch_reference(reference)
-            report("fetch", done / len(wanted))
-    typer.echo(f"{len(wanted)} images are available. {RESEARCH_USE}")
-    for name in sorted({one.dataset for one in chosen} - {one.dataset for one in wanted}):
-        count = sum(one.dataset == name for one in chosen)
-        typer.echo(
-            f"{count} images of {name} cannot be downloaded: set EXPERT_DATA_DIR to its folder."
-        )
+        fetch_images(wanted, lambda name, fraction: report("fetch", fraction))
+    available = len(chosen) - len(missing) + len(wanted)
+    typer.echo(f"{available} of {len(chosen)} images are available. {RESEARCH_USE}")
+    reasons = Counter(obstacle(one) for one in missing if obstacle(one))
+    for reason, count in sorted(reasons.items()):
+        typer.echo(f"{count} images are missing. {reason} Set EXPERT_DATA_DIR to their folder.")

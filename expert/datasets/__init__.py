@@ -10,12 +10,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "table": ["Entry", "read_table"],
         "prepared_dataset": ["CohortArrays", "load_cohort"],
-        "prototype_images": [
-            "cache_folder",
-            "fetch_reference",
-            "find_reference",
-            "prototype_image",
-            "public_address",
-        ],
+        "average_images": ["average_image", "shown_image"],
+        "fetching": ["cache_folder", "fetch_images", "fetch_reference", "public_address"],
+        "prototype_images": ["find_reference", "prototype_image"],
     },
 )

@@ -1,15 +1,15 @@
-"""Images of prototypes: from the model file, from a folder of the data set, or downloaded."""
+"""Images of prototypes: from the model file, a folder of the data set, or the download cache."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from expert.errors import ExpertError, InputError
+from expert.datasets.fetching import cache_folder, cached_file, is_image_of, licences, obstacle
+from expert.errors import ExpertError
 from expert.imaging.preprocessing import prepare
 from expert.imaging.registration import Registration
 from expert.imaging.volume import read_volume
@@ -68,14 +68,6 @@ def _render(
     return np.asarray(prepared.images if every_plane else prepared.images[0])
 
 
-IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
-SOURCES = {
-    "IXI": f"https://raw.githubusercontent.com/CBICA/NiChart_Project/{IXI_COMMIT}/test_data/processed/IXI/Nifti/{{file}}",
-}
-"""Public data sets whose files can be downloaded one by one: name to address of a file."""
-LICENCES = {
-    "IXI": "IXI dataset, brain-development.org, CC BY-SA 3.0, down-sampled by the NiChart project"
-}
 SAMPLE = ImageReference(
     dataset="IXI",
     subject="IXI079-HH-1388",
@@ -85,25 +77,6 @@ SAMPLE = ImageReference(
 """A real head for demonstrations; no prototype of a shipped model shows it."""
 SAMPLE_AGE = 52.53
 """Age of that subject, in years."""
-PATIENCE_S = 10
-"""Seconds without data after which a download is stopped."""
-
-
-def cache_folder() -> Path:
-    """Folder of downloaded images."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("napari-expert") / "data"
-
-
-def _public(reference: ImageReference) -> str | None:
-    return next((name for name in SOURCES if reference.dataset.startswith(name)), None)
-
-
-def public_address(reference: ImageReference) -> str | None:
-    """Where an image can be downloaded; None if its data set is not public."""
-    public = _public(reference)
-    return None if public is None else SOURCES[public].format(file=reference.file)
 
 
 def find_reference(
@@ -132,61 +105,19 @@ def find_reference(
     places = [
         place for top in places for place in (top, *sorted(p for p in top.glob("*/") if p.is_dir()))
     ]
-    for place in (*places, cache_folder()):
-        for path in (place / reference.file, place / Path(reference.file).name):
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == reference.sha256:
-                return path, ""
-    public = _public(reference)
-    if public is None:
+    cached = cached_file(reference)
+    candidates = [place / name for place in places for name in (reference.file, cached.name)]
+    # The cache of version 0.1 had no folder for each data set.
+    for path in (*candidates, cached, cache_folder() / reference.file):
+        if is_image_of(path, reference):
+            return path, ""
+    missing = "The image of this prototype is not in the model file"
+    if reason := obstacle(reference):
         return None, (
-            "The image of this prototype is not in the model file: set EXPERT_DATA_DIR to the "
-            f"folder of the data set {reference.dataset}."
+            f"{missing}: set EXPERT_DATA_DIR to the folder of the data set {reference.dataset}. "
+            f"{reason}"
         )
     return None, (
-        "The image of this prototype is not in the model file: download the images with 'expert "
-        f"fetch' ({LICENCES[public]}), or set EXPERT_DATA_DIR to a folder that contains them."
+        f"{missing}: download the images with 'expert fetch' ({licences([reference])[0]}), or set "
+        "EXPERT_DATA_DIR to a folder that contains them."
     )
-
-
-def fetch_reference(reference: ImageReference) -> Path:
-    """Download an image of a public data set to the cache, and check its checksum.
-
-    Parameters
-    ----------
-    reference : ImageReference
-        From the model.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        The data set is not public, or the download failed.
-    """
-    import pooch
-
-    address = public_address(reference)
-    if address is None:
-        raise InputError(
-            f"The data set {reference.dataset} cannot be downloaded: ask the author of the model "
-            "for it."
-        )
-    target = cache_folder() / reference.file
-    try:
-        found = pooch.retrieve(
-            address,
-            known_hash=f"sha256:{reference.sha256}",
-            fname=target.name,
-            path=target.parent,
-            downloader=pooch.HTTPDownloader(timeout=PATIENCE_S),
-        )
-    except Exception as error:  # requests, urllib3 and pooch raise many kinds of errors
-        raise InputError(
-            f"{target.name} could not be downloaded ({type(error).__name__}): check the "
-            "network connection, or copy the data "
-            f"set {reference.dataset} into a folder and set EXPERT_DATA_DIR to it."
-        ) from error
-    return Path(found)

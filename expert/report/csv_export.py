@@ -85,6 +85,7 @@ def _head(e: Explanation) -> list[str]:
         e.statement,
         f"model: {e.model_name} {e.model_version}, sha256 {e.model_sha256}",
         f"prediction: {e.prediction:.4f} {e.unit}{e.range_text} ({e.label_name})",
+        *_averages(e),
         'pandas.read_csv(path, comment="#") reads this table',
         (
             "view: the plane or image; prototype: its rank; label: its label in the prediction, "
@@ -104,6 +105,17 @@ def _head(e: Explanation) -> list[str]:
             f"{e.unit}; repeated in each row of the patch"
         ),
     ]
+
+
+def _averages(e: Explanation) -> list[str]:
+    """Which prototypes are shown as an average, on one line; none if no one is."""
+    shown = [
+        f"{match.rank}: {match.average.text} {e.unit}"
+        for match in e.prototypes
+        if match.average is not None
+    ]
+    own = "shown instead of the prototype's own image, which was not available"
+    return [f"prototype {'; '.join(shown)}; {own}"] if shown else []
 
 
 def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:

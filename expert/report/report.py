@@ -157,9 +157,14 @@ def _warnings(e: Explanation) -> tuple[Remark, ...]:
         for notice in e.warnings
         if notice.severity != "refused" and notice.code != "prototype_image_missing"
     ]
+    # Not the notice's own text, which may contain a path of this computer.
+    averages = sum(match.average is not None for match in e.prototypes)
     missing = sum(match.image is None for match in e.prototypes)
-    if missing:
-        # Not the notice's own text, which may contain a path of this computer.
-        text = f"{missing} of {len(e.prototypes)} prototypes are shown without their image: "
-        out.append(Remark(f"Note: {text}it was not available.", "note"))
+    for number, instead in (
+        (averages, "as the average of at least ten training subjects of their label"),
+        (missing, "without an image"),
+    ):
+        if number:
+            text = f"Note: {number} of {len(e.prototypes)} prototypes are shown {instead}: "
+            out.append(Remark(f"{text}their own image was not available.", "note"))
     return tuple(out)

@@ -134,6 +134,8 @@ def _pair_figure(e: Explanation, plane: Plane, number: int, patches: list[int]) 
     )
     if abs(match.label - match.own_label) >= 0.05:
         caption += f" · label of its image {match.own_label:.1f}"
+    if match.average is not None:
+        caption += f" · {match.average.text}"
     visible = patches_in_plane(e, plane)
     away = [
         str(pair.number)

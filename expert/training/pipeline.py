@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from expert.datasets.average_images import averages_of
+from expert.datasets.derived_images import grey_pixels, pixels_checksum
 from expert.datasets.prepared_dataset import CohortArrays, load_cohort
 from expert.datasets.table import Entry, read_table
 from expert.errors import InputError
@@ -234,14 +236,16 @@ def _write(
         versions=versions(),
         card=recipe.card,
     )  # fmt: skip
-    images = None
+    images = averages = None
     if recipe.prototype_images == "value":
         views = module.views if recipe.architecture.planes_combined else None
         images = np.stack(
             [training.images[row, plane if views is None else views] for row, plane in sources]
         )
+    elif recipe.prototype_images in ("average", "reference"):
+        averages = averages_of(info, training)
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return save_model(target, info, weights, images)
+    return save_model(target, info, weights, images, averages)
 
 
 def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo, ...]:
@@ -261,6 +265,7 @@ def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo,
                 sha256=entry.sha256,
                 position_mm=position,
                 pixel_size_mm=entry.pixel_size_mm,
+                pixels_sha256=_pixels_checksum(recipe, entry),
                 template_to_subject=tuple(tuple(map(float, r)) for r in transform)
                 if registered
                 else None,
@@ -271,6 +276,12 @@ def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo,
             )
         )
     return tuple(found)
+
+
+def _pixels_checksum(recipe: Recipe, entry: Entry) -> str | None:
+    """Of a plain image: with it, the image can be made again from a public original."""
+    pixels = grey_pixels(entry.file) if recipe.input.space == "image" else None
+    return None if pixels is None else pixels_checksum(pixels)
 
 
 def _collapse_reason(

@@ -156,11 +156,11 @@ class Recipe(Document):
     )
     dataset: str = Field(description="name of the training data on the model card")
     licence: str
-    prototype_images: Literal["none", "reference", "value"] = Field(
+    prototype_images: Literal["none", "average", "reference", "value"] = Field(
         "none",
         description=(
-            "what the model file holds of the prototypes' images: nothing, a reference to each, "
-            "or the images"
+            "what the model file holds of the prototypes' images: nothing; average heads; average "
+            "heads and a reference to each image; or the images"
         ),
     )
     start: Literal["uniform", "subjects", "quantiles"] = Field(

@@ -29,6 +29,8 @@ Color = tuple[float, ...]
 INK: Color = (1.0, 1.0, 1.0, 1.0)
 SPOT: Color = (1.0, 0.25, 0.85, 1.0)
 """Of a highlighted patch that has no number."""
+AVERAGE: Color = (0.9, 0.62, 0.0, 1.0)
+"""Of the text below an average head."""
 CLEAR: Color = (0.0, 0.0, 0.0, 0.0)
 CHIP: Color = (0.0, 0.0, 0.0, 0.85)
 """Background of a number."""
@@ -129,6 +131,12 @@ def tile_place(board: Board, plane: Plane, neurological: bool, offset: float) ->
     return {"scale": (rows, mirror * columns), "translate": (top, mirror * left + offset)}
 
 
+def below(board: Board) -> float:
+    """Space below a tile's image, for one line or two; fraction of its height."""
+    averages = any(board.average(number) for number in range(board.tiles))
+    return 2.4 * MARGIN if averages else MARGIN
+
+
 def unit(board: Board) -> float:
     """Image pixels that correspond to one pixel of a patch of `BOX` pixels."""
     e = board.explanations[0]
@@ -202,6 +210,10 @@ def captions(board: Board, plane: Plane, number: int) -> list[Mark]:
     marks = [text(board.title(number, plane), (-0.55 * TITLE * rows, columns / 2))]
     if board.image(number, plane) is None:
         marks.append(text("image not available", (rows / 2, columns / 2)))
+    if average := board.average(number):
+        marks.append(
+            text(average, ((1 + below(board) - 0.75 * MARGIN) * rows, columns / 2), AVERAGE)
+        )
     edge, beside = LETTER * rows, MARGIN / 2 * rows
     places = {
         "left": (rows / 2, -beside),

@@ -15,6 +15,7 @@ from napari_expert.canvas.tile_layers import (
     SPOT,
     TITLE,
     Color,
+    below,
     draw_marks,
     make_tile,
     number_color,
@@ -120,7 +121,8 @@ class TileSet:
         scale, first = np.array(image.scale[-2:]), np.array(image.translate[-2:])
         start, end = np.sort([first, first + scale * np.array(image.data.shape)], axis=0)
         height = float(tile_size(self.board, self.session.plane)[0])
-        start, end = start - height * np.array([TITLE, MARGIN]), end + height * MARGIN
+        start -= height * np.array([TITLE, MARGIN])
+        end += height * np.array([below(self.board), MARGIN])
         if self.mode == "lines":
             end[1] += (len(self.slots()) - 1) * self.pitch()
         return start, end

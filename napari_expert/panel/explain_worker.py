@@ -5,15 +5,13 @@ It touches no layer, and reports its progress through signals.
 
 from __future__ import annotations
 
-import threading
-import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
 
-from expert.errors import Cancelled, ExpertError, RefusedError
+from expert.errors import RefusedError
+from napari_expert.panel.background_job import BackgroundJob
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,11 +21,8 @@ if TYPE_CHECKING:
     from expert.model_file import Model
 
 
-class ExplainJob(QObject):
-    """One run of `expert.explain` in another thread.
-
-    Signals arrive in the thread this object lives in. After `cancel` only `finished` arrives; the
-    thread stops at its next step, and what it still does is ignored.
+class ExplainJob(BackgroundJob):
+    """One run of `expert.explain` in another thread; `succeeded` brings the Explanation.
 
     Parameters
     ----------
@@ -46,16 +41,9 @@ class ExplainJob(QObject):
         Predict an image that is refused.
     """
 
-    advanced = QtSignal(str, float)
-    """Stage and fraction."""
-    succeeded = QtSignal(object)
-    """The Explanation."""
-    failed = QtSignal(str)
-    """One sentence."""
     refused = QtSignal(str)
     """The image must not be predicted: why, in one sentence."""
-    finished = QtSignal()
-    """Always, last, once."""
+    doing = "explaining"
 
     def __init__(
         self,
@@ -76,72 +64,27 @@ class ExplainJob(QObject):
             data,
             device,
         )
-        self._stop = threading.Event()
-        self._over = False
-        self._worker: Any = None
 
-    def start(self) -> None:
-        """Begin; returns at once."""
-        self._worker = create_worker(self._run, _start_thread=False)
-        self._worker.returned.connect(self._returned)
-        self._worker.start()
-
-    def cancel(self) -> None:
-        """Cancel; `finished` follows at once, the thread ends at its next step."""
-        self._stop.set()
-        self._end()
-
-    @property
-    def running(self) -> bool:
-        """Whether an outcome can still come."""
-        return not self._over
-
-    def _run(self) -> tuple[Explanation | None, Exception | None]:
+    def work(self) -> Explanation:
         """Explain, in the other thread."""
-        # An error is part of the outcome: raised, it would reach Qt's event loop as well.
         import expert
 
-        try:
-            self._report("load", 0.0)
-            model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
-            result: Explanation = expert.explain(
-                model,
-                self._volume,
-                top=self._top,
-                data=self._data,
-                device=self._device,
-                progress=self._report,
-                force=self._force,
-            )
-        except Exception as error:
-            return None, error
-        return result, None
+        self.report("load", 0.0)
+        model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
+        result: Explanation = expert.explain(
+            model,
+            self._volume,
+            top=self._top,
+            data=self._data,
+            device=self._device,
+            progress=self.report,
+            force=self._force,
+        )
+        return result
 
-    def _report(self, stage: str, fraction: float) -> None:
-        if self._stop.is_set():
-            raise Cancelled("The run was cancelled.")
-        self.advanced.emit(stage, fraction)
-
-    def _returned(self, outcome: tuple[Explanation | None, Exception | None]) -> None:
-        result, error = outcome
-        if self._stop.is_set():
-            pass
-        elif error is None:
-            self.succeeded.emit(result)
-        elif isinstance(error, RefusedError):
+    def fail(self, error: Exception) -> None:
+        """Emit the signal that belongs to an error."""
+        if isinstance(error, RefusedError):
             self.refused.emit(str(error))
-        elif isinstance(error, ExpertError):
-            self.failed.emit(str(error))
         else:
-            # Its message may contain a patient's file name: only where it happened is printed.
-            self.failed.emit(
-                f"Unexpected {type(error).__name__} while explaining: please report it, "
-                "with what you did."
-            )
-            traceback.print_tb(error.__traceback__)
-        self._end()
-
-    def _end(self) -> None:
-        if not self._over:
-            self._over = True
-            self.finished.emit()
+            super().fail(error)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtCore import Signal as QtSignal
-from qtpy.QtWidgets import QFileDialog, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from expert import DEFAULT_MODEL
 from expert.errors import ExpertError
@@ -112,6 +112,7 @@ class ExpertWidget(QWidget):
         self.input.prototypes.changed.connect(self._top_changed)
         result, events = self.result, self.session.events
         result.find_asked.connect(self._find_images)
+        result.fetch.fetched.connect(lambda: None if result.outdated else self.run())
         result.save_asked.connect(self.save)
         result.compare_asked.connect(self.compare)
         result.mode_asked.connect(self._mode_asked)
@@ -194,12 +195,10 @@ class ExpertWidget(QWidget):
         """Do something; an error is shown in the panel as one sentence."""
         self.runs.attempt(act)
 
-    def _find_images(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of the data set")
-        if folder:
-            self.data, self.input.data_folder.value = None, Path(folder)
-            self._remember()
-            self.run()
+    def _find_images(self, folder: str) -> None:
+        self.data, self.input.data_folder.value = None, Path(folder)
+        self._remember()
+        self.run()
 
     # --- the result -------------------------------------------------------------------------------
     @property
@@ -295,6 +294,7 @@ class ExpertWidget(QWidget):
         self._closed = True
         self._keys.unbind()
         self.runs.cancel()
+        self.result.fetch.cancel()
         self.clear()
         self.input.close_down()
 

@@ -12,6 +12,7 @@ from superqt import QCollapsible
 
 from expert.patches import CHOICES
 from napari_expert.panel import result_texts
+from napari_expert.panel.fetch_section import FetchSection
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
 from napari_expert.panel.qt_helpers import (
@@ -43,8 +44,8 @@ class ResultSection(QWidget):
     parent : QWidget, optional
     """
 
-    find_asked = QtSignal()
-    """The folder with the images of the prototypes is to be chosen."""
+    find_asked = QtSignal(str)
+    """The images of the prototypes are to be searched for in this folder."""
     save_asked = QtSignal(str)
     """ "report", "explanation", "table" or "layers" is to be saved."""
     compare_asked = QtSignal(str)
@@ -55,6 +56,8 @@ class ResultSection(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
+        self.outdated = ""
+        """Why the result shown is not that of what is chosen; empty if it is."""
         self._maps: list[PatchMap | None] = [None]
         self._build()
         self._connect()
@@ -69,15 +72,11 @@ class ResultSection(QWidget):
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
-        self.find_button = QPushButton("Find the prototypes' images…")
-        self.find_button.setToolTip(
-            "Choose the folder with the data set this model was trained on; the run is then "
-            "repeated."
-        )
+        self.fetch = FetchSection()
         self.plot = PrototypePlot()
         for widget in (self.subject, self.forced, self.headline, self.about, self.warnings):
             column.addWidget(widget)
-        column.addWidget(self.find_button)
+        column.addWidget(self.fetch)
         column.addWidget(self.plot)
         modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
         column.addLayout(modes)
@@ -156,7 +155,7 @@ class ResultSection(QWidget):
         )
         self.plot.pointed.connect(self._prototype_hovered)
         self.plot.chosen.connect(self._prototype_chosen)
-        self.find_button.clicked.connect(self.find_asked)
+        self.fetch.folder_chosen.connect(self.find_asked)
         self.clear_button.clicked.connect(self.clear_asked)
         events = self.session.events
         events.result.connect(self._show_result)
@@ -183,8 +182,7 @@ class ResultSection(QWidget):
         ):
             label.setText(text)
             label.setVisible(bool(text))
-        missing = any(notice.code == "prototype_image_missing" for notice in e.warnings)
-        self.find_button.setVisible(missing)
+        self.fetch.show_matches(board.matches_shown, e.unit)
         ranks = {
             match.index: match.rank for match in e.prototypes if match.index in board.prototypes
         }
@@ -203,6 +201,7 @@ class ResultSection(QWidget):
 
     def set_outdated(self, reason: str) -> None:
         """Say why the result shown is not that of what is chosen, and grey it; empty if it is."""
+        self.outdated = reason
         text = reason or result_texts.subject(self.session)
         self.subject.setText(text)
         self.subject.setVisible(bool(text))

@@ -35,12 +35,15 @@ def forced(board: Board) -> str:
 
 
 def notices(board: Board) -> str:
-    """All other notices with their severity, one per line."""
+    """All other notices with their severity, one per line.
+
+    Missing images are the subject of `FetchSection`.
+    """
     lines = {
         f"{SIGNS[notice.severity]} {notice.text}": None
         for e in board.explanations
         for notice in e.warnings
-        if notice.severity != "refused"
+        if notice.severity != "refused" and notice.code != "prototype_image_missing"
     }
     return "\n".join(lines)
 

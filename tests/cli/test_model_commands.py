@@ -53,14 +53,40 @@ def test_info_and_version():
     assert "napari-expert" in run(app, ["--version"]).output
 
 
-def test_fetch_names_images_that_cannot_be_downloaded(ixi, monkeypatch):
-    """All images of IXI are in the folder, so that nothing is downloaded."""
-    monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi))
-    result = run(app, ["fetch", "brain-age"])
-    assert result.exit_code == 0, result.output
+def test_info_says_whom_averages_show(referring):
+    output = " ".join(run(app, ["info", str(referring.file)]).output.split())
+    assert "average heads" in output
+    assert "2, each of 13 training subjects" in output
+    assert "average heads" not in run(app, ["info", "phantom"]).output
+
+
+def test_fetch_names_images_that_cannot_be_downloaded(ixi, empty_cache, monkeypatch):
+    """All images of IXI and ds000011 are in the folder, so that nothing is downloaded."""
+    monkeypatch.setenv("EXPERT_DATA_DIR", str(ixi.parent))
     prototypes = load_model("brain-age").info.prototypes
     count = Counter(prototype.reference.dataset for prototype in prototypes)
     assert set(count) == {"IXI", "ds002748", "ds000011"}
-    assert f"{count['IXI']} images are available" in result.output
-    for name in ("ds002748", "ds000011"):
-        assert f"{count[name]} images of {name} cannot be downloaded" in result.output
+    result = run(app, ["fetch", "brain-age"])
+    assert result.exit_code == 0, result.output
+    assert f"{len(prototypes)} of {len(prototypes)} images are available" in result.output
+    assert "Licence" not in result.output
+
+
+def test_fetch_downloads_what_is_public_and_says_what_is_not(server, referring):
+    result = run(app, ["fetch", str(referring.file)])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Licence: IXI dataset")
+    assert "CC BY-SA 3.0" in result.output
+    assert "2 of 3 images are available" in result.output
+    assert "1 images are missing. Images of ds002748 cannot be downloaded" in result.output
+    assert len(server.requests) == 2
+    again = run(app, ["fetch", str(referring.file)])
+    assert "2 of 3 images are available" in again.output
+    assert len(server.requests) == 2
+
+
+def test_fetch_offline_is_one_sentence(empty_cache, referring):
+    result = run(app, ["fetch", str(referring.file), "--only", "1"])
+    assert result.exit_code == 1
+    assert "could not be downloaded" in result.output
+    assert "Traceback" not in result.output

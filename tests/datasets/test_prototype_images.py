@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from helpers.squares import changed
 
+from expert.datasets.derived_images import grey_pixels, pixels_checksum
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.prototype_images import prototype_image
 from expert.datasets.table import read_table
@@ -28,4 +29,6 @@ def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, sq
     for number, prototype in enumerate(model.info.prototypes):
         image, message = prototype_image(model, number, tmp_path)
         assert not message
+        pixels = grey_pixels(tmp_path / prototype.reference.file)
+        assert prototype.reference.pixels_sha256 == pixels_checksum(pixels)
         np.testing.assert_array_equal(image, own[prototype.reference.file])

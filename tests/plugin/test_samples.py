@@ -7,7 +7,6 @@ import pytest
 from helpers.window import notifications
 
 import expert
-from expert.datasets import prototype_images
 from expert.datasets.prototype_images import SAMPLE, SAMPLE_AGE, find_reference
 from expert.errors import InputError
 from expert.model_file import load_model, shipped_models
@@ -31,13 +30,7 @@ def test_the_real_head_opens_from_the_data_folder(viewer, ixi, monkeypatch):
     panel.close_down()
 
 
-def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_path):
-    monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
-    monkeypatch.setattr(prototype_images, "cache_folder", lambda: tmp_path)
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(
-            name, "http://127.0.0.1:9"
-        )  # nobody answers there: as good as no network
+def test_offline_the_real_head_is_one_clear_sentence(viewer, empty_cache):
     with pytest.raises(InputError) as caught:
         viewer.open_sample("napari-expert", "ixi")
     message = str(caught.value)
@@ -46,7 +39,7 @@ def test_offline_the_real_head_is_one_clear_sentence(viewer, monkeypatch, tmp_pa
     assert "EXPERT_DATA_DIR" in message
     assert message.count(". ") == 0
     assert len(viewer.layers) == 0
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in empty_cache.rglob("*") if path.is_file()]
 
 
 def test_the_real_head_is_not_its_own_prototype():

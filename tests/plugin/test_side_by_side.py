@@ -118,3 +118,11 @@ def test_pictures_beside_a_plane_are_of_the_same_plane(planes_model_file, head, 
     assert not np.array_equal(board.image(1, board.planes[0]), board.image(1, board.planes[1]))
     page = write_report(result, tmp_path / "report.html").read_text()
     assert "mean distance" in page
+
+
+def test_averages_are_compared_and_called_so(averaged):
+    board = Board(averaged, averaged)
+    for tile in range(board.tiles):
+        expected = "" if tile < 2 else averaged.prototypes[tile - 2].average.text
+        assert board.average(tile) == expected
+    assert board.matches_shown == averaged.prototypes

@@ -54,3 +54,10 @@ def test_a_forced_prediction_is_in_the_first_line(forced, tmp_path):
 def test_tables_of_images_and_volumes(plain, solid, tmp_path):
     for e, place in ((plain, "row 2, column"), (solid, " S ")):
         assert place in write_csv(e, tmp_path / "t.csv").read_text(encoding="utf-8")
+
+
+def test_averages_are_named_in_the_head(averaged, explanation, tmp_path):
+    text = write_csv(averaged, tmp_path / "a.csv").read_text(encoding="utf-8")
+    (line,) = [line for line in text.splitlines() if "average" in line]
+    assert line.startswith("# prototype 1: average of 13 people of ")
+    assert "average" not in write_csv(explanation, tmp_path / "e.csv").read_text(encoding="utf-8")

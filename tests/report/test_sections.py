@@ -16,7 +16,7 @@ def test_a_message_about_a_missing_image_tells_no_path(explanation, tmp_path):
     e = explanation.model_copy(update={"prototypes": (match, *explanation.prototypes[1:])})
     for text in both_reports(e, tmp_path):
         assert "image not available" in text
-        assert "1 of 3 prototypes are shown without their image" in text
+        assert "1 of 3 prototypes are shown without an image" in text
         assert "jane" not in text
 
 
@@ -61,3 +61,11 @@ def test_references_are_named_by_data_set_subject_and_checksum(explanation, tmp_
         assert "S-017" in text
         assert "ab" * 32 in text
         assert "T1/folder" not in text
+
+
+def test_averages_are_called_so(averaged, tmp_path):
+    for text in both_reports(averaged, tmp_path, model=None):
+        for match in averaged.prototypes:
+            assert match.average.text in text
+        assert "3 of 3 prototypes are shown as the average of at least ten" in text
+        assert "image not available" not in text

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from helpers.squares import changed, draw_squares
 
+from expert.datasets.average_images import STEP, average_image
 from expert.errors import ExpertError, InputError
 from expert.evaluation.accuracy import evaluate
 from expert.inference import explain
-from expert.model_file import load_model
+from expert.model_file import AVERAGES, load_model
 from expert.training.pipeline import CollapseWarning, train
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe, read_recipe
@@ -114,3 +115,28 @@ def test_a_model_of_tissue_explains_a_head(tissue_recipe, volume_table, head, tm
         view = match.views[0]
         assert view.contributions.sum() == pytest.approx(view.distance, rel=1e-6)
         assert view.marginal_error <= 1e-4
+
+
+def test_models_of_heads_by_reference_contain_averages(
+    planes_recipe, planes_table, planes_cohort, tmp_path
+):
+    """Every head twice, as two people, so that they are enough."""
+    head, *rows = planes_table.read_text().splitlines()
+    table = planes_table.with_name("twice.csv")
+    again = [f"other-{row}" for row in rows]  # the first column is the subject
+    table.write_text("\n".join([head, *rows, *again]) + "\n")
+    for images, stored in (("none", False), ("average", True), ("reference", True)):
+        recipe = changed(planes_recipe, prototype_images=images)
+        path = train(
+            recipe, table, tmp_path / f"{images}.safetensors", prepared=planes_cohort.folder, jobs=1
+        )
+        model = load_model(path)
+        assert (AVERAGES in model.tensors) == stored
+        assert (model.info.prototypes[0].reference is not None) == (images == "reference")
+        found = average_image(model, 0)
+        assert (found is not None) == stored
+    image, about = average_image(load_model(tmp_path / "reference.safetensors"), 0)
+    assert about.people == 16
+    planes = planes_cohort.explained_planes(planes_recipe.input)
+    exact = planes_cohort.images[:, planes].mean(axis=0)
+    assert np.abs(image - exact).max() <= STEP / 2 + 1e-3

@@ -100,3 +100,23 @@ def test_everything_is_saved_and_the_explanation_opens_again(
     np.testing.assert_array_equal(
         volume_shown.explanation.prototypes[0].image, volume_explanation.prototypes[0].image
     )
+
+
+def test_averages_are_exported(viewer, dock, head, referring, averaged, tmp_path):
+    panel = dock(viewer, head, referring.file)
+    panel.show_explanation(averaged)
+    for kind, name in (
+        ("layers", "map.nii.gz"),
+        ("report", "r.html"),
+        ("explanation", "e.json"),
+        ("table", "t.csv"),
+    ):
+        panel.save(kind, tmp_path / name)
+        assert not panel.runs.error.text()
+    assert np.abs(nibabel.load(tmp_path / "map.nii.gz").get_fdata()).max() > 0
+    text = averaged.prototypes[0].average.text
+    assert text in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert text in (tmp_path / "t.csv").read_text(encoding="utf-8")
+    panel.compare("saved", tmp_path / "e.json")
+    assert panel.session.board.subjects == 2
+    assert not panel.runs.error.text()

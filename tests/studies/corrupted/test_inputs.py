@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -44,8 +45,9 @@ def calibrated(one_plane) -> Model:
     usual = prepare(
         volume, one_plane.info.input, registration=Registration.known(truth.template_to_subject)
     )
-    cells = ((0.0,) * one_plane.info.patches,)
-    wide = ((1e6,) * one_plane.info.patches,)
+    patches = math.prod(one_plane.info.grid)
+    cells = ((0.0,) * patches,)
+    wide = ((1e6,) * patches,)
     statistics = image_statistics(usual.images, usual.content, one_plane.info.grid)
     familiarity = Familiarity(
         histogram=tuple(statistics.histogram.tolist()),
