@@ -300,7 +300,8 @@ class Members(nn.Module):
         histograms = features[self.latent :]
         grid = histograms.shape[1:]
         moved = neighbours(histograms.flatten(1), partners).permute(2, 0, 1)
-        return self.compared(moved.reshape(len(moved), -1, *grid)).flatten(2)
+        read = self.compared(moved.reshape(len(moved), -1, *grid).to(self.gain))
+        return read.flatten(2).to(features)
 
 
 def patch_mass(content: Tensor, grid: tuple[int, ...], floor: float = 1e-3) -> Tensor:

@@ -126,6 +126,37 @@ def weighted_prediction(
     return WeightedPrediction(prediction, fallback, weight)
 
 
+def with_prior(
+    settings: Architecture,
+    grid: tuple[int, ...],
+    matching_cost: Tensor,
+    kept: Tensor | None = None,
+) -> Tensor:
+    """Add the spatial prior of an architecture, if it has one, to the cost of the matching.
+
+    Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
+    which is stated wherever such a plan is shown.
+
+    Parameters
+    ----------
+    settings : Architecture
+    grid : tuple[int, ...]
+        Patches per axis.
+    matching_cost : (..., M, M) Tensor
+    kept : (M,) bool Tensor, optional
+        The patches of the grid that the cost is of; by default all.
+
+    Returns
+    -------
+    (..., M, M) Tensor
+    """
+    if not settings.prior:
+        return matching_cost
+    places = grid_indices(grid, matching_cost)
+    places = places if kept is None else places[kept]
+    return matching_cost + settings.prior * pairwise_distance(places, places)
+
+
 class PrototypeRegressor(nn.Module):
     """The ExPeRT network: backbone, latent prototypes with labels, and a learned scale.
 
@@ -251,7 +282,7 @@ class PrototypeRegressor(nn.Module):
             cost, matching_cost = self.costs(features, others)
             tolerance = tolerance or (1e-6 if cost.shape[-1] <= SMALL_GRID else 1e-4)
             plan = transport_plan(
-                self.with_prior(matching_cost, kept) if prior else matching_cost,
+                with_prior(settings, self.grid, matching_cost, kept) if prior else matching_cost,
                 settings.regularization,
                 source=source,
                 target=target,
@@ -352,28 +383,6 @@ class PrototypeRegressor(nn.Module):
         if not self.architecture.guide:
             return cost, cost
         return cost, patch_cost(features[:, compared:], others[:, compared:])
-
-    def with_prior(self, matching_cost: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Add the spatial prior of the architecture, if it has one, to the cost of the matching.
-
-        Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
-        which is stated wherever such a plan is shown.
-
-        Parameters
-        ----------
-        matching_cost : (..., M, M) Tensor
-        kept : (M,) bool Tensor, optional
-            The patches of the grid that the cost is of; by default all.
-
-        Returns
-        -------
-        (..., M, M) Tensor
-        """
-        if not self.architecture.prior:
-            return matching_cost
-        places = grid_indices(self.grid, matching_cost)
-        places = places if kept is None else places[kept]
-        return matching_cost + self.architecture.prior * pairwise_distance(places, places)
 
     def forward(
         self, images: Tensor, content: Tensor, plane: int = 0

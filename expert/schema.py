@@ -5,7 +5,6 @@ They are frozen pydantic models. Unknown fields are refused, so that a misspelt 
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

@@ -160,7 +160,7 @@ def structures(
     ),
 ) -> None:
     """Measure whether matching finds the same structure, with position as the baseline."""
-    from studies.structures import run_study
+    from studies.structures_report import run_study
 
     with progress() as report:
         target = run_study(data, run, recipe, ixi, out, progress=report)
