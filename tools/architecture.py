@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("imaging", ("expert.imaging",)),
     ("datasets", ("expert.datasets",)),
-    ("inference", ("expert.notices", "expert.inference")),
+    ("inference", ("expert.notices", "expert.prototype_matching", "expert.inference")),
     ("evaluation", ("expert.evaluation",)),
     ("training", ("expert.training",)),
     ("report", ("expert.report",)),
