@@ -48,7 +48,8 @@ __getattr__, _, _ = lazy_loader.attach(
 # In the order of use.
 __all__ = [  # noqa: RUF022
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain",
-    "explain_prototypes", "Explanation", "write_report", "write_csv", "convert_checkpoint", "read_facts", "Facts",
+    "explain_prototypes", "Explanation", "write_report", "write_csv", "convert_checkpoint",
+    "read_facts", "Facts",
     "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "DEFAULT_MODEL",
     "__version__",
 ]  # fmt: skip

@@ -52,5 +52,5 @@ def test_ranks_are_those_of_the_explanation(twelve):
 
 
 def test_another_model_cannot_match(tiny_model_file, explanation):
-    with pytest.raises(InputError, match="by another model than .*open the model phantom"):
+    with pytest.raises(InputError, match=r"by another model than .*open the model phantom"):
         explain_prototypes(load_model(tiny_model_file), explanation, [0])

@@ -35,7 +35,10 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("convert", ("expert.convert",)),
     ("cli", ("expert.cli",)),
     ("plugin base", ("napari_expert.layer_geometry", "napari_expert.side_by_side")),
-    ("session", ("napari_expert.session", "napari_expert.actions")),
+    (
+        "session",
+        ("napari_expert.prototype_browser", "napari_expert.session", "napari_expert.actions"),
+    ),
     ("canvas", ("napari_expert.canvas",)),
     ("panel", ("napari_expert.panel",)),
     ("plugin", ("napari_expert",)),

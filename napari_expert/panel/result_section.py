@@ -14,6 +14,7 @@ from expert.patches import CHOICES
 from napari_expert.panel import result_texts
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
+from napari_expert.panel.prototype_section import PrototypeSection
 from napari_expert.panel.qt_helpers import (
     Label,
     collapsible,
@@ -79,6 +80,8 @@ class ResultSection(QWidget):
             column.addWidget(widget)
         column.addWidget(self.find_button)
         column.addWidget(self.plot)
+        self.prototypes = PrototypeSection(self.session)
+        column.addWidget(self.prototypes)
         modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
         column.addLayout(modes)
         column.addLayout(self._make_form())
@@ -264,9 +267,9 @@ class ResultSection(QWidget):
         self.session.set_preview(PatchMap("similarity", (index,)) if hovered else None)
 
     def _prototype_chosen(self, index: int) -> None:
+        self.session.browser.show(index)
         board = self.session.board
         if board is not None and index in board.prototypes:
-            self.session.show_partner(board.subjects + board.prototypes.index(index))
             self.session.set_map(PatchMap("similarity", (index,)))
 
     def leaveEvent(self, event: Any) -> None:

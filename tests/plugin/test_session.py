@@ -195,7 +195,7 @@ def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session.set_focus(0, session.patches[0])
     session.set_map(CONTRIBUTION)
     session.show_mode("lines")
-    session.step_partner(1)
+    session.browser.step(1)
     session.toggle_convention()
     assert names == ["plane", "patches", "focus", "map", "mode", "partner", "convention"]
     assert (session.mode, session.partner, session.neurological) == ("lines", 2, True)
