@@ -115,7 +115,8 @@ class PrototypeBrowser:
         self._explanations = explanations
         self._matches: list[dict[int, PrototypeMatch]] = [{} for _ in explanations]
         self.order: Order = "weight"
-        self.start = 0
+        self.start, self._direction = 0, 1
+        self.near: float | None = None
         self.request: Request | None = None
         self.sequence = by_weight(explanations) if explanations else np.array([], dtype=int)
 
@@ -128,6 +129,7 @@ class PrototypeBrowser:
         session, board = self._session, self._session.board
         if board is None or not board.prototypes:
             return
+        self._direction = step
         place = session.partner - board.subjects + step
         if session.mode == "lines" and 0 <= place < len(board.prototypes):
             session.show_partner(board.subjects + place)
@@ -137,7 +139,7 @@ class PrototypeBrowser:
     def sort(self, order: Order) -> None:
         """Order the prototypes by weight, by label or by similarity in the selected patch.
 
-        By label, those nearest to the prediction are shown.
+        By label, those nearest to the last one asked for are shown, at first to the prediction.
 
         Raises
         ------
@@ -148,7 +150,8 @@ class PrototypeBrowser:
         if board is None:
             return
         if order == "label":
-            self.show_near(board.explanations[0].prediction)
+            near = board.explanations[0].prediction if self.near is None else self.near
+            self.show_near(near)
             return
         sequence = by_weight(self._explanations)
         if order == "patch":
@@ -166,7 +169,7 @@ class PrototypeBrowser:
         board = self._session.board
         if board is None:
             return
-        first = board.explanations[0]
+        first, self.near = board.explanations[0], label
         self.order, self.sequence = "label", by_label(first)
         labels = first.labels[self.sequence]
         start = first_near(labels, label, min(self._session.top, len(labels)))
@@ -193,6 +196,19 @@ class PrototypeBrowser:
     def refresh(self) -> None:
         """Show as many prototypes as the session says, from the same first one."""
         self._go(self.start)
+
+    def ahead(self) -> Request | None:
+        """The next prototype in the order, to be matched before it is asked for; None if it is."""
+        board = self._session.board
+        place = self.start - 1 if self._direction < 0 else self.start + self._session.top
+        if board is None or self.request is not None or not 0 <= place < len(self.sequence):
+            return None
+        index = int(self.sequence[place])
+        missing = tuple(
+            () if index in self._known(number) else (index,)
+            for number in range(len(self._explanations))
+        )
+        return Request(self._explanations, missing, board.prototypes, 0) if any(missing) else None
 
     # --- showing ----------------------------------------------------------------------------------
     def _clipped(self, start: int) -> int:
@@ -232,7 +248,7 @@ class PrototypeBrowser:
         for kept, new in zip(self._matches, matches, strict=True):
             for match in new:
                 kept[match.index] = match
-            needed = () if self.request is None else self.request.shown
+            needed = (self.request or request).shown
             for index in [n for n in kept if n not in needed][: max(len(kept) - KEPT, 0)]:
                 del kept[index]
         if request is self.request:

@@ -117,6 +117,10 @@ class ResultLayers:
         if not self._set.fits(board) or common_units(self.viewer) != self._set.units:
             return False
         self.slider.heights = heights
+        same = [e.input_sha256 for e in board.explanations] == [
+            e.input_sha256 for e in self._set.board.explanations
+        ]
+        same = same and self.mode == self.session.layout
         with self._quiet():
             self._leave_native()
             self._set.mode = self.session.layout
@@ -126,7 +130,8 @@ class ResultLayers:
             self.draw()
         self.slider.go_to(self.session.plane_number)
         self.viewer.layers.selection.active = self.tiles[0].image
-        self.reset_camera()
+        if not same:  # zoom and place stay where only the prototypes are others
+            self.reset_camera()
         return True
 
     def remove(self) -> None:

@@ -76,6 +76,8 @@ class TileSet:
     def change(self, board: Board) -> None:
         """Draw the images of another board that fits."""
         self.board = board
+        for number, tile in enumerate(self.tiles):
+            tile.rename(f"tile {number}")  # napari adds a number to a name that another layer has
         for tile, name in zip(self.tiles, board.names, strict=True):
             tile.rename(name)
         self._mark_forced()

@@ -1,4 +1,7 @@
-"""Matches prototypes that a session asks for after the run, in another thread."""
+"""Matches prototypes that a session asks for after the run, in another thread.
+
+Then the next one in the order, so that it is there when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +61,10 @@ class MatchRequests(QObject):
 
     def _start(self) -> None:
         request = self._session.browser.request
-        if request is None or self._current is not None:
-            return
+        if request is not None and self._current is None:
+            self._begin(request)
+
+    def _begin(self, request: Request) -> None:
         model, folder, device = self._chosen()
         self._current = request
         self._worker = create_worker(_answer, request, model, folder, device, _start_thread=False)
@@ -70,6 +75,7 @@ class MatchRequests(QObject):
         request, self._current = self._current, None
         if request is None:
             return
+        asked = request is self._session.browser.request
         browser, (matches, error) = self._session.browser, outcome
         if matches is not None:
             browser.add(request, matches)
@@ -83,6 +89,9 @@ class MatchRequests(QObject):
             )
             traceback.print_tb(error.__traceback__)
         self._start()  # what was asked for in the meantime
+        ahead = browser.ahead() if asked and matches is not None and not self.running else None
+        if ahead is not None:
+            self._begin(ahead)
 
 
 def _answer(request: Request, model: Model | None, folder: Path | None, device: str) -> Outcome:

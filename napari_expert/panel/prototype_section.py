@@ -51,10 +51,11 @@ class PrototypeSection(QWidget):
             "similar there comes first (Shift-P).",
         )
         self.label_box = _label_box()
-        self.who = QLabel("Who is")
+        self.who = QLabel("Who else is")
         self.who.setBuddy(self.label_box)
         self.place, self.cards = QLabel(), Label("expert_cards")
-        self.place.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.place.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.place.setMinimumWidth(self.fontMetrics().horizontalAdvance("100 – 108 of 130"))
         self.cards.setTextFormat(Qt.TextFormat.RichText)
         self._arrange()
         browser = session.browser
@@ -69,15 +70,14 @@ class PrototypeSection(QWidget):
         events.failed.connect(lambda reason: self._show())
 
     def _arrange(self) -> None:
-        buttons, grid = QHBoxLayout(), QGridLayout()
-        buttons.addWidget(self.previous_button)
-        buttons.addWidget(self.next_button)
+        pages, grid = QHBoxLayout(), QGridLayout()
+        for widget in (self.previous_button, self.place, self.next_button):
+            pages.addWidget(widget)
         grid.addWidget(QLabel("Prototypes"), 0, 0)
         grid.addWidget(self.order_box, 0, 1)
-        grid.addLayout(buttons, 0, 2)
+        grid.addLayout(pages, 0, 2)
         grid.addWidget(self.who, 1, 0)
         grid.addWidget(self.label_box, 1, 1)
-        grid.addWidget(self.place, 1, 2)
         grid.setColumnStretch(1, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -100,8 +100,7 @@ class PrototypeSection(QWidget):
         with QSignalBlocker(self.label_box):
             self.label_box.setRange(float(e.labels.min()), float(e.labels.max()))
             self.label_box.setSuffix(f" {e.unit}")
-            if browser.order != "label":
-                self.label_box.setValue(round(e.prediction))
+            self.label_box.setValue(e.prediction if browser.near is None else browser.near)
         count, start = len(browser.sequence), browser.start
         shown = len(board.prototypes)
         last = f" – {start + shown}" if shown > 1 else ""
@@ -162,21 +161,21 @@ def card(session: Session, board: Board, matches: list[PrototypeMatch]) -> tuple
     label = f"{first.label:.1f} {e.unit}"
     if abs(first.label - first.own_label) >= 0.05:
         label += f" (image: {first.own_label:.1f})"
-    title = f"#{first.rank} · {label} · {weights} of the prediction"
+    title = f"#{first.rank} · {label} · weight {weights}"
     distances = " / ".join(f"{match.distance:.1f}" for match in matches)
     parts = [f"distance {distances} {e.unit}"]
     focus = session.focus
     if session.browser.order == "patch" and focus is not None:
         patch = int(focus.shares[0].argmax())
         there = e.views[session.plane.view].contributions[first.index, patch]
-        parts.append(f"{there:.2f} in the selected patch")
+        parts.append(f"selected patch {there:.2f}")
     parts.append(_source(first))
     parts.append("" if first.image is not None else "image not available")
     return title, " · ".join(part for part in parts if part)
 
 
 def _share(share: float) -> str:
-    return percent(share) if share >= 0.005 else "less than 1 %" if share > 1e-6 else "0 %"
+    return percent(share) if share >= 0.005 else "< 1 %" if share > 1e-6 else "0 %"
 
 
 def _source(match: PrototypeMatch) -> str:
@@ -184,8 +183,8 @@ def _source(match: PrototypeMatch) -> str:
     reference = match.reference
     if reference is None:
         return ""
-    code = reference.subject
-    return code if code.startswith(reference.dataset) else f"{reference.dataset} · {code}"
+    code, dataset = reference.subject, reference.dataset.split(" (")[0]
+    return code if code.startswith(dataset) else f"{dataset} {code}"
 
 
 def _button(sign: str, tip: str) -> QPushButton:
