@@ -184,11 +184,9 @@ class Session:
         self.events.result.emit()
 
     def put(self, board: Board | None, keep: bool = False) -> None:
-        """Replace the tiles without an event; `keep` plane, patches and colours."""
+        """Replace the tiles without an event; `keep` plane, numbered patches and colours."""
         self.board = board
-        if keep:
-            self._number_patches()
-        else:
+        if not keep:
             self._reset()
 
     def set_source(self, layer: Image | None) -> None:

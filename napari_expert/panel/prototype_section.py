@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -50,12 +49,13 @@ class PrototypeSection(QWidget):
             "on. By the selected patch: click a patch of the image first; the prototype most "
             "similar there comes first (Shift-P).",
         )
+        self.order_box.setMinimumContentsLength(8)
         self.label_box = _label_box()
         self.who = QLabel("Who else is")
         self.who.setBuddy(self.label_box)
         self.place, self.cards = QLabel(), Label("expert_cards")
         self.place.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.place.setMinimumWidth(self.fontMetrics().horizontalAdvance("100 – 108 of 130"))
+        self.place.setMinimumWidth(self.fontMetrics().horizontalAdvance("100–108 of 130"))
         self.cards.setTextFormat(Qt.TextFormat.RichText)
         self._arrange()
         browser = session.browser
@@ -70,18 +70,15 @@ class PrototypeSection(QWidget):
         events.failed.connect(lambda reason: self._show())
 
     def _arrange(self) -> None:
-        pages, grid = QHBoxLayout(), QGridLayout()
-        for widget in (self.previous_button, self.place, self.next_button):
+        pages, who = QHBoxLayout(), QHBoxLayout()
+        for widget in (self.order_box, self.previous_button, self.place, self.next_button):
             pages.addWidget(widget)
-        grid.addWidget(QLabel("Prototypes"), 0, 0)
-        grid.addWidget(self.order_box, 0, 1)
-        grid.addLayout(pages, 0, 2)
-        grid.addWidget(self.who, 1, 0)
-        grid.addWidget(self.label_box, 1, 1)
-        grid.setColumnStretch(1, 1)
+        who.addWidget(self.who)
+        who.addWidget(self.label_box, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(grid)
+        column.addLayout(pages)
+        column.addLayout(who)
         column.addWidget(self.cards)
 
     def _order_chosen(self, number: int) -> None:
@@ -95,7 +92,7 @@ class PrototypeSection(QWidget):
         if board is None:
             return
         e = board.explanations[0]
-        words = ["by weight", f"by {e.label_name}", "by the selected patch"]
+        words = [f"By {what}" for what in ("weight", e.label_name, "selected patch")]
         fill_combo(self.order_box, words, ORDERS.index(browser.order))
         with QSignalBlocker(self.label_box):
             self.label_box.setRange(float(e.labels.min()), float(e.labels.max()))
@@ -103,7 +100,7 @@ class PrototypeSection(QWidget):
             self.label_box.setValue(e.prediction if browser.near is None else browser.near)
         count, start = len(browser.sequence), browser.start
         shown = len(board.prototypes)
-        last = f" – {start + shown}" if shown > 1 else ""
+        last = f"–{start + shown}" if shown > 1 else ""
         self.place.setText(f"{start + 1}{last} of {count}")
         lines = self._session.mode == "lines"
         partner = self._session.partner - board.subjects
@@ -122,7 +119,7 @@ def cards(session: Session, board: Board, beside: int | None = None) -> str:
     board : Board
         What is shown.
     beside : int, optional
-        Number of the prototype that is beside the image in the lines layout.
+        0-based number of the only prototype that is visible, in the lines layout.
 
     Returns
     -------
@@ -134,10 +131,9 @@ def cards(session: Session, board: Board, beside: int | None = None) -> str:
         for explanation in board.explanations
     ]
     out = []
-    for number, index in enumerate(board.prototypes):
+    for index in board.prototypes if beside is None else board.prototypes[beside : beside + 1]:
         title, rest = card(session, board, [own[index] for own in matches])
-        sign = "▸ " if number == beside else ""
-        out.append(f"<b>{sign}{escape(title)}</b><br>{escape(rest)}")
+        out.append(f"<b>{escape(title)}</b><br>{escape(rest)}")
     return "<br>".join(out)
 
 
@@ -184,7 +180,8 @@ def _source(match: PrototypeMatch) -> str:
     if reference is None:
         return ""
     code, dataset = reference.subject, reference.dataset.split(" (")[0]
-    return code if code.startswith(dataset) else f"{dataset} {code}"
+    rest = code.removeprefix(f"{dataset} ")  # "IXI IXI002-Guys-0828"
+    return rest if rest.startswith(dataset) else f"{dataset} {rest}"
 
 
 def _button(sign: str, tip: str) -> QPushButton:
