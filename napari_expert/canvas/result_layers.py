@@ -117,10 +117,7 @@ class ResultLayers:
         if not self._set.fits(board) or common_units(self.viewer) != self._set.units:
             return False
         self.slider.heights = heights
-        same = [e.input_sha256 for e in board.explanations] == [
-            e.input_sha256 for e in self._set.board.explanations
-        ]
-        same = same and self.mode == self.session.layout
+        same = self._set.shows(board) and self.mode == self.session.layout
         with self._quiet():
             self._leave_native()
             self._set.mode = self.session.layout

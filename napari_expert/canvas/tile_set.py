@@ -73,6 +73,11 @@ class TileSet:
             own.view_shape,
         )
 
+    def shows(self, board: Board) -> bool:
+        """Whether another board is of the same explained images."""
+        images = [[e.input_sha256 for e in one.explanations] for one in (board, self.board)]
+        return images[0] == images[1]
+
     def change(self, board: Board) -> None:
         """Draw the images of another board that fits."""
         self.board = board

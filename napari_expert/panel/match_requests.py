@@ -31,7 +31,7 @@ class MatchRequests(QObject):
     Parameters
     ----------
     session : Session
-        Asks, and shows the answer.
+        Asks for them, and shows them.
     chosen : callable
         Returns the model that is chosen, the folder of the prototypes' images and the device.
     parent : QObject, optional

@@ -14,8 +14,11 @@ def matched(panel, qtbot):
 
 @pytest.mark.visible
 def test_the_next_prototype_appears(shown, explanation, qtbot, viewer):
+    viewer.scene.camera.zoom *= 3
+    zoom = viewer.scene.camera.zoom
     shown.session.browser.step(1)
     matched(shown, qtbot)
+    assert viewer.scene.camera.zoom == zoom
     order = by_weight([explanation])
     assert shown.session.board.prototypes == tuple(order[1:4])
     assert [tile.image.name for tile in shown.result_layers.tiles][1:] == ["#2", "#3", "#4"]
