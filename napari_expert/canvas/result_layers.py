@@ -107,10 +107,9 @@ class ResultLayers:
         self.reset_camera()
 
     def change(self, heights: np.ndarray | None) -> bool:
-        """Show the session's board in the existing layers, if it fits into them.
+        """Show the session's board in the existing layers; False if it does not fit.
 
-        Returns False, and changes nothing, if it does not fit. napari 0.9 keeps what it once made
-        for a layer or a grid box: ten runs in new layers would need ten times the memory.
+        napari 0.9 keeps what it once made: ten runs in new layers would need ten times the memory.
         """
         board = self.session.board
         assert board is not None
