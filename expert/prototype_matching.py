@@ -84,6 +84,8 @@ def explain_prototypes(
             "more prototypes."
         )
     rank, found = ranks(explanation), list(indices)
+    if not found:
+        return ()
     parts = [_compared(model, explanation, view, found, device) for view in _numbers(explanation)]
     out = []
     for n, index in enumerate(found):

@@ -45,6 +45,10 @@ def test_prototypes_of_all_planes_match_later(planes_model_file, head):
     np.testing.assert_array_equal(match.image, first.prototypes[2].image)
 
 
+def test_nothing_asked_for(model, explanation):
+    assert explain_prototypes(model, explanation, []) == ()
+
+
 def test_ranks_are_those_of_the_explanation(twelve):
     rank = ranks(twelve)
     assert [rank[match.index] for match in twelve.prototypes] == list(range(1, 13))

@@ -297,7 +297,6 @@ class ExpertWidget(QWidget):
         self._closed = True
         self._keys.unbind()
         self.runs.cancel()
-        self.matching.close_down()
         self.clear()
         self.input.close_down()
 

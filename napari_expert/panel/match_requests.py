@@ -54,11 +54,6 @@ class MatchRequests(QObject):
         """Whether prototypes are being matched."""
         return self._current is not None
 
-    def close_down(self) -> None:
-        """Answer nothing any more."""
-        self._session.events.wanted.disconnect(self._start)
-        self._current = None
-
     def _start(self) -> None:
         request = self._session.browser.request
         if request is not None and self._current is None:

@@ -56,3 +56,13 @@ def test_a_shipped_model_need_not_be_chosen(panel, explanation, tiny_model_file,
     matched(panel, qtbot)
     assert panel.session.browser.start == 1
     assert not panel.runs.error.text()
+
+
+def test_the_panel_is_closed_while_it_matches(panel, explanation, qtbot, viewer):
+    panel.show_explanation(explanation)
+    panel.session.browser.step(1)
+    assert panel.matching.running
+    panel.close_down()
+    matched(panel, qtbot)
+    assert panel.session.board is None
+    assert len(viewer.layers) == 1
