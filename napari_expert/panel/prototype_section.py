@@ -108,6 +108,8 @@ class PrototypeSection(QWidget):
         self.next_button.setEnabled(start + shown < count or (lines and partner + 1 < shown))
         beside = partner if lines else None
         self.cards.setText(cards(self._session, board, beside))
+        for widget in filter(None, (self, self.parentWidget())):
+            widget.updateGeometry()  # else they keep the height of the text before
 
 
 def cards(session: Session, board: Board, beside: int | None = None) -> str:

@@ -38,6 +38,23 @@ def test_buttons_and_keys_step(viewer, shown, section, explanation):
     assert shown.session.board.prototypes == tuple(by_weight([explanation])[:3])
 
 
+@pytest.mark.visible
+def test_in_the_lines_layout_the_prototype_beside_the_image_has_a_card(shown, qtbot):
+    result, part = shown.result, shown.result.prototypes
+
+    def fits():
+        layout = result.layout()
+        assert result.height() == layout.heightForWidth(result.width())
+
+    qtbot.waitUntil(fits)
+    assert part.cards.text().count("<b>") == 3
+    before = result.height()
+    shown.session.show_mode("lines")
+    assert part.cards.text().count("<b>") == 1
+    qtbot.waitUntil(fits)
+    assert result.height() < before
+
+
 def test_an_age_and_an_order_are_chosen(shown, section, explanation):
     part, wait = section
     part.label_box.setValue(35)
