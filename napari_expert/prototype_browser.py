@@ -277,6 +277,7 @@ class PrototypeBrowser:
                 return
             self.restart(board.explanations)
         elif board is not None:
+            self.order, self.sequence = "weight", by_weight(self._explanations)
             self.start = int(np.flatnonzero(self.sequence == board.prototypes[0])[0])
         self._session.events.failed.emit(reason)
 

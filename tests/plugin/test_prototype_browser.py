@@ -182,6 +182,9 @@ def test_without_the_model_the_explained_prototypes_are_compared(explanation, ot
     session.browser.fail(session.browser.request, "No model.")
     assert session.board.prototypes == tuple(match.index for match in explanation.prototypes)
     assert session.browser.start == 0
+    session.browser.show_near(35)
+    session.browser.fail(session.browser.request, "No model.")
+    assert (session.browser.order, session.browser.start) == ("weight", 0)
     half = other.model_copy(update={"prototypes": (*other.prototypes, explanation.prototypes[1])})
     session.compare(half)
     session.browser.fail(session.browser.request, "No model.")
