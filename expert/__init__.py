@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from expert.imaging.volume import Volume, read_volume, write_volume
     from expert.inference import explain
     from expert.model_file import Model, load_model, shipped_models
+    from expert.prototype_matching import explain_prototypes
     from expert.report.csv_export import write_csv
     from expert.report.report import write_report
 
@@ -39,6 +40,7 @@ __getattr__, _, _ = lazy_loader.attach(
         "imaging.volume": ["Volume", "read_volume", "write_volume"],
         "inference": ["explain"],
         "model_file": ["Model", "load_model", "shipped_models"],
+        "prototype_matching": ["explain_prototypes"],
         "report.csv_export": ["write_csv"],
         "report.report": ["write_report"],
     },
@@ -46,7 +48,8 @@ __getattr__, _, _ = lazy_loader.attach(
 # In the order of use.
 __all__ = [  # noqa: RUF022
     "read_volume", "write_volume", "Volume", "load_model", "shipped_models", "Model", "explain",
-    "Explanation", "write_report", "write_csv", "convert_checkpoint", "read_facts", "Facts",
+    "explain_prototypes", "Explanation", "write_report", "write_csv", "convert_checkpoint",
+    "read_facts", "Facts",
     "ExpertError", "InputError", "ModelError", "RecipeError", "Cancelled", "DEFAULT_MODEL",
     "__version__",
 ]  # fmt: skip

@@ -24,6 +24,7 @@ from expert.imaging.registration import Registration
 from expert.imaging.volume import Volume
 from expert.model_file import Model, versions
 from expert.notices import NOT_REQUESTED, Case, collect_notices
+from expert.prototype_matching import prototype_match
 
 Progress = Callable[[str, float], None]
 
@@ -180,29 +181,17 @@ def _prototype_match(
     index: int,
     shown: ShownImage,
 ) -> PrototypeMatch:
-    info = model.info.prototypes[index]
     plans = [result.plan(n, index) for n in range(len(result.distances))]
-    return PrototypeMatch(
-        rank=rank,
-        index=index,
-        label=info.label,
-        source_label=info.source_label,
-        share=float(result.shares[index]),
-        distance=float(result.mean_distances[index]),
-        reference=info.reference,
-        image=shown.image,
-        average=shown.average,
-        image_message=shown.message,
-        position_mm=info.reference.position_mm if info.reference else None,
-        views=tuple(
-            ViewMatch(
-                distance=float(result.distances[n, index]),
-                share=float(result.view_shares[n, index]),
-                flow=plans[n][0],
-                cost=plans[n][1],
-                scale=result.scale,
-                marginal_error=float(result.marginal_error[n, index]),
-            )
-            for n in range(len(result.distances))
-        ),
+    views = tuple(
+        ViewMatch(
+            distance=float(result.distances[n, index]),
+            share=float(result.view_shares[n, index]),
+            flow=plans[n][0],
+            cost=plans[n][1],
+            scale=result.scale,
+            marginal_error=float(result.marginal_error[n, index]),
+        )
+        for n in range(len(result.distances))
     )
+    share, distance = float(result.shares[index]), float(result.mean_distances[index])
+    return prototype_match(model, rank, index, share, distance, views, shown)

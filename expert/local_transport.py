@@ -175,14 +175,15 @@ def local_plan(
     # Offsets first: each is a shift of whole grids, and no pair is looked up by its index.
     kernel = relative.permute(2, 0, 1).reshape(len(near.offsets), -1, *near.grid).contiguous()
     v, count = torch.ones_like(columns), 0
-    while count < max_iterations:
+    active = torch.ones(len(columns), dtype=torch.bool, device=cost.device)
+    while count < max_iterations and bool(active.any()):
         count += 1
         u = rows / _row_sums(kernel, v, near).clamp_min(tiny)
         new = (columns / _column_sums(kernel, u, near).clamp_min(tiny)) ** power
-        change = float(((new / v).log().abs() * columns).flatten(1).sum(1).max())
-        v = new
-        if change < tolerance:
-            break
+        change = ((new / v).log().abs() * columns).flatten(1).sum(1)
+        # A plan that is finished stays as it is: it does not depend on the other prototypes.
+        v = torch.where(active.reshape(-1, *[1] * len(near.grid)), new, v)
+        active &= change >= tolerance
     flow = relative * neighbours(v.flatten(1), near.partners)
     flow = flow * (source / flow.sum(2).clamp_min(tiny))[..., None]
     sums = other_layout(flow, near.sources).sum(2)

@@ -17,7 +17,8 @@ from psygnal import Signal, SignalGroup
 from expert import attribution
 from expert.errors import InputError
 from expert.patches import middle_plane, patches_in_plane
-from napari_expert.side_by_side import Board
+from napari_expert.prototype_browser import PrototypeBrowser
+from napari_expert.side_by_side import Board, check_comparable
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -92,6 +93,8 @@ class SessionEvents(SignalGroup):
     partner = Signal()
     """Another prototype is beside the image in the lines layout."""
     focus = Signal()
+    wanted = Signal()
+    """Prototypes have to be matched before they can be shown: `PrototypeBrowser.request`."""
     failed = Signal(str)
     """Something could not be shown; one sentence."""
 
@@ -111,6 +114,7 @@ class Session:
         self.native = False
         self.neurological = False
         self.name_in_report = False
+        self.browser = PrototypeBrowser(self)
         self._reset()
 
     def _reset(self) -> None:
@@ -137,10 +141,13 @@ class Session:
             self.previous = self.explanation
         self.explanation, self.other = explanation, None
         self.set_source(source)
+        self.browser.restart((explanation,))
         self._set_board(board)
 
     def compare(self, other: Explanation | None) -> None:
         """Show the current explanation (A) beside another (B), with the prototypes they share.
+
+        Where one of these was not matched in both runs, they are shown as soon as it is.
 
         Raises
         ------
@@ -154,27 +161,33 @@ class Session:
                 "There is no previous result: run the model on another image, or choose a saved "
                 "explanation."
             )
-        board = Board(self.explanation, other, top=self.top)
-        self.other = other
-        self._set_board(board)
+        check_comparable(self.explanation, other)
+        self.browser.restart((self.explanation, other))
+        self.browser.refresh()
 
     def show_top(self, top: int) -> None:
         """Show more or fewer prototypes, as far as the explanation has them."""
         changed, self.top = top != self.top, top
         if changed and self.board is not None:
-            self._set_board(Board(*self.board.explanations, top=top))
+            self.browser.refresh()
 
     def clear(self) -> None:
         """Show nothing; the explanation becomes the previous one."""
         self.previous = self.explanation or self.previous
         self.explanation = self.other = None
         self.set_source(None)
+        self.browser.restart(())
         self._set_board(None)
 
     def _set_board(self, board: Board | None) -> None:
-        self.board = board
-        self._reset()
+        self.put(board)
         self.events.result.emit()
+
+    def put(self, board: Board | None, keep: bool = False) -> None:
+        """Replace the tiles without an event; `keep` plane, numbered patches and colours."""
+        self.board = board
+        if not keep:
+            self._reset()
 
     def set_source(self, layer: Image | None) -> None:
         """Set the layer with the explained image; None if it is not open any more."""
@@ -202,8 +215,11 @@ class Session:
         expert.errors.InputError
             Nothing is shown.
         """
-        complete = self.complete_explanation()
-        return complete.model_copy(update={"prototypes": complete.prototypes[: self.top]})
+        complete, board = self.complete_explanation(), self.board
+        assert board is not None
+        matches = {match.index: match for match in complete.prototypes}
+        shown = tuple(matches[index] for index in board.prototypes)
+        return complete.model_copy(update={"prototypes": shown})
 
     # --- plane and patches ------------------------------------------------------------------------
     @property
@@ -331,9 +347,3 @@ class Session:
         if tile != self.partner:
             self.partner = tile
             self.events.partner.emit()
-
-    def step_partner(self, step: int) -> None:
-        """Put the next (1) or previous (-1) prototype beside the image."""
-        if self.board is not None and self.board.prototypes:
-            count, first = len(self.board.prototypes), self.board.subjects
-            self.show_partner(first + (self.partner - first + step) % count)

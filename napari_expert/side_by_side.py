@@ -6,6 +6,7 @@ shows, and where the mass of one tile's patch lies in all the others; it draws n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,8 @@ class Board:
     top : int
         Number of prototypes to show: those with the largest weight; of two explanations, those with
         a large weight in both.
+    prototypes : sequence of int, optional
+        Indices of other prototypes to show; all explanations have matches of them.
 
     Raises
     ------
@@ -53,10 +56,15 @@ class Board:
         The two explanations cannot be compared.
     """
 
-    def __init__(self, *explanations: Explanation, top: int = 3) -> None:
+    def __init__(
+        self, *explanations: Explanation, top: int = 3, prototypes: Sequence[int] | None = None
+    ) -> None:
         self.explanations = explanations
         first = explanations[0]
-        if len(explanations) == 1:
+        self.prototypes: tuple[int, ...]
+        if prototypes is not None:
+            self.prototypes = tuple(prototypes)
+        elif len(explanations) == 1:
             self.prototypes = tuple(match.index for match in first.prototypes[:top])
         else:
             self.prototypes = _shared(*explanations)[:top]
@@ -220,13 +228,28 @@ def _mean(arrays: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
     return np.asarray(np.average(arrays, axis=0, weights=weights))
 
 
-def _shared(first: Explanation, second: Explanation) -> tuple[int, ...]:
+def check_comparable(first: Explanation, second: Explanation) -> None:
+    """Refuse to compare explanations by different models.
+
+    Parameters
+    ----------
+    first, second : Explanation
+
+    Raises
+    ------
+    expert.errors.InputError
+        They are by different models.
+    """
     if first.model_sha256 != second.model_sha256:
         raise InputError(
             f"The two explanations are by different models ({first.model_name} "
             f"{first.model_version}, {second.model_name} "
             f"{second.model_version}): explain both images with the same one to compare them."
         )
+
+
+def _shared(first: Explanation, second: Explanation) -> tuple[int, ...]:
+    check_comparable(first, second)
     shares = {match.index: match.share for match in first.prototypes}
     common = [match for match in second.prototypes if match.index in shares]
     if not common:

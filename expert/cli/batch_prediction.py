@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from expert.datasets.table import read_table
 from expert.errors import ExpertError, InputError, RefusedError
 from expert.evaluation.metrics import bias_corrected
+from expert.explanation import Notice
 from expert.model_file import Model
 
 COLUMNS = (
@@ -104,7 +106,8 @@ def predict_one(
     row |= {"input": item.name, "unit": model.info.label.unit}
     try:
         volume = read_volume(item.path, pixel_size_mm=item.pixel_size_mm)
-        result = explain(model, volume, top=1, images=False, force=force)
+        embedded = model.prototype_images is not None
+        result = explain(model, volume, top=1, images=embedded, force=force)
     except RefusedError as error:
         return row | {"error": f"{error} {FORCE_HINT}"}
     except ExpertError as error:
@@ -113,13 +116,14 @@ def predict_one(
         return row | {
             "error": f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         }
+    warnings = [*result.warnings, *_training_image(model, item.path)]
     row |= {
         "prediction": f"{result.prediction:.4f}",
         "nearest_distance": f"{result.nearest_distance:.4f}",
         "prototypes_in_radius": result.prototypes_in_radius,
         "fallback": str(result.fallback).lower(),
-        "warnings": "; ".join(notice.code for notice in result.warnings),
-        "warning_text": " ".join(notice.text for notice in result.warnings),
+        "warnings": "; ".join(notice.code for notice in warnings),
+        "warning_text": " ".join(notice.text for notice in warnings),
     }
     if corrected and model.info.calibration is not None:
         row["bias_corrected"] = (
@@ -130,6 +134,20 @@ def predict_one(
     if result.registration is not None:
         row["registration_quality"] = f"{result.registration.quality:.3f}"
     return row
+
+
+def _training_image(model: Model, path: Path) -> list[Notice]:
+    """A warning if a file is the image of one of the prototypes, by its checksum."""
+    known = {p.reference.sha256 for p in model.info.prototypes if p.reference is not None}
+    if not known or not path.is_file():
+        return []
+    if hashlib.sha256(path.read_bytes()).hexdigest() not in known:
+        return []
+    message = (
+        "This image is the training image of one of the prototypes: expect a larger error on new "
+        "images."
+    )
+    return [Notice(code="training_image", message=message)]
 
 
 def predict_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,16 +50,19 @@ def prototype_image(
         return None, message
     try:
         every_plane = model.info.architecture.planes_combined
-        return _render(path, reference, model.info.input, every_plane), ""
+        documents = reference.model_dump_json(), model.info.input.model_dump_json()
+        return _render(path, *documents, every_plane), ""
     except ExpertError:  # its message may contain a path of this computer, which is not shared
         return None, (
             f"The image of prototype {index + 1} could not be read: download the data set again."
         )
 
 
-def _render(
-    path: Path, reference: ImageReference, settings: InputSettings, every_plane: bool
-) -> np.ndarray:
+@functools.lru_cache(maxsize=64)  # a head takes a second, and is often shown again
+def _render(path: Path, reference_json: str, settings_json: str, every_plane: bool) -> np.ndarray:
+    """The image in a file with the right checksum, by `ImageReference` and `InputSettings`."""
+    reference = ImageReference.model_validate_json(reference_json)
+    settings = InputSettings.model_validate_json(settings_json)
     registration = None
     if reference.template_to_subject is not None:
         registration = Registration.known(np.array(reference.template_to_subject))

@@ -6,6 +6,8 @@ registration and the grey values, follows from what it found.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +70,7 @@ def find_brain(volume: Volume) -> FoundBrain:
         raise InputError("Only 3D volumes can be registered: open a scan of the whole head.")
     grid = regular_grid(volume, SPACING_MM, 8)
     image = normalise(grid.data)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         logits, places = load_head_network()(torch.from_numpy(image)[None, None])
         tissues = logits.softmax(1)[0].numpy()
     coordinates = places[0].double().numpy() * COORDINATE_MM
@@ -81,6 +83,23 @@ def find_brain(volume: Volume) -> FoundBrain:
             "No brain was found in this volume: open a T1-weighted scan of the whole head."
         )
     return FoundBrain(tissues, grid.affine, _fit_pose(coordinates, tissues, grid.affine))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it, torch computes in one thread: the result is the same with any number of cores.
+
+    Sums in another order differ in the last digits; registration and rounding to grey values make
+    thousandths of a year of that.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def normalise(image: np.ndarray) -> np.ndarray:

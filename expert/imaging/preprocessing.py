@@ -105,6 +105,7 @@ def prepare(
         raise InputError(problem)
     if settings.space == "image":
         return _prepare_image(volume, settings)
+    volume = volume.canonical()  # a file and a layer, in other axis orders, give the same result
     if registration is None:
         registration = register(
             volume, progress=None if progress is None else lambda f: progress("register", f)

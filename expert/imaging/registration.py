@@ -93,7 +93,8 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     Returns
     -------
     Registration
-        The same for the same voxels. Check `acceptable` before use.
+        The same for the same voxels, in any axis order and with any number of threads. Check
+        `acceptable` before use.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     steps = _Steps(progress)
     steps.report(0.0)
     if volume.ndim == 3:
-        volume = reduce_resolution(volume, 2.0)
+        volume = reduce_resolution(volume.canonical(), 2.0)
     found = find_brain(volume)
     steps.report(0.2)
     coarse, fine = _brain_image(volume, found, 4.0), _brain_image(volume, found, 2.0)
@@ -227,7 +228,9 @@ def _optimise(
     fixed, mask = _fixed(spacing)
     iterations, step, sampling = plan
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in another order give another result in the last digits
+    # Sums in another order give another result in the last digits: the metric is computed in as
+    # many parts as there are work units, whatever the number of threads.
+    method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricFixedMask(mask)
     method.SetMetricSamplingStrategy(method.RANDOM)

@@ -107,16 +107,16 @@ class ResultLayers:
         self.reset_camera()
 
     def change(self, heights: np.ndarray | None) -> bool:
-        """Show the session's board in the existing layers, if it fits into them.
+        """Show the session's board in the existing layers; False if it does not fit.
 
-        Returns False, and changes nothing, if it does not fit. napari 0.9 keeps what it once made
-        for a layer or a grid box: ten runs in new layers would need ten times the memory.
+        napari 0.9 keeps what it once made: ten runs in new layers would need ten times the memory.
         """
         board = self.session.board
         assert board is not None
         if not self._set.fits(board) or common_units(self.viewer) != self._set.units:
             return False
         self.slider.heights = heights
+        same = self._set.shows(board) and self.mode == self.session.layout
         with self._quiet():
             self._leave_native()
             self._set.mode = self.session.layout
@@ -126,7 +126,8 @@ class ResultLayers:
             self.draw()
         self.slider.go_to(self.session.plane_number)
         self.viewer.layers.selection.active = self.tiles[0].image
-        self.reset_camera()
+        if not same:  # zoom and place stay where only the prototypes are others
+            self.reset_camera()
         return True
 
     def remove(self) -> None:

@@ -74,9 +74,16 @@ class TileSet:
             own.view_shape,
         )
 
+    def shows(self, board: Board) -> bool:
+        """Whether another board is of the same explained images."""
+        images = [[e.input_sha256 for e in one.explanations] for one in (board, self.board)]
+        return images[0] == images[1]
+
     def change(self, board: Board) -> None:
         """Draw the images of another board that fits."""
         self.board = board
+        for number, tile in enumerate(self.tiles):
+            tile.rename(f"tile {number}")  # napari adds a number to a name that another layer has
         for tile, name in zip(self.tiles, board.names, strict=True):
             tile.rename(name)
         self._mark_forced()

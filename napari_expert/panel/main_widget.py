@@ -29,6 +29,7 @@ from napari_expert.layer_geometry import find_source, volume_from_layer
 from napari_expert.panel import export, result_texts
 from napari_expert.panel.explain_worker import ExplainJob
 from napari_expert.panel.input_section import InputSection
+from napari_expert.panel.match_requests import MatchRequests
 from napari_expert.panel.qt_helpers import Label
 from napari_expert.panel.result_section import ResultSection
 from napari_expert.panel.run_section import RunSection
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from expert.explanation import Explanation
+    from expert.model_file import Model
     from napari_expert.canvas.result_layers import ResultLayers
 
 EXPLAINED = 8
@@ -74,6 +76,7 @@ class ExpertWidget(QWidget):
         self._connect()
         self.runs.set_ready(*self.input.choice)
         self._keys = KeyBindings(viewer, self)
+        self.matching = MatchRequests(self.session, lambda: _means(self), self)
         self._restore(Settings.load())
 
     # --- building ---------------------------------------------------------------------------------
@@ -173,12 +176,11 @@ class ExpertWidget(QWidget):
             self.runs.fail(str(error))
             self.ended.emit()
             return
-        own = Path(layer.source.path).parent if layer.source.path else None
         job = ExplainJob(
             self.input.loaded or self.input.model,
             volume,
             max(EXPLAINED, self.input.prototypes.value),
-            self.data or self.input.folder or own,  # of the prototypes' images
+            data_folder(self, layer),
             self.input.device.value,
             self,
             force,
@@ -297,6 +299,18 @@ class ExpertWidget(QWidget):
         self.result.fetch.cancel()
         self.clear()
         self.input.close_down()
+
+
+def data_folder(panel: ExpertWidget, layer: Layer | None) -> Path | None:
+    """Folder of the prototypes' images: by default that of the explained image."""
+    path = None if layer is None else layer.source.path
+    return panel.data or panel.input.folder or (Path(path).parent if path else None)
+
+
+def _means(panel: ExpertWidget) -> tuple[Model | None, Path | None, str]:
+    """Model, folder and device with which further prototypes are matched."""
+    chosen = panel.input
+    return chosen.loaded, data_folder(panel, panel.session.source), chosen.device.value
 
 
 def _settings(chosen: InputSection, session: Session) -> Settings:

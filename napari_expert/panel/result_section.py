@@ -15,6 +15,7 @@ from napari_expert.panel import result_texts
 from napari_expert.panel.fetch_section import FetchSection
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
+from napari_expert.panel.prototype_section import PrototypeSection
 from napari_expert.panel.qt_helpers import (
     Label,
     collapsible,
@@ -80,6 +81,8 @@ class ResultSection(QWidget):
         column.addWidget(self.plot)
         modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
         column.addLayout(modes)
+        self.prototypes = PrototypeSection(self.session)
+        column.addWidget(self.prototypes)
         column.addLayout(self._make_form())
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
         self.table = MatchTable(self.session)
@@ -263,9 +266,9 @@ class ResultSection(QWidget):
         self.session.set_preview(PatchMap("similarity", (index,)) if hovered else None)
 
     def _prototype_chosen(self, index: int) -> None:
+        self.session.browser.show(index)
         board = self.session.board
         if board is not None and index in board.prototypes:
-            self.session.show_partner(board.subjects + board.prototypes.index(index))
             self.session.set_map(PatchMap("similarity", (index,)))
 
     def leaveEvent(self, event: Any) -> None:

@@ -141,10 +141,7 @@ def about(board: Board, neurological: bool) -> str:
     name = e.label_name[:1].upper() + e.label_name[1:]
     text = f"{name}: the label of one prototype."
     if board.subjects == 2:
-        text = (
-            f"{name} of two images, and the {len(board.prototypes)} prototypes most "
-            "similar to both (weights A / B)."
-        )
+        text = f"{name} of two images, and {len(board.prototypes)} prototypes (weights A / B)."
     elif float(e.shares.max()) < 1 - 1e-9:
         most = "1 prototype has" if round(count) == 1 else f"{count:.0f} prototypes have"
         text = (

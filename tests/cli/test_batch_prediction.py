@@ -114,3 +114,18 @@ def test_a_refused_head_has_no_number_in_its_row(head_file, heads_refused, tmp_p
     assert "poor_registration" in codes
     assert row["warning_text"].startswith("Forced prediction: ")
     assert REASON in row["warning_text"]
+
+
+def test_a_training_image_is_named(ixi, tmp_path):
+    from expert.cli.batch_prediction import Item, predict_one
+    from expert.model_file import load_model
+
+    model = load_model("ixi-axial")
+    used = {p.reference.file: p for p in model.info.prototypes if p.reference is not None}
+    heads = {f"T1/{path.name}": path for path in sorted((ixi / "T1").glob("*.nii.gz"))}
+    training = next(heads[file] for file in heads if file in used)
+    other = next(heads[file] for file in heads if file not in used)
+    row = predict_one(model, Item("a", training))
+    assert "training_image" in row["warnings"].split("; ")
+    assert "is the training image of one of the prototypes" in row["warning_text"]
+    assert "training_image" not in predict_one(model, Item("b", other))["warnings"]

@@ -32,7 +32,24 @@ def test_axis_order_does_not_matter(registered_head, order):
         head.affine @ nib.orientations.inv_ornt_aff(orientation, head.shape),
     )
     again = register(turned)
-    np.testing.assert_allclose(again.template_to_subject, found.template_to_subject, atol=0.6)
+    np.testing.assert_allclose(again.template_to_subject, found.template_to_subject, atol=1e-9)
+
+
+def test_number_of_threads_does_not_matter(registered_head):
+    import SimpleITK as sitk
+    import torch
+
+    head, _, found = registered_head
+    itk, cores = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(), torch.get_num_threads()
+    try:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(4)
+        torch.set_num_threads(2)
+        again = register(head)
+        assert torch.get_num_threads() == 2
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(itk)
+        torch.set_num_threads(cores)
+    np.testing.assert_array_equal(again.template_to_subject, found.template_to_subject)
 
 
 def test_noise_is_no_head():

@@ -20,6 +20,8 @@ def test_every_action_can_be_done(viewer, shown, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *arguments: ("", ""))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *arguments: ("", ""))
     for action in sorted(actions.ACTIONS, key=lambda action: action.name in ("clear", "run")):
+        if shown.session.patches:
+            shown.session.set_focus(0, shown.session.patches[0], pin=True)
         getattr(actions, action.name)()
         assert not shown.runs.error.text(), action.name
     assert shown.job is not None or shown.explanation is None

@@ -42,7 +42,7 @@ def test_9_closing_gives_back_layers_grid_and_camera(viewer, panel, explanation)
 
 @pytest.mark.slow
 @pytest.mark.visible
-def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
+def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path, qtbot):
     from expert.datasets.phantom import phantom
 
     other = expert.explain(model, phantom(70, 9), top=8)
@@ -50,6 +50,7 @@ def test_two_answers_are_compared(panel, model, explanation, viewer, tmp_path):
     first = expert.explain(model, phantom(72, 5), top=8)
     panel.show_explanation(first)
     panel.compare("previous")
+    qtbot.waitUntil(lambda: not panel.matching.running, timeout=60_000)
     board = panel.session.board
     assert board.subjects == 2
     assert f"{other.prediction - first.prediction:+.1f}" in panel.result.headline.text()
@@ -127,6 +128,7 @@ def test_two_images_are_compared_with_the_prototypes_they_share(viewer, image_pa
         viewer.add_image(square(brightness), name=f"scan {brightness}")
         run_without_error(image_panel, qtbot)
     image_panel.compare("previous")
+    qtbot.waitUntil(lambda: not image_panel.matching.running, timeout=60_000)
     assert not image_panel.runs.error.text()
     board = image_panel.session.board
     assert board.subjects == 2
@@ -146,7 +148,7 @@ def test_two_images_are_compared_with_the_prototypes_they_share(viewer, image_pa
 
 @pytest.mark.visible
 def test_two_heads_are_compared_slice_by_slice(
-    volume_shown, volume_explanation, volume_model_file, viewer
+    volume_shown, volume_explanation, volume_model_file, viewer, qtbot
 ):
     import expert
     from expert.datasets.phantom import phantom
@@ -154,6 +156,7 @@ def test_two_heads_are_compared_slice_by_slice(
     other = expert.explain(expert.load_model(volume_model_file), phantom(35, 8), top=4)
     volume_shown.show_explanation(other)
     volume_shown.compare("previous")
+    qtbot.waitUntil(lambda: not volume_shown.matching.running, timeout=60_000)
     board, drawn, session = (
         volume_shown.session.board,
         volume_shown.result_layers,
@@ -195,7 +198,7 @@ def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session.set_focus(0, session.patches[0])
     session.set_map(CONTRIBUTION)
     session.show_mode("lines")
-    session.step_partner(1)
+    session.browser.step(1)
     session.toggle_convention()
     assert names == ["plane", "patches", "focus", "map", "mode", "partner", "convention"]
     assert (session.mode, session.partner, session.neurological) == ("lines", 2, True)

@@ -44,7 +44,7 @@ def test_lines_join_matched_patches_by_share_and_keep_plane_zoom_and_selection(v
         np.array(first.data_to_world(corner))[-2:] for corner in ((0, 0), first.data.shape)
     )
     assert ((ends > low) & (ends < high)).all()
-    shown.session.step_partner(1)
+    shown.session.browser.step(1)
     assert [tile.image.visible for tile in drawn.tiles] == [True, False, True, False]
     shown.session.toggle_mode("lines")
     assert drawn.lines is None
