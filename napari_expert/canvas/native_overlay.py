@@ -20,6 +20,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 
 from expert.imaging.native_space import patch_map, spread_over
 from expert.patches import COLORS, foreground, patch_location_text
+from napari_expert.canvas.tile_set import Spot
 from napari_expert.layer_geometry import OURS, slice_letters, volume_from_layer
 
 if TYPE_CHECKING:
@@ -140,6 +141,18 @@ class NativeOverlay:
             return None
         number = int(self.outlines.data[tuple(voxel)])
         return (number - 1) % self._count if number else None
+
+    def spot_under(self, position: Sequence[float]) -> Spot | None:
+        """The patch at a position in napari's world, and its place in a model's volume."""
+        patch = self.patch_under(position)
+        if patch is None:
+            return None
+        e = self.explanation
+        if e.registration is None or len(e.grid) != 3:
+            return Spot(0, patch)
+        index = np.append(self.layer.world_to_data(position), 1.0)
+        template = np.linalg.solve(e.registration.template_to_subject, self.volume.affine @ index)
+        return Spot(0, patch, np.linalg.solve(e.views[0].affine, template)[:3])
 
     def remove(self) -> None:
         """Remove both layers and disconnect from all events."""

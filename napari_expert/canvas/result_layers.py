@@ -1,8 +1,10 @@
 """A result as layers: tiles side by side, their patches numbered and linked.
 
-Every tile has three layers: its image, a highlight of patches, and the numbered boxes. The layers
-are drawn in three modes: *grid* (every tile in a box of its own), *lines* (the image beside one
-prototype in one canvas, matched patches joined) and *native* (hidden, the user's own layers shown).
+Every tile has three layers: its image, a highlight of patches with the crosshair, and the numbered
+boxes. The layers are drawn in four modes: *grid* (every tile in a box of its own), *planes* (the
+image and one prototype, each in three planes), *lines* (the image beside one prototype in one
+canvas, matched patches joined) and *native* (hidden, the user's own layers shown). They are below
+the user's own layers in the layer list, so that these are found at its top.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_expert.canvas.grey_window import preset_limits
 from napari_expert.canvas.match_lines import MatchLines
 from napari_expert.canvas.tile_layers import Tile
-from napari_expert.canvas.tile_set import TileSet
+from napari_expert.canvas.tile_set import Spot, TileSet
 from napari_expert.canvas.viewer_state import (
     PlaneSlider,
     ViewerState,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from napari_expert.session import Mode, Session
 
 STRIDE = 3
+CROSS = 1.3
+"""Thickness of the crosshair, pixels of the screen."""
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
 
 
@@ -97,10 +102,10 @@ class ResultLayers:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
-        # A negative stride groups from the end of the list: the user's own layers, below, stay
+        # The grid counts from the start of the list: the user's own layers, which follow, stay
         # outside of the tiles.
-        for tile in reversed(self.tiles):
-            v.layers.extend(tile.layers)
+        for place, layer in enumerate(self._set.layers):
+            v.layers.insert(place, layer)
         v.layers.link_layers([tile.image for tile in self.tiles], LINKED)
         v.layers.selection.active = self.tiles[0].image
         self._set_up()
@@ -124,6 +129,7 @@ class ResultLayers:
             self._set.change(board)
             self._set_up()
             self.draw()
+            self.show_window()
         self.slider.go_to(self.session.plane_number)
         self.viewer.layers.selection.active = self.tiles[0].image
         self.reset_camera()
@@ -173,7 +179,7 @@ class ResultLayers:
         self.slider.go_to(self.session.plane_number)
         if mode != "native":
             self.reset_camera(zoom)
-            self._size_texts()
+            self.draw()
 
     def _leave_native(self) -> None:
         if self.mode == "native":
@@ -187,10 +193,11 @@ class ResultLayers:
             v.dims.ndisplay = 2
         v.dims.order = tuple(range(v.dims.ndim))
         v.canvas.background_color_override = "black"
+        self._draw_images()
         self._set.place()
-        if self.mode == "grid":
+        if self.mode != "lines":
             self._lines.remove()
-            v.canvas.grid.stride = -STRIDE
+            v.canvas.grid.stride = STRIDE
             self._shape_grid()
             v.canvas.grid.enabled = True
         else:
@@ -199,7 +206,7 @@ class ResultLayers:
 
     def _shape_grid(self) -> None:
         size, extent = self.viewer.canvas.size, self._set.extent()
-        self.viewer.canvas.grid.shape = best_grid(size, extent, len(self.tiles))
+        self.viewer.canvas.grid.shape = best_grid(size, extent, len(self._set.visible()))
 
     @property
     def fitted_zoom(self) -> float:
@@ -210,19 +217,21 @@ class ResultLayers:
         """Show every tile whole, or `zoom` times as large."""
         frame(self.viewer, self._set.extent(), zoom)
 
-    def show_convention(self) -> None:
-        """Draw the patient's right on the side that the session says."""
-        if self._set.board.head:
-            self._set.place()
-            self._draw_lines()
-            if self.mode != "native":
-                self.reset_camera()
+    def show_arrangement(self) -> None:
+        """Draw another orientation or convention, or a part of the images: tiles change size."""
+        if self.mode == "native":
+            return
+        with self._quiet():
+            self._set_up()
+            self.reset_camera()
+            self.draw()
 
     def show_partner(self) -> None:
         """Draw another prototype beside the image."""
-        if self.mode == "lines":
-            self._set.place()
-            self._draw_lines()
+        if self.mode in ("lines", "planes"):
+            with self._quiet():
+                self._draw_images()
+                self.draw()
 
     # --- drawing ----------------------------------------------------------------------------------
     def draw(self) -> None:
@@ -240,15 +249,29 @@ class ResultLayers:
         self._set.highlight()
 
     def show_plane(self) -> None:
-        """Draw another plane and how it was matched."""
-        self._set.draw_images()
+        """Draw other planes and how they were matched, and the crosshair."""
+        self._draw_images()
         self.draw()
         self.slider.go_to(self.session.plane_number)
 
+    def _draw_images(self) -> None:
+        self._set.draw_images(CROSS / self.fitted_zoom)
+
+    def show_cross(self) -> None:
+        """Show or hide the crosshair."""
+        self._set.draw_cross(CROSS / self.fitted_zoom)
+
     def show_focus(self) -> None:
         """Draw highlight and lines of the patch pointed at."""
+        if self.session.viewing.magnified and not self.session.viewing.points:
+            self.show_arrangement()
         self._set.highlight()
         self._draw_lines()
+
+    def show_window(self) -> None:
+        """Set the grey-value window to the session's preset."""
+        image = self._set.board.explanations[0].views[self.session.plane.view].image
+        self.tiles[0].image.contrast_limits = preset_limits(image, self.session.viewing.window)
 
     def _text_size(self) -> float:
         """Points, so that a title fits over its tile."""
@@ -256,29 +279,30 @@ class ResultLayers:
         width = self.viewer.canvas.viewbox_size(self.viewer.layers)[1]
         return float(np.clip(width / 32 / columns, 6, 12))
 
-    def _size_texts(self) -> None:
-        for tile in self.tiles:
-            tile.boxes.text.size = self._text_size()
-
     # --- events -----------------------------------------------------------------------------------
-    def patch_under(self, event: Any) -> tuple[int, int] | None:
-        """Tile and patch under a mouse event, or None beside the tiles."""
-        return self._set.patch_under(self.viewer, event)
+    def spot_under(self, event: Any) -> Spot | None:
+        """What is under a mouse event, or None beside the tiles."""
+        return self._set.spot_under(self.viewer, event)
 
     def _resized(self) -> None:
         if self.mode == "native":
             return
-        if self.mode == "grid":
+        if self.mode != "lines":
             self._shape_grid()
         self.reset_camera()
-        self._size_texts()
+        self.draw()
 
     def _inserted(self, event: Any) -> None:
-        # A layer the user adds goes below ours: the tiles are counted from the end of the list.
-        if not self._busy and OURS not in event.value.metadata:
-            below = min(self.viewer.layers.index(layer) for layer in self._set.layers)
-            if event.index > below:
-                self.viewer.layers.move(event.index, below)
+        # A layer the user adds goes above ours, as the tiles are counted from the start of the
+        # list, and is hidden with the user's others: it would cover a tile.
+        if self._busy or OURS in event.value.metadata:
+            return
+        above = max(self.viewer.layers.index(layer) for layer in self._set.layers)
+        if event.index < above:
+            self.viewer.layers.move(event.index, above + 1)
+        if self.mode != "native":
+            self._state.add_new_layers()
+            event.value.visible = False
 
     def _removed(self, event: Any) -> None:
         if not self._busy and any(
