@@ -255,10 +255,7 @@ class Session:
     def set_focus(
         self, tile: int | None, patch: int = 0, pin: bool = False, at: Voxel = None
     ) -> None:
-        """Highlight a patch and its matches, with `pin` until a click; tile None: nothing.
-
-        In a volume, the crosshair goes to a locked patch: to `at`, or to its middle.
-        """
+        """Highlight a patch and its matches; with `pin` until a click, and the crosshair goes there."""
         self.pinned = pin and tile is not None
         before = None if self.focus is None else (self.focus.tile, self.focus.patch)
         if self.board is None or tile is None:
@@ -330,9 +327,11 @@ class Session:
             raise InputError("Three planes need a model of volumes; this one explains 2D images.")
         else:
             self.native, self.layout = False, mode
+        before = self.patches
         self.number_patches()
         self.events.mode.emit()
-        self.events.patches.emit()
+        if self.patches != before:
+            self.events.patches.emit()
 
     def toggle_mode(self, mode: Mode) -> None:
         """Show a mode, or the grid if it is shown already."""

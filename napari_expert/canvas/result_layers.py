@@ -4,7 +4,7 @@ Every tile has three layers: its image, a highlight of patches with the crosshai
 boxes. The layers are drawn in four modes: *grid* (every tile in a box of its own), *planes* (the
 image and one prototype, each in three planes), *lines* (the image beside one prototype in one
 canvas, matched patches joined) and *native* (hidden, the user's own layers shown). They are below
-the user's own layers in the layer list, so that these are found at its top.
+the user's own layers in the layer list, and it shows the image of the first tile only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_expert.canvas.grey_window import preset_limits
+from napari_expert.canvas.layer_list import hide_rows
 from napari_expert.canvas.match_lines import MatchLines
 from napari_expert.canvas.tile_layers import Tile
 from napari_expert.canvas.tile_set import Spot, TileSet
@@ -106,6 +107,7 @@ class ResultLayers:
         # outside of the tiles.
         for place, layer in enumerate(self._set.layers):
             v.layers.insert(place, layer)
+        hide_rows(layer for layer in self._set.layers if layer is not self.tiles[0].image)
         v.layers.link_layers([tile.image for tile in self.tiles], LINKED)
         v.layers.selection.active = self.tiles[0].image
         self._set_up()
@@ -275,7 +277,7 @@ class ResultLayers:
 
     def _text_size(self) -> float:
         """Points, so that a title fits over its tile."""
-        columns = len(self._set.slots()) if self.mode == "lines" else 1
+        columns = {"lines": len(self._set.slots()), "planes": 1.6}.get(self.mode, 1)
         width = self.viewer.canvas.viewbox_size(self.viewer.layers)[1]
         return float(np.clip(width / 32 / columns, 6, 12))
 

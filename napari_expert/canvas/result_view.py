@@ -13,6 +13,7 @@ from napari_expert.canvas.native_overlay import NativeOverlay, OrientationLetter
 from napari_expert.canvas.result_layers import ResultLayers
 from napari_expert.canvas.tile_set import Spot
 from napari_expert.layer_geometry import volume_from_layer
+from napari_expert.navigation import show_axis
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,6 +47,7 @@ class ResultView:
         self._watched: Image | None = None
         events, viewing = session.events, session.viewing.events
         viewing.axis.connect(self._set_heights)
+        viewing.opacity.connect(self._show_opacity)
         events.result.connect(self._show_result)
         events.source.connect(self._watch_source)
         events.mode.connect(self._show_mode)
@@ -136,6 +138,7 @@ class ResultView:
         if layers is None:
             return
         if session.native:
+            show_axis(session, 0)  # the slider goes through axial slices
             try:
                 self._make_overlay()
             except ExpertError as error:
@@ -157,6 +160,7 @@ class ResultView:
             explanation,
             session.native_values(),
             session.patches,
+            opacity=session.viewing.opacity,
             on_removed=self._overlay_removed,
         )
         self._letters = OrientationLetters(self.viewer, source, self.overlay.volume)
@@ -165,6 +169,10 @@ class ResultView:
     def _update_overlay(self) -> None:
         if self.overlay is not None:
             self.overlay.show(self.session.native_values(), self.session.patches)
+
+    def _show_opacity(self) -> None:
+        if self.overlay is not None:
+            self.overlay.map.opacity = self.session.viewing.opacity
 
     def _remove_overlay(self) -> None:
         if self.overlay is not None:

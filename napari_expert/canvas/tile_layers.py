@@ -138,7 +138,8 @@ def highlight_vectors(panes: Panes, inset: float) -> tuple[np.ndarray, float]:
     Returns
     -------
     vectors : (N, 2, 2) numpy.ndarray
-        First those of `Pane.patches` of every pane, then those of the crosshair, which are empty.
+        First those of `Pane.patches` of every pane, then those of the crosshair of a volume, which
+        are empty.
     width : float
         Of all vectors, pixels.
     """
@@ -149,6 +150,8 @@ def highlight_vectors(panes: Panes, inset: float) -> tuple[np.ndarray, float]:
             row[0] = (found[0, 0] + found[2, 0]) / 2, found[0, 1]
             row[1, 1] = found[1, 1] - found[0, 1]
     width = min(float(found[2, 0] - found[0, 0]) for found in corners if found is not None)
+    if panes[0].plane.slice is None:
+        return out, width
     return np.concatenate([out, cross_vectors(panes, None, width, 0.0)]), width
 
 

@@ -247,7 +247,9 @@ class TileSet:
             if session.focus is not None:
                 share = session.focus.shares[number][numbers]
                 here[:] = self._focus_color(session.focus)
-                here[:, 3] = np.where(share > 0.01, 0.1 + 0.55 * share, 0)
+                # What is locked is looked at: it must not be covered.
+                most, least = (0.15, 0.05) if session.pinned else (0.55, 0.1)
+                here[:, 3] = np.where(share > 0.01, least + most * share, 0)
             elif number == 0 and values is not None:
                 view = session.plane.view
                 shown = np.where(self.board.foreground(view), values[view], 0)

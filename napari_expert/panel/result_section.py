@@ -88,7 +88,7 @@ class ResultSection(QWidget):
         modes, self.mode_buttons = _make_modes(self, self.mode_asked.emit)
         column.addLayout(modes)
         column.addLayout(self._make_form())
-        column.addWidget(ViewControls(self.session))
+        self.viewing = ViewControls(self.form, self.session)
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
         self.table = MatchTable(self.session)
         self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
@@ -178,7 +178,7 @@ class ResultSection(QWidget):
 
     # --- showing ----------------------------------------------------------------------------------
     def _show_result(self) -> None:
-        session, board = self.session, self.session.board
+        board = self.session.board
         self.setVisible(board is not None)
         if board is None:
             self.plot.show_explanation(None)

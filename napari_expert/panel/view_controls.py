@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QFormLayout, QSlider, QWidget
+from qtpy.QtWidgets import QFormLayout, QSlider
 
 from expert.planes import ORIENTATIONS
 from napari_expert.navigation import show_axis
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from napari_expert.session import Session
 
 
-class ViewControls(QWidget):
+class ViewControls:
     """Shows and changes `Session.viewing`; every row is shown where it has an effect.
 
     Parameters
     ----------
+    form : QFormLayout
+        Gets the rows.
     session : Session
         What is shown.
-    parent : QWidget, optional
     """
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session = session
+    def __init__(self, form: QFormLayout, session: Session) -> None:
+        self.form, self.session = form, session
         self.axis_box = combo("Orientation", "Axial, coronal or sagittal slices (Shift-V).")
         fill_combo(self.axis_box, [name.capitalize() for name in ORIENTATIONS])
         self.window_box = combo(
@@ -41,8 +41,6 @@ class ViewControls(QWidget):
         self.opacity.setRange(0, 100)
         self.opacity.setAccessibleName("Opacity of the map")
         self.opacity.setToolTip("Opacity of the map over the original image.")
-        self.form = QFormLayout(self)
-        self.form.setContentsMargins(0, 0, 0, 0)
         for words, widget in (
             ("Orientation", self.axis_box),
             ("Window", self.window_box),
@@ -62,8 +60,8 @@ class ViewControls(QWidget):
 
     def _show(self) -> None:
         viewing, native = self.session.viewing, self.session.native
-        three = self.session.mode in ("planes", "lines")
-        self.form.setRowVisible(self.axis_box, bool(viewing.points) and not three and not native)
+        one = bool(viewing.points) and self.session.mode in ("grid", "lines")
+        self.form.setRowVisible(self.axis_box, one)
         self.form.setRowVisible(self.window_box, not native)
         self.form.setRowVisible(self.opacity, native)
         for widget, value in (

@@ -115,7 +115,7 @@ def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(
         assert session.focus.patch == patch
         for share, layers in zip(session.focus.shares, drawn.tiles, strict=True):
             inside = share[session.patches_in_plane()]
-            np.testing.assert_array_equal(lit(layers) > 0, inside > 0.01)
+            np.testing.assert_array_equal(lit(layers, len(inside)) > 0, inside > 0.01)
     assert (
         "S " in volume_shown.result.focus_line.text()
         or "I " in volume_shown.result.focus_line.text()

@@ -57,14 +57,25 @@ def test_in_the_lines_layout_the_image_is_beside_one_prototype(tiles, session):
 
 
 def test_the_other_convention_mirrors_every_tile(tiles, session):
-    def side(tile):  # world column of the first and of the last column
-        return [tile.image.data_to_world((0, n))[-1] for n in (0, tile.image.data.shape[1])]
-
-    before = [side(tile) for tile in tiles.tiles]
+    before = [tile.image.data.copy() for tile in tiles.tiles]
     session.toggle_convention()
-    tiles.place()
+    tiles.draw_images()
     for old, tile in zip(before, tiles.tiles, strict=True):
-        assert np.sign(np.diff(side(tile))) == -np.sign(np.diff(old))
+        assert old.any()
+        np.testing.assert_array_equal(tile.image.data, old[:, ::-1])
+    # Patches, numbers and letters are mirrored with it; what is under the mouse is so, too.
+    tiles.draw(8.0)
+    patch = session.patches[0]
+    middle = tiles.panes[0][0].corners(patch).mean(axis=0)
+    drawn = [
+        np.asarray(corners).mean(axis=0)
+        for corners, word in zip(
+            tiles.tiles[0].boxes.data, tiles.tiles[0].boxes.features["text"], strict=True
+        )
+        if not word
+    ]
+    assert any(np.allclose(middle, found, atol=0.1) for found in drawn)
+    assert tiles.panes[0][0].patch(middle) == patch
 
 
 def test_a_patch_that_is_pointed_at_is_highlighted_by_its_shares(tiles, session):
