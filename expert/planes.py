@@ -76,12 +76,13 @@ def plane_at(explanation: Explanation, view: int, index: int, axis: int = 0) -> 
 def middle_plane(explanation: Explanation, axis: int = 0) -> int:
     """Index into `planes` of the plane that is shown first.
 
-    In a head, the one nearest to `START_MM`; else the middle one.
+    In a volume, the slice nearest to `START_MM`; else the middle one.
     """
-    places = [plane.position_mm for plane in planes(explanation, axis)]
-    if None in places or not is_head(explanation):
-        return len(places) // 2
-    return int(np.abs(np.array(places, dtype=float) - START_MM[axis]).argmin())
+    shown = planes(explanation, axis)
+    if len(explanation.grid) == 2:
+        return len(shown) // 2
+    places = np.array([plane.position_mm for plane in shown], dtype=float)
+    return int(np.abs(places - START_MM[axis]).argmin())
 
 
 def is_head(explanation: Explanation) -> bool:

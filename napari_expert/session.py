@@ -255,7 +255,7 @@ class Session:
     def set_focus(
         self, tile: int | None, patch: int = 0, pin: bool = False, at: Voxel = None
     ) -> None:
-        """Highlight a patch and its matches; with `pin` until a click, and the crosshair goes there."""
+        """Highlight a patch and its matches; with `pin`, until a click, and go there."""
         self.pinned = pin and tile is not None
         before = None if self.focus is None else (self.focus.tile, self.focus.patch)
         if self.board is None or tile is None:
@@ -297,8 +297,8 @@ class Session:
     @property
     def mode(self) -> Mode:
         """Tiles in a grid, two or three tiles joined by lines, or the image in native space."""
-        shown = "grid" if self.layout == "planes" and not self.in_planes else self.layout
-        return "native" if self.native else shown
+        three = self.in_planes or self.layout != "planes"
+        return "native" if self.native else self.layout if three else "grid"
 
     @property
     def in_planes(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch
-from expert.patches import Choice, chosen_patches, foreground, spread
+from expert.patches import EMPTY, Choice, chosen_patches, foreground, spread
 from expert.planes import (
     ORIENTATIONS,
     Plane,
@@ -250,13 +250,23 @@ class Board:
         """
         first, here = self.explanations[0], np.asarray(voxel, dtype=float)
         patch = patch_of(first, here)
-        if patch is None:
+        if patch is None or not self._matched(view, tile, patch):
             return (here,) * self.tiles
         within = here - patch_center(first, patch)
         return tuple(
             patch_center(first, int(share.argmax())) + within if share.any() else here
             for share in self.partners(view, tile, patch)
         )
+
+    def _matched(self, view: int, tile: int, patch: int) -> bool:
+        """Whether a patch has so much mass that its matches mean something."""
+        if not self.prototypes:
+            return False
+        if tile < self.subjects:
+            mass = self._plans[tile].total(view, 0, 1)
+        else:
+            mass = self._plans[0].total(view, tile - self.subjects, 0)
+        return bool(mass[patch] >= EMPTY / len(mass))
 
     def _weights(self) -> np.ndarray:
         """(P,) the smaller of both images' weights of each shown prototype."""
@@ -286,17 +296,17 @@ class Plans:
     def forward(self, view: int, prototype: int, mass: np.ndarray) -> np.ndarray:
         """(M,) where mass on the image's patches lies in a prototype (its place among those)."""
         flow, some = self._matches[prototype].views[view].flow, np.flatnonzero(mass)
-        rows = self._total(view, prototype, 1)[some]
+        rows = self.total(view, prototype, 1)[some]
         return np.asarray((mass[some] / rows) @ flow[some])
 
     def back(self, view: int, prototype: int, mass: np.ndarray) -> np.ndarray:
         """(M,) where mass on a prototype's patches lies in the image."""
         flow, some = self._matches[prototype].views[view].flow, np.flatnonzero(mass)
-        columns = self._total(view, prototype, 0)[some]
+        columns = self.total(view, prototype, 0)[some]
         return np.asarray(flow[:, some] @ (mass[some] / columns))
 
-    def _total(self, view: int, prototype: int, axis: int) -> np.ndarray:
-        """(M,) sums of a plan along an axis, computed once."""
+    def total(self, view: int, prototype: int, axis: int) -> np.ndarray:
+        """(M,) sums of a plan along an axis, computed once: the mass of the patches."""
         key = (view, prototype, axis)
         if key not in self._sums:
             flow = self._matches[prototype].views[view].flow

@@ -24,12 +24,12 @@ def hide_rows(layers: Iterable[Layer]) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication, QListView
 
-    hidden = {id(layer) for layer in layers}
+    hidden = list(layers)
     application = QApplication.instance()
     widgets = application.allWidgets() if isinstance(application, QApplication) else []
     for view in (widget for widget in widgets if isinstance(widget, QListView)):
         model = view.model()
         for row in range(0 if model is None else model.rowCount()):
             assert model is not None
-            if id(model.index(row, 0).data(Qt.ItemDataRole.UserRole)) in hidden:
+            if model.index(row, 0).data(Qt.ItemDataRole.UserRole) in hidden:
                 view.setRowHidden(row, True)

@@ -293,6 +293,9 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     """Symmetric about zero."""
     finite = np.abs(np.asarray(values, dtype=float))
     most = float(finite[np.isfinite(finite)].max(initial=0.0)) or 1.0
+    # Rounded up, so that the colour bar has its ends labelled.
+    power = 10.0 ** np.floor(np.log10(most))
+    most = next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= most * (1 - 1e-9))
     return -most, most
 
 
@@ -313,10 +316,12 @@ class OrientationLetters:
         The image shown.
     volume : Volume
         Its `volume_from_layer`.
+    note : str
+        A line below the sides.
     """
 
-    def __init__(self, viewer: ViewerModel, layer: Image, volume: Volume) -> None:
-        self._viewer, self._layer, self._volume = viewer, layer, volume
+    def __init__(self, viewer: ViewerModel, layer: Image, volume: Volume, note: str = "") -> None:
+        self._viewer, self._layer, self._volume, self._note = viewer, layer, volume, note
         overlay = viewer.canvas.overlays.text
         self._before = (overlay.text, overlay.position, overlay.font_size, overlay.visible)
         viewer.dims.events.order.connect(self._update)
@@ -335,7 +340,8 @@ class OrientationLetters:
         letters = slice_letters(
             self._layer, self._volume, order, self._viewer.scene.camera.orientation2d
         )
-        return " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
+        sides = " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
+        return f"{sides}\n{self._note}" if self._note else sides
 
     def _update(self, event: Any = None) -> None:
         overlay, words = self._viewer.canvas.overlays.text, self.text

@@ -18,6 +18,7 @@ from expert.planes import (
     box,
     display,
     drawn_at,
+    drawn_axes,
     is_head,
     patch_of,
     patches_in_plane,
@@ -28,8 +29,8 @@ from expert.planes import (
 
 GAP = 0.08
 """Between two panes of a tile, as a fraction of the tallest."""
-WINDOW = 3.0
-"""Patches that the magnifier shows along each axis."""
+WINDOW = 3
+"""Patches that the magnifier shows along each axis: one and its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,16 @@ def _window(
     full = plane_shape(explanation, plane)
     if middle is None:
         return (0, 0), full
-    size = max(n / cells for n, cells in zip(explanation.view_shape, explanation.grid, strict=True))
-    shown = [min(round(WINDOW * size), n) for n in full]
-    center = drawn_at(explanation, plane, middle)
-    first = [
-        int(np.clip(round(float(at) - part / 2), 0, n - part))
-        for at, part, n in zip(center, shown, full, strict=True)
-    ]
-    return (first[0], first[1]), (shown[0], shown[1])
+    out = []
+    for at, n, axis in zip(
+        drawn_at(explanation, plane, middle), full, drawn_axes(plane), strict=True
+    ):
+        size = n / explanation.grid[axis]
+        shown = min(round(WINDOW * size), n)
+        first = round((float(at) + 0.5) // size * size - (WINDOW - 1) / 2 * size)
+        out.append((int(np.clip(first, 0, n - shown)), shown))
+    (top, rows), (left, columns) = out
+    return (top, left), (rows, columns)
 
 
 def tile_shape(panes: tuple[Pane, ...]) -> tuple[int, int]:

@@ -34,11 +34,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Vectors
 
+    from napari_expert.canvas.panes import Pane
     from napari_expert.session import Mode, Session
 
 STRIDE = 3
-CROSS = 1.3
-"""Thickness of the crosshair, pixels of the screen."""
 LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
 
 
@@ -87,6 +86,11 @@ class ResultLayers:
     def tiles(self) -> list[Tile]:
         """First the images, then the prototypes."""
         return self._set.tiles
+
+    @property
+    def panes(self) -> list[tuple[Pane, ...]]:
+        """The planes of every tile."""
+        return self._set.panes
 
     @property
     def lines(self) -> Vectors | None:
@@ -195,7 +199,7 @@ class ResultLayers:
             v.dims.ndisplay = 2
         v.dims.order = tuple(range(v.dims.ndim))
         v.canvas.background_color_override = "black"
-        self._draw_images()
+        self._set.draw_images()
         self._set.place()
         if self.mode != "lines":
             self._lines.remove()
@@ -232,13 +236,13 @@ class ResultLayers:
         """Draw another prototype beside the image."""
         if self.mode in ("lines", "planes"):
             with self._quiet():
-                self._draw_images()
+                self._set.draw_images()
                 self.draw()
 
     # --- drawing ----------------------------------------------------------------------------------
     def draw(self) -> None:
         """Draw boxes, numbers, titles, highlights and lines."""
-        self._set.draw(self._text_size())
+        self._set.draw(self._text_size(), 1 / self.fitted_zoom)
         self._draw_lines()
 
     def _draw_lines(self) -> None:
@@ -252,16 +256,14 @@ class ResultLayers:
 
     def show_plane(self) -> None:
         """Draw other planes and how they were matched, and the crosshair."""
-        self._draw_images()
+        self._set.draw_images()
         self.draw()
         self.slider.go_to(self.session.plane_number)
 
-    def _draw_images(self) -> None:
-        self._set.draw_images(CROSS / self.fitted_zoom)
-
     def show_cross(self) -> None:
         """Show or hide the crosshair."""
-        self._set.draw_cross(CROSS / self.fitted_zoom)
+        if self.mode != "native":
+            self._set.draw_cross(1 / self.fitted_zoom)
 
     def show_focus(self) -> None:
         """Draw highlight and lines of the patch pointed at."""

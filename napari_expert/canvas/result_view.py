@@ -163,7 +163,8 @@ class ResultView:
             opacity=session.viewing.opacity,
             on_removed=self._overlay_removed,
         )
-        self._letters = OrientationLetters(self.viewer, source, self.overlay.volume)
+        note = f"colours: {explanation.unit} per patch"
+        self._letters = OrientationLetters(self.viewer, source, self.overlay.volume, note)
         self.viewer.layers.selection.active = source
 
     def _update_overlay(self) -> None:

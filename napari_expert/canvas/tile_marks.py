@@ -70,18 +70,26 @@ def text(words: str, place: tuple[float, float], ink: Color = INK) -> Mark:
     return Mark(corners, text=words, ink=ink)
 
 
-def numeral(corners: np.ndarray, number: int, color: Color, rank: int) -> Mark:
-    """A number on a dark background in the upper left of a box; several stand side by side."""
-    side = (corners[2, 0] - corners[0, 0]) / 30 * 8.0
-    top, left = corners[0] + [0.0, rank * side]
+def numeral(corners: np.ndarray, number: int, color: Color, rank: int, digit: float) -> Mark:
+    """A number on a dark background over the upper left corner of a box, several side by side.
+
+    `digit` is the height of a digit, pixels of the tile: a fine patch must not be covered.
+    """
+    wide = 0.8 * digit * len(str(number))
+    top, left = corners[0] + [-digit / 2, (rank - 0.5) * wide]
     chip = np.array(
-        [[top, left], [top, left + side], [top + side, left + side], [top + side, left]]
+        [[top, left], [top, left + wide], [top + digit, left + wide], [top + digit, left]]
     )
     return Mark(chip, text=str(number), ink=color, face=CHIP)
 
 
 def tile_marks(
-    board: Board, panes: Panes, number: int, shares: list[np.ndarray], main: Panes
+    board: Board,
+    panes: Panes,
+    number: int,
+    shares: list[np.ndarray],
+    main: Panes,
+    digit: float,
 ) -> list[Mark]:
     """Everything that is drawn on a tile's image.
 
@@ -95,6 +103,8 @@ def tile_marks(
         For each numbered patch, in the order of the numbers, (M,) where its mass lies in this tile.
     main : tuple of Pane
         Those of the first tile.
+    digit : float
+        Height of a digit, pixels of the tile.
 
     Returns
     -------
@@ -103,7 +113,7 @@ def tile_marks(
     return [
         *captions(board, panes, number, main),
         *elsewhere(panes, shares),
-        *boxes(panes, unit(board), shares),
+        *boxes(panes, unit(board), shares, digit),
     ]
 
 
@@ -129,6 +139,7 @@ def captions(board: Board, panes: Panes, number: int, main: Panes) -> list[Mark]
 def letters(pane: Pane, head: bool, height: int, beside: bool) -> list[Mark]:
     """The sides of the patient, `beside` the pane or within it; none for plain images."""
     (top, left), (rows, columns), edge = pane.place, pane.shape, LETTER * height
+    edge *= 1 if beside else 2
     out = -MARGIN / 2 * height if beside else edge
     places = {
         "left": (top + rows / 2, left + out),
@@ -158,7 +169,7 @@ def elsewhere(panes: Panes, shares: list[np.ndarray]) -> list[Mark]:
     return [text(f"in other slices: {', '.join(away)}", place)]
 
 
-def boxes(panes: Panes, one: float, shares: list[np.ndarray]) -> list[Mark]:
+def boxes(panes: Panes, one: float, shares: list[np.ndarray], digit: float) -> list[Mark]:
     """Boxes and numbers of the patches of a tile; see `tile_marks` and `unit`."""
     marks = []
     for pane in panes:
@@ -178,7 +189,7 @@ def boxes(panes: Panes, one: float, shares: list[np.ndarray]) -> list[Mark]:
                 ink = (*color[:3], 0.25 + 0.75 * share)
                 marks.append(Mark(corners, ink, one * (0.3 + 1.2 * share)))
                 if patch == target:
-                    marks.append(numeral(outside, number, color, rank))
+                    marks.append(numeral(outside, number, color, rank, digit))
     return marks
 
 

@@ -36,6 +36,10 @@ from napari_expert.canvas.tile_marks import (
 
 FORCED = "expert_forced"
 """Key in the metadata of an image's layers: why it was refused, if its prediction was forced."""
+CROSS = 1.3
+"""Thickness of the crosshair, pixels of the screen."""
+PIXELS = 1.3
+"""Pixels of the screen per point of a text."""
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -188,8 +192,8 @@ class TileSet:
         return start, end
 
     # --- drawing ----------------------------------------------------------------------------------
-    def draw_images(self, line: float = 0.0) -> None:
-        """Draw the images of the planes, and the crosshair with lines of `line` world units."""
+    def draw_images(self) -> None:
+        """Draw the images of the planes."""
         self.panes = self._make_panes()
         geometry = self._geometries()
         for number in self.visible():
@@ -206,10 +210,9 @@ class TileSet:
                 tile.highlight.edge_width = width
                 self._geometry[number] = geometry[number]
         self.place()
-        self.draw_cross(line)
 
-    def draw_cross(self, line: float) -> None:
-        """Draw the crosshair, with lines of `line` world units."""
+    def draw_cross(self, pixel: float) -> None:
+        """Draw the crosshair; `pixel` is the size of a pixel of the screen in world units."""
         viewing = self.session.viewing
         if not viewing.points:
             return
@@ -218,21 +221,32 @@ class TileSet:
         for number in self.visible():
             layer, panes = self.tiles[number].highlight, self.panes[number]
             voxel = viewing.points[number] if shown else None
-            vectors = cross_vectors(panes, voxel, layer.edge_width, line / scale)
+            vectors = cross_vectors(panes, voxel, layer.edge_width, CROSS * pixel / scale)
             layer.data[-len(vectors) :] = vectors
             layer.refresh(extent=False, thumbnail=False)
 
-    def draw(self, text_size: float) -> None:
-        """Draw boxes, numbers, titles (in points) and highlights."""
+    def draw(self, text_size: float, pixel: float) -> None:
+        """Draw boxes, numbers, titles, highlights and crosshair.
+
+        Parameters
+        ----------
+        text_size : float
+            Points.
+        pixel : float
+            Size of a pixel of the screen in world units.
+        """
         session, board, view = self.session, self.board, self.session.plane.view
         rows = [board.partners(view, 0, patch) for patch in session.patches]
+        scale = float(tile_scale(board.explanations[0], self.panes[0])[0])
         for number in self.visible():
             shares = [row[number] for row in rows]
-            marks = tile_marks(board, self.panes[number], number, shares, self.panes[0])
+            digit = text_size * PIXELS * pixel / scale
+            marks = tile_marks(board, self.panes[number], number, shares, self.panes[0], digit)
             before = self._marks.get(number)
             if before is None or before[1] != text_size or not same_marks(before[0], marks):
                 draw_marks(self.tiles[number].boxes, marks, text_size)
                 self._marks[number] = (marks, text_size)
+        self.draw_cross(pixel)
         self.highlight()
 
     def highlight(self) -> None:
