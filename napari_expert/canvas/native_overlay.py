@@ -121,7 +121,7 @@ class NativeOverlay:
             **shared,
         )
         self.outlines.contour = 1
-        self.map.colorbar.visible = True
+        self.map.colorbar.position, self.map.colorbar.visible = "bottom_right", True
         self._describe(values, numbered)
         self._add()
         self._hidden = False

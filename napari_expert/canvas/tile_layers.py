@@ -106,7 +106,7 @@ def tile_scale(explanation: Explanation, panes: Panes) -> np.ndarray:
     """(2,) mm (pixels, where their size is unknown) per pixel of a tile."""
     plane = panes[0].plane
     head = explanation.registration is not None
-    return np.abs(placement(explanation.views[plane.view], head, plane)[0])
+    return np.asarray(np.abs(placement(explanation.views[plane.view], head, plane)[0]))
 
 
 def tile_place(board: Board, panes: Panes, offset: float) -> dict[str, Any]:

@@ -193,13 +193,19 @@ def boxes(panes: Panes, one: float, shares: list[np.ndarray], digit: float) -> l
     return marks
 
 
-def same_marks(one: list[Mark], other: list[Mark]) -> bool:
-    """Whether two lists of marks look the same."""
+def same_shapes(one: list[Mark], other: list[Mark]) -> bool:
+    """Whether two lists of marks differ by nothing but their texts."""
     return len(one) == len(other) and all(
-        (a.text, a.color, a.width, a.ink, a.face) == (b.text, b.color, b.width, b.ink, b.face)
+        (a.color, a.width, a.ink, a.face) == (b.color, b.width, b.ink, b.face)
         and np.array_equal(a.corners, b.corners)
         for a, b in zip(one, other, strict=True)
     )
+
+
+def write_marks(layer: Shapes, marks: list[Mark]) -> None:
+    """Change the texts of a layer, in a fraction of the time that `draw_marks` takes."""
+    layer.features = {"text": [mark.text for mark in marks]}
+    layer.refresh(extent=False, thumbnail=False)
 
 
 def draw_marks(layer: Shapes, marks: list[Mark], size: float) -> None:

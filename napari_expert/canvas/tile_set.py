@@ -29,9 +29,10 @@ from napari_expert.canvas.tile_marks import (
     draw_marks,
     margins,
     number_color,
-    same_marks,
+    same_shapes,
     tile_marks,
     unit,
+    write_marks,
 )
 
 FORCED = "expert_forced"
@@ -243,9 +244,12 @@ class TileSet:
             digit = text_size * PIXELS * pixel / scale
             marks = tile_marks(board, self.panes[number], number, shares, self.panes[0], digit)
             before = self._marks.get(number)
-            if before is None or before[1] != text_size or not same_marks(before[0], marks):
-                draw_marks(self.tiles[number].boxes, marks, text_size)
-                self._marks[number] = (marks, text_size)
+            layer = self.tiles[number].boxes
+            if before is None or before[1] != text_size or not same_shapes(before[0], marks):
+                draw_marks(layer, marks, text_size)
+            elif [mark.text for mark in marks] != [mark.text for mark in before[0]]:
+                write_marks(layer, marks)
+            self._marks[number] = (marks, text_size)
         self.draw_cross(pixel)
         self.highlight()
 
