@@ -29,11 +29,12 @@ def point_at(session: Session, tile: int, voxel: np.ndarray) -> None:
         (session.events.plane if moved else viewing.events.position).emit()
 
 
-def show_place(session: Session, tile: int, patch: int, voxel: np.ndarray | None) -> None:
-    """Put the crosshair of a volume into a patch: to `voxel`, or to its middle."""
-    if session.viewing.points:
-        middle = session.viewing.way_to(tile, patch, session.in_planes)
-        point_at(session, tile, middle if voxel is None else voxel)
+def show_place(session: Session, voxel: np.ndarray | None = None) -> None:
+    """Put the crosshair of a volume into the locked patch: to `voxel`, or to its middle."""
+    focus = session.focus
+    if session.pinned and focus is not None and session.viewing.points:
+        middle = session.viewing.way_to(focus.tile, focus.patch, session.in_planes)
+        point_at(session, focus.tile, middle if voxel is None else voxel)
 
 
 def show_axis(session: Session, axis: int) -> None:

@@ -264,8 +264,7 @@ class Session:
             self.focus = Focus(tile, patch, self.board.partners(self.plane.view, tile, patch))
         if before != (None if tile is None else (tile, patch)):
             self.events.focus.emit()
-        if self.pinned and tile is not None:
-            show_place(self, tile, patch, at)
+        show_place(self, at)
 
     # --- colours ----------------------------------------------------------------------------------
     def set_map(self, patch_map: PatchMap | None) -> None:

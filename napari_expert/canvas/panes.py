@@ -47,6 +47,11 @@ class Pane:
     """Row and column of the tile where the pane begins."""
     mirrored: bool = False
 
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """What the places of the patches on the tile depend on."""
+        return self.shape, self.start, self.place, self.mirrored, self.plane.axis
+
     def to_tile(self, points: np.ndarray) -> np.ndarray:
         """(..., 2) rows and columns of the plane as it is drawn, to those of the tile."""
         out = np.asarray(points, dtype=float) - self.start

@@ -25,8 +25,11 @@ from napari_expert.canvas.viewer_state import (
     ViewerState,
     best_grid,
     common_units,
+    draw_once,
     fitted_zoom,
     frame,
+    remove_layers,
+    show_flat,
 )
 from napari_expert.layer_geometry import OURS
 
@@ -107,8 +110,7 @@ class ResultLayers:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
-        # The grid counts from the start of the list: the user's own layers, which follow, stay
-        # outside of the tiles.
+        # The grid counts from the start of the list; the user's own layers follow.
         for place, layer in enumerate(self._set.layers):
             v.layers.insert(place, layer)
         hide_rows(layer for layer in self._set.layers if layer is not self.tiles[0].image)
@@ -130,7 +132,7 @@ class ResultLayers:
         self.slider.heights = heights
         with self._quiet():
             self._leave_native()
-            self._set.mode = self.session.layout
+            self._set.mode = self.session.mode
             self._state.add_new_layers()
             self._set.change(board)
             self._set_up()
@@ -149,18 +151,10 @@ class ResultLayers:
             viewer.layers.events.removed.disconnect(self._removed)
             viewer.canvas.events.size.disconnect(self._resized)
             self.slider.disconnect()
-            if draw := getattr(viewer, "screenshot", None):
-                # napari 0.9 crashes (without a graphics card) where layers go that were never
-                # drawn.
-                draw(flash=False)
+            draw_once(viewer)
             self._lines.remove()
-            # Before the layers: napari 0.9 makes the grid's boxes anew with every layer that goes,
-            # and may then draw what is gone.
-            viewer.canvas.grid.enabled = False
             viewer.layers.unlink_layers([tile.image for tile in self.tiles])
-            for layer in self._set.layers:
-                if layer in viewer.layers:
-                    viewer.layers.remove(layer)
+            remove_layers(viewer, self._set.layers)
             self._state.restore()
 
     # --- modes and places -------------------------------------------------------------------------
@@ -195,10 +189,7 @@ class ResultLayers:
         """Canvas, visibility and places of the tiles for grid or lines."""
         v = self.viewer
         self._state.hide_layers()
-        if v.dims.ndisplay != 2:
-            v.dims.ndisplay = 2
-        v.dims.order = tuple(range(v.dims.ndim))
-        v.canvas.background_color_override = "black"
+        show_flat(v)
         self._set.draw_images()
         self._set.place()
         if self.mode != "lines":
@@ -211,8 +202,8 @@ class ResultLayers:
             self._draw_lines()
 
     def _shape_grid(self) -> None:
-        size, extent = self.viewer.canvas.size, self._set.extent()
-        self.viewer.canvas.grid.shape = best_grid(size, extent, len(self._set.visible()))
+        canvas, count = self.viewer.canvas, len(self._set.visible())
+        canvas.grid.shape = best_grid(canvas.size, self._set.extent(), count)
 
     @property
     def fitted_zoom(self) -> float:
@@ -225,19 +216,16 @@ class ResultLayers:
 
     def show_arrangement(self) -> None:
         """Draw another orientation or convention, or a part of the images: tiles change size."""
-        if self.mode == "native":
-            return
-        with self._quiet():
-            self._set_up()
-            self.reset_camera()
-            self.draw()
+        if self.mode != "native":
+            with self._quiet():
+                self._set_up()
+                self.reset_camera()
+                self.draw()
 
     def show_partner(self) -> None:
         """Draw another prototype beside the image."""
         if self.mode in ("lines", "planes"):
-            with self._quiet():
-                self._set.draw_images()
-                self.draw()
+            self.show_plane()
 
     # --- drawing ----------------------------------------------------------------------------------
     def draw(self) -> None:
@@ -250,10 +238,6 @@ class ResultLayers:
             with self._quiet():
                 self._lines.draw(self._set.lines(), self._set.line_width, self._set.units)
 
-    def highlight(self) -> None:
-        """Colour the patches."""
-        self._set.highlight()
-
     def show_plane(self) -> None:
         """Draw other planes and how they were matched, and the crosshair."""
         self._set.draw_images()
@@ -262,11 +246,10 @@ class ResultLayers:
 
     def show_cross(self) -> None:
         """Show or hide the crosshair."""
-        if self.mode != "native":
-            self._set.draw_cross(1 / self.fitted_zoom)
+        self._set.draw_cross(1 / self.fitted_zoom)
 
     def show_focus(self) -> None:
-        """Draw highlight and lines of the patch pointed at."""
+        """Colour the patches, and draw the lines of the one pointed at."""
         if self.session.viewing.magnified and not self.session.viewing.points:
             self.show_arrangement()
         self._set.highlight()
@@ -289,16 +272,14 @@ class ResultLayers:
         return self._set.spot_under(self.viewer, event)
 
     def _resized(self) -> None:
-        if self.mode == "native":
-            return
-        if self.mode != "lines":
-            self._shape_grid()
-        self.reset_camera()
-        self.draw()
+        if self.mode != "native":
+            if self.mode != "lines":
+                self._shape_grid()
+            self.reset_camera()
+            self.draw()
 
     def _inserted(self, event: Any) -> None:
-        # A layer the user adds goes above ours, as the tiles are counted from the start of the
-        # list, and is hidden with the user's others: it would cover a tile.
+        # A layer the user adds goes above ours, and is hidden: it would cover a tile.
         if self._busy or OURS in event.value.metadata:
             return
         above = max(self.viewer.layers.index(layer) for layer in self._set.layers)

@@ -84,7 +84,7 @@ class TileSet:
             make_tile(self.board, self.panes[n], n, self._place_of(n) | {"units": units})
             for n in range(self.board.tiles)
         ]
-        self._geometry = self._geometries()
+        self._geometry = [[pane.geometry for pane in panes] for panes in self.panes]
         self._mark_forced()
 
     @property
@@ -138,13 +138,6 @@ class TileSet:
             return None
         return patch_center(self.board.explanations[0], int(session.focus.shares[tile].argmax()))
 
-    def _geometries(self) -> list[list[tuple[Any, ...]]]:
-        """What the places of the patches on every tile depend on."""
-        return [
-            [(pane.shape, pane.start, pane.place, pane.mirrored, pane.plane.axis) for pane in panes]
-            for panes in self.panes
-        ]
-
     def slots(self) -> dict[int, int]:
         """Tile to column of the canvas in the lines layout: A | prototype | B."""
         order = [0, self.session.partner, *range(1, self.board.subjects)]
@@ -196,7 +189,7 @@ class TileSet:
     def draw_images(self) -> None:
         """Draw the images of the planes."""
         self.panes = self._make_panes()
-        geometry = self._geometries()
+        geometry = [[pane.geometry for pane in panes] for panes in self.panes]
         for number in self.visible():
             tile, panes = self.tiles[number], self.panes[number]
             pixels = tile_image(self.board, number, panes)
