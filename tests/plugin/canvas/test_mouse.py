@@ -177,7 +177,8 @@ def test_shift_moves_the_crosshair_and_goes_through_slices(viewer, dock, head, s
     panel.show_explanation(solid)
     drawn, session = panel.result_layers, panel.session
     session.show_mode("planes")
-    for pane in drawn.panes[0]:
+    for number in range(3):
+        pane = drawn.panes[0][number]  # as it is now: all of them move
         point = np.add(pane.place, (20.0, 22.0))
         event = SimpleNamespace(
             type="mouse_move",
