@@ -27,6 +27,9 @@ TITLE, MARGIN, GAP, LETTER = 0.073, 0.047, 0.125, 0.026
 tile's height, because a plain image may have a few mm or hundreds of pixels."""
 ROOM = 1.7
 """Factor of this space where a tile shows three planes: it is small beside its width."""
+THIN, FEW = 1 / 14, 12
+"""Smallest width of lines, as a fraction of a digit's height; and so many fine patches are
+numbered."""
 BOX = 32
 """Insets and line widths are given for a patch of so many pixels, and scale with its size."""
 
@@ -187,8 +190,9 @@ def boxes(panes: Panes, one: float, shares: list[np.ndarray], digit: float) -> l
                     continue
                 crowd[patch] = rank
                 ink = (*color[:3], 0.25 + 0.75 * share)
-                marks.append(Mark(corners, ink, one * (0.3 + 1.2 * share)))
-                if patch == target:
+                marks.append(Mark(corners, ink, max(one * (0.3 + 1.2 * share), THIN * digit)))
+                # The numbers of many fine patches would cover each other.
+                if patch == target and (len(shares) <= FEW or one * BOX > 2 * digit):
                     marks.append(numeral(outside, number, color, rank, digit))
     return marks
 

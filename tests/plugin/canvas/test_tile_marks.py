@@ -83,6 +83,14 @@ def test_a_number_covers_little_of_a_fine_patch():
     assert second[:, 1].min() == pytest.approx(chip[:, 1].max())
 
 
+def test_many_fine_patches_have_no_numbers(three, solid):
+    shares = list(np.eye(len(solid.views[0].mass))[three[0].patches[:20]])
+    for count, digit, numbers in ((12, 6.0, 12), (20, 6.0, 0), (20, 3.0, 20)):
+        marks = boxes(three[:1], 0.25, shares[:count], digit)
+        assert sum(bool(mark.text) for mark in marks) == numbers
+        assert min(mark.width for mark in marks if not mark.text) >= digit / 14
+
+
 def test_texts_change_without_their_shapes(board, three):
     one, other = captions(board, three, 0, three), captions(board, three, 0, three)
     other[0].text = "changed"
