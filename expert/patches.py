@@ -1,8 +1,6 @@
-"""Matched patches, and where they are drawn: what the viewer and the report show.
+"""Matched patches: which of them the viewer and the report show, and with what.
 
-A *plane* is the part of a view that is drawn at once: a 2D view, or one slice of a 3D view. Heads
-are drawn in the radiological convention (anterior up, the patient's right on the left) unless
-another one is chosen; plain images as they are.
+Where they are drawn is in `expert.planes`, whose names can be imported from here, too.
 """
 
 from __future__ import annotations
@@ -13,6 +11,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from expert.grey_values import to_unit
+from expert.planes import Plane as Plane
+from expert.planes import box as box
+from expert.planes import display as display
+from expert.planes import edge_letters as edge_letters
+from expert.planes import is_head as is_head
+from expert.planes import middle_plane as middle_plane
+from expert.planes import patch_at as patch_at
+from expert.planes import patch_center
+from expert.planes import patches_in_plane as patches_in_plane
+from expert.planes import plane_image as plane_image
+from expert.planes import planes as planes
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
@@ -42,19 +51,6 @@ FAINT = 0.1
 
 
 @dataclass(frozen=True)
-class Plane:
-    """The part of an explanation that is drawn at once."""
-
-    view: int
-    """0-based among the explanation's views."""
-    slice: int | None
-    """Index along the first axis of a 3D view; None for a 2D view."""
-    position_mm: float | None
-    """Height above the anterior commissure; None for a plain image."""
-    name: str
-
-
-@dataclass(frozen=True)
 class Pair:
     """A patch of the subject and its strongest match in one prototype."""
 
@@ -72,72 +68,6 @@ class Pair:
     """Feature distance of the two patches."""
     contribution: float
     """Contribution of the whole patch to the distance, label units."""
-
-
-# --- planes ---------------------------------------------------------------------------------------
-def planes(explanation: Explanation) -> tuple[Plane, ...]:
-    """All planes of an explanation: its 2D views, or the slices of a 3D view that are not empty.
-
-    Parameters
-    ----------
-    explanation : Explanation
-
-    Returns
-    -------
-    tuple[Plane, ...]
-    """
-    out = []
-    for number, view in enumerate(explanation.views):
-        if view.image.ndim == 2:
-            out.append(Plane(number, None, view.position_mm, view.name))
-            continue
-        for index in np.flatnonzero(view.image.any(axis=(1, 2))):
-            height = float((view.affine @ [index, 0, 0, 1])[2])
-            out.append(Plane(number, int(index), height, f"z = {height:+.0f} mm"))
-    return tuple(out)
-
-
-def middle_plane(explanation: Explanation) -> int:
-    """Index into `planes` of the plane that is shown first."""
-    return len(planes(explanation)) // 2
-
-
-def plane_image(image: np.ndarray, plane: Plane) -> np.ndarray:
-    """The part of an image that lies in a plane.
-
-    Parameters
-    ----------
-    image : (*shape) or (V, *shape) ndarray
-        Of a view or prototype, or of a prototype that shows every view.
-    plane : Plane
-
-    Returns
-    -------
-    (rows, columns) ndarray
-    """
-    if plane.slice is not None:
-        return np.asarray(image[plane.slice])
-    return image if image.ndim == 2 else np.asarray(image[plane.view])
-
-
-def patches_in_plane(explanation: Explanation, plane: Plane) -> np.ndarray:
-    """Indices of the patches in a plane.
-
-    Parameters
-    ----------
-    explanation : Explanation
-    plane : Plane
-
-    Returns
-    -------
-    (rows, columns) ndarray
-        In C order of the grid.
-    """
-    grid = explanation.grid
-    numbers = np.arange(int(np.prod(grid))).reshape(grid)
-    if plane.slice is None:
-        return numbers
-    return np.asarray(numbers[plane.slice * grid[0] // explanation.view_shape[0]])
 
 
 # --- patches to show ------------------------------------------------------------------------------
@@ -270,74 +200,6 @@ def sharpness(explanation: Explanation, view: int) -> float:
 
 
 # --- drawing --------------------------------------------------------------------------------------
-def is_head(explanation: Explanation) -> bool:
-    """Whether the views are in template space, as those of heads are."""
-    return explanation.registration is not None
-
-
-def display(image: np.ndarray, head: bool) -> np.ndarray:
-    """A plane as it is drawn: heads are rotated from axes (A, R) to (P, L)."""
-    return image[::-1, ::-1] if head else image
-
-
-def edge_letters(head: bool) -> dict[str, str]:
-    """Letters at the edges of a plane as it is drawn, by side; none for plain images."""
-    return {"left": "R", "right": "L", "top": "A", "bottom": "P"} if head else {}
-
-
-def patch_at(explanation: Explanation, plane: Plane, index: tuple[float, float]) -> int | None:
-    """The patch at a position of the image as it is drawn (see `display`).
-
-    Parameters
-    ----------
-    explanation : Explanation
-    plane : Plane
-    index : (float, float)
-        Row and column.
-
-    Returns
-    -------
-    int, optional
-        None outside the image.
-    """
-    numbers = patches_in_plane(explanation, plane)
-    shape = np.array(explanation.view_shape[-2:])
-    place = np.rint(np.asarray(index)).astype(int)
-    if (place < 0).any() or (place >= shape).any():
-        return None
-    if is_head(explanation):
-        place = shape - 1 - place
-    row, column = place * np.array(numbers.shape) // shape
-    return int(numbers[row, column])
-
-
-def box(explanation: Explanation, patch: int, inset: float = 0.0) -> np.ndarray:
-    """The corners of a patch in the image as it is drawn (see `display`).
-
-    Parameters
-    ----------
-    explanation : Explanation
-    patch : int
-    inset : float
-        Distance of the corners from the edges of the patch, pixels.
-
-    Returns
-    -------
-    (4, 2) ndarray
-        Rows and columns, clockwise from the top left corner.
-    """
-    shape, cells = (
-        np.array(explanation.view_shape[-2:], dtype=float),
-        np.array(explanation.grid[-2:]),
-    )
-    size = shape / cells
-    start = np.array(divmod(patch % int(cells.prod()), int(cells[1]))) * size
-    if is_head(explanation):
-        start = shape - start - size
-    (top, left), (bottom, right) = start - 0.5 + inset, start + size - 0.5 - inset
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-
-
 def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
     """The location of a patch as text, such as "L 30 · P 62" (template mm) or "row 2, column 3".
 
@@ -357,7 +219,7 @@ def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
         return " ".join(
             f"{word} {n + 1}" for word, n in zip(("row", "column"), place, strict=True)
         ).replace(" c", ", c")
-    center = (place + 0.5) * np.array(explanation.view_shape) / np.array(explanation.grid) - 0.5
+    center = patch_center(explanation, patch)
     index = np.ones(4)
     index[:3] = 0
     index[: len(center)] = center

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from napari_expert.navigation import show_axis, step_patch, step_plane
+
 if TYPE_CHECKING:
     import napari.viewer
     from napari.components import ViewerModel
@@ -79,7 +81,7 @@ ACTIONS = (
     Action(
         "previous_plane",
         "Previous plane",
-        lambda panel: panel.session.show_plane(panel.session.plane_number - 1),
+        lambda panel: step_plane(panel.session, -1),
         key="PageDown",
         key_help="next plane down",
         menu="2_walk",
@@ -87,7 +89,7 @@ ACTIONS = (
     Action(
         "next_plane",
         "Next plane",
-        lambda panel: panel.session.show_plane(panel.session.plane_number + 1),
+        lambda panel: step_plane(panel.session, +1),
         key="PageUp",
         key_help="next plane up",
         menu="2_walk",
@@ -122,21 +124,21 @@ ACTIONS = (
         "sort_by_patch",
         "Sort the prototypes by similarity in the selected patch",
         lambda panel: panel.session.browser.sort("patch"),
-        key="Shift-P",
+        key="Shift-S",
         key_help="prototypes most similar in the selected patch",
         menu="2_walk",
     ),
     Action(
         "previous_patch",
         "Previous numbered patch",
-        lambda panel: panel.session.step_focus(-1),
+        lambda panel: step_patch(panel.session, -1),
         key="Shift-J",
         menu="2_walk",
     ),
     Action(
         "next_patch",
         "Next numbered patch",
-        lambda panel: panel.session.step_focus(+1),
+        lambda panel: step_patch(panel.session, +1),
         key="Shift-K",
         menu="2_walk",
     ),
@@ -179,6 +181,46 @@ ACTIONS = (
         lambda panel: panel.session.toggle_mode("lines"),
         key="Shift-M",
         key_help="lines between matched patches, on or off",
+        menu="4_view",
+    ),
+    Action(
+        "toggle_planes",
+        "Three linked planes: axial, coronal, sagittal",
+        lambda panel: panel.session.toggle_mode("planes"),
+        key="Shift-P",
+        key_help="three planes of the image and one prototype (3D models), on or off",
+        menu="4_view",
+    ),
+    Action(
+        "next_orientation",
+        "Next orientation: axial, coronal, sagittal",
+        lambda panel: show_axis(panel.session, (panel.session.viewing.axis + 1) % 3),
+        key="Shift-V",
+        key_help="axial, coronal or sagittal slices (3D models)",
+        menu="4_view",
+    ),
+    Action(
+        "toggle_magnifier",
+        "Magnifier: the patch and its matches, enlarged",
+        lambda panel: panel.session.viewing.toggle_magnifier(),
+        key="Shift-Z",
+        key_help="magnifier: the patch and its matches enlarged, on or off",
+        menu="4_view",
+    ),
+    Action(
+        "toggle_crosshair",
+        "Show or hide the crosshair",
+        lambda panel: panel.session.viewing.toggle_cross(),
+        key="Shift-X",
+        key_help="crosshair, on or off (3D models)",
+        menu="4_view",
+    ),
+    Action(
+        "next_window",
+        "Next grey-value window: full range, brain, grey and white matter",
+        lambda panel: panel.session.viewing.next_window(),
+        key="Shift-W",
+        key_help="next grey-value window",
         menu="4_view",
     ),
     Action(

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
-    from expert.explanation import Explanation, View
+    from expert.explanation import Explanation
     from expert.imaging.volume import Volume
 
 OURS = "expert_scene"
@@ -255,27 +255,3 @@ def slice_letters(
         near, far = ("LPI"[row], "RAS"[row]) if direction[row] > 0 else ("RAS"[row], "LPI"[row])
         out[sides[0]], out[sides[1]] = near, far
     return out
-
-
-def placement(view: View, head: bool) -> dict[str, Any]:
-    """Place the layer of a view (of a slice of it, in 3D) as `expert.patches.display` draws it.
-
-    Parameters
-    ----------
-    view : View
-        Of an explanation.
-    head : bool
-        Whether it is in template space.
-
-    Returns
-    -------
-    dict
-        Arguments of the layer.
-    """
-    rows, columns = view.image.shape[-2:]
-    a, row, column = view.affine, view.image.ndim - 2, view.image.ndim - 1
-    if not head:
-        return {"scale": (a[0, 0], a[1, 1]), "translate": (a[0, 3], a[1, 3]), "units": ("mm", "mm")}
-    step_a, step_r = a[1, row], a[0, column]
-    front, right = a[1, 3] + step_a * (rows - 1), a[0, 3] + step_r * (columns - 1)
-    return {"scale": (step_a, step_r), "translate": (-front, -right), "units": ("mm", "mm")}

@@ -16,18 +16,24 @@ from psygnal import Signal, SignalGroup
 
 from expert import attribution
 from expert.errors import InputError
-from expert.patches import middle_plane, patches_in_plane
+from expert.planes import Plane, middle_plane, patches_in_plane
+from napari_expert.navigation import show_place
 from napari_expert.prototype_browser import PrototypeBrowser
 from napari_expert.side_by_side import Board, check_comparable
+from napari_expert.viewing import Viewing
 
 if TYPE_CHECKING:
     from napari.layers import Image
 
     from expert.explanation import Explanation
-    from expert.patches import Choice, Plane
+    from expert.patches import Choice
 
-Layout = Literal["grid", "lines"]
-Mode = Literal["grid", "lines", "native"]
+Layout = Literal["grid", "lines", "planes"]
+Mode = Literal["grid", "lines", "planes", "native"]
+Voxel = np.ndarray | None
+"""(3,) position in a view, in pixels."""
+VOLUME = Plane(0, None, None, "volume")
+"""Stands for all slices of a 3D view: its patches are numbered where three planes are shown."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class Session:
 
     def __init__(self) -> None:
         self.events = SessionEvents()
+        self.viewing = Viewing()
         self.explanation: Explanation | None = None
         self.other: Explanation | None = None
         self.previous: Explanation | None = None
@@ -120,6 +127,7 @@ class Session:
     def _reset(self) -> None:
         """State that belongs to one board."""
         board = self.board
+        self.viewing.reset(board)
         self.native = False
         self.choice: Choice = "closest"
         self.plane_number = 0 if board is None else middle_plane(board.explanations[0])
@@ -128,7 +136,7 @@ class Session:
         self.preview: PatchMap | None = None
         self.focus: Focus | None = None
         self.pinned = False
-        self._number_patches()
+        self.number_patches()
 
     # --- what is explained ------------------------------------------------------------------------
     def show(self, explanation: Explanation, source: Image | None = None) -> None:
@@ -226,16 +234,17 @@ class Session:
     def plane(self) -> Plane:
         """The plane shown."""
         assert self.board is not None
-        return self.board.planes[self.plane_number]
+        return self.viewing.planes[self.plane_number]
 
     def show_plane(self, number: int) -> None:
         """Show another plane; numbers beyond the ends mean the first or last."""
-        last = 0 if self.board is None else len(self.board.planes) - 1
+        last = 0 if self.board is None else len(self.viewing.planes) - 1
         number = int(np.clip(number, 0, last))
         if self.board is None or number == self.plane_number:
             return
         self.plane_number = number
-        self._number_patches()
+        self.viewing.level(self.plane)
+        self.number_patches()
         if self.plane.slice is None:
             self.set_focus(None)
         self.events.plane.emit()
@@ -244,40 +253,34 @@ class Session:
         """Number the "closest" six patches, the most "different" six, or "all"."""
         if self.board is not None and choice != self.choice:
             self.choice = choice
-            self._number_patches()
+            self.number_patches()
             self.events.patches.emit()
 
-    def _number_patches(self) -> None:
+    def number_patches(self) -> None:
+        """Number the chosen patches of what is shown."""
         self.patches: list[int] = []
         if self.board is not None:
-            self.patches = self.board.patches(self.plane, self.choice)
+            plane = VOLUME if self.in_planes else self.plane
+            self.patches = self.board.patches(plane, self.choice)
 
     def patches_in_plane(self) -> np.ndarray:
         """(N,) indices of the patches that the plane cuts."""
         assert self.board is not None
         return patches_in_plane(self.board.explanations[0], self.plane).ravel()
 
-    def set_focus(self, tile: int | None, patch: int = 0, *, pin: bool = False) -> None:
-        """Highlight a patch of a tile and its matches, with `pin` until a click; None: nothing."""
+    def set_focus(
+        self, tile: int | None, patch: int = 0, pin: bool = False, at: Voxel = None
+    ) -> None:
+        """Highlight a patch and its matches; with `pin`, until a click, and go there."""
         self.pinned = pin and tile is not None
+        before = None if self.focus is None else (self.focus.tile, self.focus.patch)
         if self.board is None or tile is None:
-            if self.focus is None:
-                return
             self.focus = None
-        elif self.focus is not None and (self.focus.tile, self.focus.patch) == (tile, patch):
-            return
-        else:
-            shares = self.board.partners(self.plane.view, tile, patch)
-            self.focus = Focus(tile, patch, shares)
-        self.events.focus.emit()
-
-    def step_focus(self, step: int) -> None:
-        """Lock the next (1) or previous (-1) numbered patch of the image."""
-        at = -1 if step > 0 else 0
-        if self.focus is not None and self.focus.tile == 0 and self.focus.patch in self.patches:
-            at = self.patches.index(self.focus.patch)
-        if self.patches:
-            self.set_focus(0, self.patches[(at + step) % len(self.patches)], pin=True)
+        elif before != (tile, patch):
+            self.focus = Focus(tile, patch, self.board.partners(self.plane.view, tile, patch))
+        if before != (None if tile is None else (tile, patch)):
+            self.events.focus.emit()
+        show_place(self, at)
 
     # --- colours ----------------------------------------------------------------------------------
     def set_map(self, patch_map: PatchMap | None) -> None:
@@ -309,7 +312,13 @@ class Session:
     @property
     def mode(self) -> Mode:
         """Tiles in a grid, two or three tiles joined by lines, or the image in native space."""
-        return "native" if self.native else self.layout
+        three = self.in_planes or self.layout != "planes"
+        return "native" if self.native else self.layout if three else "grid"
+
+    @property
+    def in_planes(self) -> bool:
+        """Whether three planes of a volume are shown, apart from native space."""
+        return self.layout == "planes" and self.board is not None and self.board.volume
 
     def show_mode(self, mode: Mode) -> None:
         """Show another mode.
@@ -329,9 +338,15 @@ class Session:
             if self.map is None:
                 self.set_map(CONTRIBUTION)
             self.native = True
+        elif mode == "planes" and not self.board.volume:
+            raise InputError("Three planes need a model of volumes; this one explains 2D images.")
         else:
             self.native, self.layout = False, mode
+        before = self.patches
+        self.number_patches()
         self.events.mode.emit()
+        if self.patches != before:
+            self.events.patches.emit()
 
     def toggle_mode(self, mode: Mode) -> None:
         """Show a mode, or the grid if it is shown already."""

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from expert.errors import InputError
-from expert.explanation import Explanation, PrototypeMatch, ViewMatch
-from expert.patches import Choice, Plane, chosen_patches, is_head, plane_image, planes, spread
+from expert.explanation import Explanation, PrototypeMatch
+from expert.patches import EMPTY, Choice, chosen_patches, foreground, spread
+from expert.planes import (
+    ORIENTATIONS,
+    Plane,
+    is_head,
+    patch_center,
+    patch_of,
+    plane_image,
+    planes,
+)
 
 NAMES = ("A", "B")
 
@@ -71,6 +80,11 @@ class Board:
         self._ranks = [{match.index: match for match in e.prototypes} for e in explanations]
         self.planes = planes(first)
         self.head = is_head(first)
+        self.volume = len(first.grid) == 3
+        """Whether the views are volumes, with slices along three axes."""
+        self._lit: dict[int, np.ndarray] = {}
+        self._along: dict[int, tuple[Plane, ...]] = {0: self.planes}
+        self._plans = [Plans(ranks, self.prototypes) for ranks in self._ranks]
 
     @property
     def matches_shown(self) -> tuple[PrototypeMatch, ...]:
@@ -94,15 +108,28 @@ class Board:
         subjects = ("this image",) if self.subjects == 1 else NAMES
         return (*subjects, *(f"#{first[index].rank}" for index in self.prototypes))
 
-    def title(self, tile: int, plane: Plane) -> str:
-        """The text over a tile."""
+    def planes_along(self, axis: int) -> tuple[Plane, ...]:
+        """All planes of an orientation (see `expert.planes.ORIENTATIONS`) that are not empty."""
+        assert axis == 0 or (self.volume and axis < len(ORIENTATIONS))
+        if axis not in self._along:
+            self._along[axis] = planes(self.explanations[0], axis)
+        return self._along[axis]
+
+    def foreground(self, view: int) -> np.ndarray:
+        """(M,) patches of the first image that are not background."""
+        if view not in self._lit:
+            self._lit[view] = foreground(self.explanations[0], view)
+        return self._lit[view]
+
+    def title(self, tile: int, plane: Plane | None) -> str:
+        """The text over a tile; without a plane, what is true of the whole volume."""
         unit = self.explanations[0].unit
         if tile < self.subjects:
             e = self.explanations[tile]
             forced = " · forced" if e.forced else ""
             if self.subjects == 2:
                 return f"{NAMES[tile]} · {e.prediction:.1f} {unit}{forced}"
-            if plane.position_mm is None:
+            if plane is None or plane.position_mm is None:
                 return f"this image · {e.prediction:.1f} {unit}{forced}"
             return f"{plane.name}: {e.views[plane.view].prediction:.1f} {unit}{forced}"
         index = self.prototypes[tile - self.subjects]
@@ -121,18 +148,28 @@ class Board:
         average = self._ranks[0][self.prototypes[tile - self.subjects]].average
         return "" if average is None else average.text
 
+    def whole_image(self, tile: int, view: int) -> np.ndarray | None:
+        """Image of a tile as `expert.explanation.View.image` or `PrototypeMatch.image` has it.
+
+        None for a prototype whose image is not available.
+        """
+        if tile < self.subjects:
+            return self.explanations[tile].views[view].image
+        return self._ranks[0][self.prototypes[tile - self.subjects]].image
+
     def image(self, tile: int, plane: Plane) -> np.ndarray | None:
         """(rows, columns) uint8, axes (A, R) for heads.
 
         None for a prototype whose image is not available.
         """
-        if tile < self.subjects:
-            return plane_image(self.explanations[tile].views[plane.view].image, plane)
-        image = self._ranks[0][self.prototypes[tile - self.subjects]].image
+        image = self.whole_image(tile, plane.view)
         return None if image is None else plane_image(image, plane)
 
     def patches(self, plane: Plane, choice: Choice) -> list[int]:
-        """The first image's numbered patches, in the order of their numbers."""
+        """The first image's numbered patches, in the order of their numbers.
+
+        A plane without a slice of a volume stands for the whole volume.
+        """
         first = self.explanations[0]
         shown = first.model_copy(update={"prototypes": self.matches_shown})
         return chosen_patches(shown, plane, choice)
@@ -178,36 +215,76 @@ class Board:
         tuple of numpy.ndarray
             One (M,) array per tile, each of which sums to 1 (or is 0).
         """
-        count = len(self.explanations[0].views[view].mass)
-        own = np.zeros(count)
+        own = np.zeros(len(self.explanations[0].views[view].mass))
         own[patch] = 1.0
+        count = len(self.prototypes)
         if tile < self.subjects:
-            prototypes = [
-                own @ _rows(self._plan(tile, view, n)) for n in range(len(self.prototypes))
+            prototypes = [self._plans[tile].forward(view, n, own) for n in range(count)]
+            subjects = [
+                own
+                if other == tile
+                else _mean(
+                    [self._plans[other].back(view, n, prototypes[n]) for n in range(count)],
+                    self._weights(),
+                )
+                for other in range(self.subjects)
             ]
-            subjects = []
-            for other in range(self.subjects):
-                ways = [
-                    prototypes[n] @ _rows(self._plan(other, view, n).T)
-                    for n in range(len(self.prototypes))
-                ]
-                subjects.append(own if other == tile else _mean(ways, self._weights()))
         else:
             chosen = tile - self.subjects
-            subjects = [own @ _rows(self._plan(n, view, chosen).T) for n in range(self.subjects)]
-            prototypes = []
-            for other in range(len(self.prototypes)):
-                ways = [
-                    subjects[n] @ _rows(self._plan(n, view, other)) for n in range(self.subjects)
-                ]
-                prototypes.append(own if other == chosen else _mean(ways, np.ones(self.subjects)))
+            subjects = [self._plans[n].back(view, chosen, own) for n in range(self.subjects)]
+            prototypes = [
+                own
+                if other == chosen
+                else _mean(
+                    [
+                        self._plans[n].forward(view, other, subjects[n])
+                        for n in range(self.subjects)
+                    ],
+                    np.ones(self.subjects),
+                )
+                for other in range(count)
+            ]
         return (*subjects, *prototypes)
 
-    def _view_match(self, subject: int, view: int, prototype: int) -> ViewMatch:
-        return self._ranks[subject][self.prototypes[prototype]].views[view]
+    def counterparts(self, view: int, tile: int, voxel: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The place in every tile that corresponds to a place in one of them.
 
-    def _plan(self, subject: int, view: int, prototype: int) -> np.ndarray:
-        return np.asarray(self._view_match(subject, view, prototype).flow, dtype=float)
+        It follows the plan: the same place within the patch that took most of the patch's mass.
+        Where the patch was not matched (background), it is the same place in the template.
+
+        Parameters
+        ----------
+        view : int
+            0-based.
+        tile : int
+            Where `voxel` is.
+        voxel : (2,) or (3,) numpy.ndarray
+            Along each axis of the view, in pixels.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            One position per tile.
+        """
+        first, here = self.explanations[0], np.asarray(voxel, dtype=float)
+        patch = patch_of(first, here)
+        if patch is None or not self._matched(view, tile, patch):
+            return (here,) * self.tiles
+        within = here - patch_center(first, patch)
+        return tuple(
+            patch_center(first, int(share.argmax())) + within if share.any() else here
+            for share in self.partners(view, tile, patch)
+        )
+
+    def _matched(self, view: int, tile: int, patch: int) -> bool:
+        """Whether a patch has so much mass that its matches mean something."""
+        if not self.prototypes:
+            return False
+        if tile < self.subjects:
+            mass = self._plans[tile].total(view, 0, 1)
+        else:
+            mass = self._plans[0].total(view, tile - self.subjects, 0)
+        return bool(mass[patch] >= EMPTY / len(mass))
 
     def _weights(self) -> np.ndarray:
         """(P,) the smaller of both images' weights of each shown prototype."""
@@ -219,9 +296,40 @@ class Board:
         )
 
 
-def _rows(plan: np.ndarray) -> np.ndarray:
-    """(M, M) rows that sum to 1, or are 0."""
-    return np.asarray(plan / np.maximum(plan.sum(axis=1, keepdims=True), 1e-300))
+class Plans:
+    """Follows one image's transport plans to the prototypes and back.
+
+    Parameters
+    ----------
+    ranks : dict
+        The image's matches by the prototype's index in the model.
+    prototypes : tuple of int
+        Indices of those shown.
+    """
+
+    def __init__(self, ranks: dict[int, PrototypeMatch], prototypes: tuple[int, ...]) -> None:
+        self._matches = [ranks[index] for index in prototypes]
+        self._sums: dict[tuple[int, ...], np.ndarray] = {}
+
+    def forward(self, view: int, prototype: int, mass: np.ndarray) -> np.ndarray:
+        """(M,) where mass on the image's patches lies in a prototype (its place among those)."""
+        flow, some = self._matches[prototype].views[view].flow, np.flatnonzero(mass)
+        rows = self.total(view, prototype, 1)[some]
+        return np.asarray((mass[some] / rows) @ flow[some])
+
+    def back(self, view: int, prototype: int, mass: np.ndarray) -> np.ndarray:
+        """(M,) where mass on a prototype's patches lies in the image."""
+        flow, some = self._matches[prototype].views[view].flow, np.flatnonzero(mass)
+        columns = self.total(view, prototype, 0)[some]
+        return np.asarray(flow[:, some] @ (mass[some] / columns))
+
+    def total(self, view: int, prototype: int, axis: int) -> np.ndarray:
+        """(M,) sums of a plan along an axis, computed once: the mass of the patches."""
+        key = (view, prototype, axis)
+        if key not in self._sums:
+            flow = self._matches[prototype].views[view].flow
+            self._sums[key] = np.maximum(flow.sum(axis=axis, dtype=float), 1e-300)
+        return self._sums[key]
 
 
 def _mean(arrays: list[np.ndarray], weights: np.ndarray) -> np.ndarray:

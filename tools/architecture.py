@@ -29,8 +29,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "expert.features", "expert.transport", "expert.local_transport", "expert.losses",
             "expert.conformal",
             "expert.grey_values", "expert.backbone", "expert.model",
-            "expert.model_file", "expert.explanation", "expert.patches", "expert.attribution",
-            "expert.comparison", "expert.novelty",
+            "expert.model_file", "expert.explanation", "expert.planes", "expert.patches",
+            "expert.attribution", "expert.comparison", "expert.novelty",
         ),
     ),
     ("imaging", ("expert.imaging",)),
@@ -44,7 +44,11 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plugin base", ("napari_expert.layer_geometry", "napari_expert.side_by_side")),
     (
         "session",
-        ("napari_expert.prototype_browser", "napari_expert.session", "napari_expert.actions"),
+        (
+            "napari_expert.prototype_browser", "napari_expert.session", "napari_expert.navigation",
+            "napari_expert.viewing",
+            "napari_expert.actions",
+        ),
     ),
     ("canvas", ("napari_expert.canvas",)),
     ("panel", ("napari_expert.panel",)),

@@ -125,6 +125,60 @@ def spread_over(
     return out
 
 
+def smooth_over(
+    explanation: Explanation, volume: Volume, values: np.ndarray, *, seen: bool = False
+) -> np.ndarray:
+    """Values of the patches on the voxels of the volume, linear between the patches' centres.
+
+    For looking at: the value at a patch's centre is the patch's, background patches count as 0. The
+    values of the patches themselves, each up to its edge, are those of `spread_over`.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        From `expert.explain`.
+    volume : Volume
+        The one that was explained.
+    values : (V, M) ndarray
+        One value per view and patch.
+    seen : bool
+        Whether to leave out voxels that are black in the view, as in `spread_over`.
+
+    Returns
+    -------
+    float32 ndarray
+        Of the volume's shape; NaN outside the views.
+
+    Raises
+    ------
+    InputError
+        As in `patch_map`.
+    """
+    from scipy import ndimage
+
+    shown = _foregrounds(explanation)[:-1, :-1]
+    tables = np.where(shown, np.asarray(values, dtype=np.float32), 0)
+    masks = [_content(view.image) for view in explanation.views] if seen else None
+    frames = _frames(explanation, volume)
+    out = np.full(volume.shape, np.nan, dtype=np.float32)
+    for where, view, _ in _slabs(frames, volume):
+        part = out[where]
+        for number in np.unique(view[view != NOWHERE]):
+            frame, own = frames[number], np.nonzero(view == number)
+            if masks is not None:
+                inside = masks[number][_index(frame, where, own)]
+                own = tuple(axis[inside] for axis in own)
+            places = [
+                (np.broadcast_to(place, view.shape)[own] + 0.5) * cells / size - 0.5
+                for place, size, cells in zip(
+                    _coordinates(frame, where), frame.shape, frame.grid, strict=False
+                )
+            ]
+            table = tables[number].reshape(frame.grid)
+            part[own] = ndimage.map_coordinates(table, places, order=1, mode="nearest")
+    return out
+
+
 # --- geometry -------------------------------------------------------------------------------------
 def _frames(explanation: Explanation, volume: Volume, beyond_mm: float = 0.0) -> list[_Frame]:
     head = explanation.registration is not None

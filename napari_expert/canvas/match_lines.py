@@ -9,7 +9,8 @@ import numpy as np
 from napari.layers import Vectors
 
 from expert.patches import FAINT
-from napari_expert.canvas.tile_layers import CLEAR, Color
+from napari_expert.canvas.tile_layers import PREFIX
+from napari_expert.canvas.tile_marks import CLEAR, Color
 from napari_expert.layer_geometry import OURS
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class MatchLines:
         if self.layer is None:
             self.layer = Vectors(
                 np.zeros((1, 2, 2)),
-                name="matches",
+                name=f"{PREFIX} matches",
                 edge_width=width,
                 edge_color=[CLEAR],
                 vector_style="line",
@@ -111,7 +112,8 @@ class MatchLines:
                 metadata={OURS: True},
             )
             active = self._viewer.layers.selection.active
-            self._viewer.layers.append(self.layer)
+            ours = sum(OURS in layer.metadata for layer in self._viewer.layers)
+            self._viewer.layers.insert(ours, self.layer)  # below the user's own
             self._viewer.layers.selection.active = active
         found = list(lines)
         self.layer.data = np.array([line for line, _ in found]) if found else np.zeros((1, 2, 2))

@@ -18,9 +18,12 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from napari.utils.colormaps.standardize_color import transform_color
 
-from expert.imaging.native_space import patch_map, spread_over
+from expert.imaging.native_space import patch_map, smooth_over
 from expert.patches import COLORS, foreground, patch_location_text
+from napari_expert.canvas.tile_layers import PREFIX
+from napari_expert.canvas.tile_set import Spot
 from napari_expert.layer_geometry import OURS, slice_letters, volume_from_layer
+from napari_expert.viewing import OPACITY
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,11 +33,11 @@ if TYPE_CHECKING:
 
 DIVERGING = Colormap(
     [
-        (0.13, 0.40, 1.0, 0.60),
-        (0.13, 0.55, 1.0, 0.35),
+        (0.13, 0.40, 1.0, 0.9),
+        (0.13, 0.55, 1.0, 0.5),
         (0.6, 0.6, 0.6, 0.0),
-        (1.0, 0.55, 0.0, 0.35),
-        (1.0, 0.35, 0.0, 0.60),
+        (1.0, 0.55, 0.0, 0.5),
+        (1.0, 0.35, 0.0, 0.9),
     ],
     name="expert: decrease, increase",
     display_name="decrease – increase",
@@ -67,6 +70,8 @@ class NativeOverlay:
     numbered : sequence of int
         Patches (0-based) to outline in the colours of `expert.patches.COLORS`, in the order of
         their numbers.
+    opacity : float
+        Of the map, 0 to 1.
     on_removed : callable, optional
         Called when the overlay removed itself, because the original layer or one of its own was
         deleted or the original layer was given other data.
@@ -85,6 +90,7 @@ class NativeOverlay:
         values: np.ndarray,
         numbered: Sequence[int] = (),
         *,
+        opacity: float = OPACITY,
         on_removed: Callable[[], None] | None = None,
     ) -> None:
         self.viewer, self.layer, self.explanation = viewer, layer, explanation
@@ -94,11 +100,13 @@ class NativeOverlay:
         self._gone = False
         unsure = " (orientation unknown)" if self.volume.space == "unknown" else ""
         shared = {**{name: _place(layer, name) for name in PLACED}, "metadata": {OURS: True}}
-        self._painted = self._make_map()
+        self._values: np.ndarray | None = None
+        self._painted = np.empty(self.volume.shape, dtype=np.float32)
         self._paint(values)
         self.map = Image(
             self._painted,
-            name=f"contribution{unsure}",
+            name=f"{PREFIX} contribution, {explanation.unit} per patch{unsure}",
+            opacity=opacity,
             colormap=DIVERGING,
             contrast_limits=_limits(values),
             blending="translucent_no_depth",
@@ -107,12 +115,13 @@ class NativeOverlay:
         )
         self.outlines = Labels(
             self._numbers(),
-            name=f"patches{unsure}",
+            name=f"{PREFIX} patches{unsure}",
             opacity=1.0,
             blending="translucent_no_depth",
             **shared,
         )
         self.outlines.contour = 1
+        self.map.colorbar.position, self.map.colorbar.visible = "bottom_right", True
         self._describe(values, numbered)
         self._add()
         self._hidden = False
@@ -127,9 +136,9 @@ class NativeOverlay:
     # --- what is shown ----------------------------------------------------------------------------
     def show(self, values: np.ndarray, numbered: Sequence[int] = ()) -> None:
         """Show other values and number other patches."""
-        self._paint(values)
-        self.map.refresh()
-        self.map.contrast_limits_range = self.map.contrast_limits = _limits(values)
+        if self._paint(values):
+            self.map.refresh()
+            self.map.contrast_limits_range = self.map.contrast_limits = _limits(values)
         self._describe(values, numbered)
         self._lock()
 
@@ -140,6 +149,18 @@ class NativeOverlay:
             return None
         number = int(self.outlines.data[tuple(voxel)])
         return (number - 1) % self._count if number else None
+
+    def spot_under(self, position: Sequence[float]) -> Spot | None:
+        """The patch at a position in napari's world, and its place in a model's volume."""
+        patch = self.patch_under(position)
+        if patch is None:
+            return None
+        e = self.explanation
+        if e.registration is None or len(e.grid) != 3:
+            return Spot(0, patch)
+        index = np.append(self.layer.world_to_data(position), 1.0)
+        template = np.linalg.solve(e.registration.template_to_subject, self.volume.affine @ index)
+        return Spot(0, patch, np.linalg.solve(e.views[0].affine, template)[:3])
 
     def remove(self) -> None:
         """Remove both layers and disconnect from all events."""
@@ -166,18 +187,16 @@ class NativeOverlay:
         np.copyto(out, exact, where=exact > 0)
         return out
 
-    def _make_map(self) -> np.ndarray:
-        """Find the voxels of each patch of each view, once; in a head, those of the brain."""
+    def _paint(self, values: np.ndarray) -> bool:
+        """Compute the map, in a head in the brain only; whether it is another one."""
         e = self.explanation
-        slots = np.arange(len(e.views) * self._count).reshape(len(e.views), self._count)
-        out = spread_over(e, self.volume, slots, seen=e.registration is not None)
-        self._voxels = np.flatnonzero(np.isfinite(out))
-        self._slots = out.ravel()[self._voxels].astype(np.int32)
-        return out
-
-    def _paint(self, values: np.ndarray) -> None:
-        every = np.broadcast_to(values, (len(self.explanation.views), self._count))
-        np.put(self._painted, self._voxels, every.ravel()[self._slots])
+        every = np.array(np.broadcast_to(values, (len(e.views), self._count)))
+        if self._values is not None and np.array_equal(every, self._values):
+            return False
+        self._values = every
+        seen = e.registration is not None
+        np.copyto(self._painted, smooth_over(e, self.volume, every, seen=seen))
+        return True
 
     def _add(self) -> None:
         """Directly above the original layer, with the selection as it was."""
@@ -197,7 +216,8 @@ class NativeOverlay:
     def _describe(self, values: np.ndarray, numbered: Sequence[int]) -> None:
         """Set the colours of the outlines, and the table for the patch under the mouse."""
         e = self.explanation
-        ink = np.tile(NEUTRAL, (self._count, 1))
+        # The map of a volume is smooth, and its patches would be a net over it.
+        ink = np.tile(CLEAR if len(e.grid) == 3 else NEUTRAL, (self._count, 1))
         for place, patch in enumerate(numbered):
             ink[patch] = transform_color(COLORS[place % len(COLORS)])[0]
         colors: dict[int | None, Any] = {None: CLEAR, 0: CLEAR}
@@ -273,6 +293,9 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     """Symmetric about zero."""
     finite = np.abs(np.asarray(values, dtype=float))
     most = float(finite[np.isfinite(finite)].max(initial=0.0)) or 1.0
+    # Rounded up, so that the colour bar has its ends labelled.
+    power = 10.0 ** np.floor(np.log10(most))
+    most = next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= most * (1 - 1e-9))
     return -most, most
 
 
@@ -293,10 +316,12 @@ class OrientationLetters:
         The image shown.
     volume : Volume
         Its `volume_from_layer`.
+    note : str
+        A line below the sides.
     """
 
-    def __init__(self, viewer: ViewerModel, layer: Image, volume: Volume) -> None:
-        self._viewer, self._layer, self._volume = viewer, layer, volume
+    def __init__(self, viewer: ViewerModel, layer: Image, volume: Volume, note: str = "") -> None:
+        self._viewer, self._layer, self._volume, self._note = viewer, layer, volume, note
         overlay = viewer.canvas.overlays.text
         self._before = (overlay.text, overlay.position, overlay.font_size, overlay.visible)
         viewer.dims.events.order.connect(self._update)
@@ -315,7 +340,8 @@ class OrientationLetters:
         letters = slice_letters(
             self._layer, self._volume, order, self._viewer.scene.camera.orientation2d
         )
-        return " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
+        sides = " · ".join(f"{side} {letter}" for side, letter in letters.items()) or UNKNOWN
+        return f"{sides}\n{self._note}" if self._note else sides
 
     def _update(self, event: Any = None) -> None:
         overlay, words = self._viewer.canvas.overlays.text, self.text

@@ -1,8 +1,10 @@
 """A result as layers: tiles side by side, their patches numbered and linked.
 
-Every tile has three layers: its image, a highlight of patches, and the numbered boxes. The layers
-are drawn in three modes: *grid* (every tile in a box of its own), *lines* (the image beside one
-prototype in one canvas, matched patches joined) and *native* (hidden, the user's own layers shown).
+Every tile has three layers: its image, a highlight of patches with the crosshair, and the numbered
+boxes. The layers are drawn in four modes: *grid* (every tile in a box of its own), *planes* (the
+image and one prototype, each in three planes), *lines* (the image beside one prototype in one
+canvas, matched patches joined) and *native* (hidden, the user's own layers shown). They are below
+the user's own layers in the layer list, and it shows the image of the first tile only.
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_expert.canvas.grey_window import preset_limits
+from napari_expert.canvas.layer_list import hide_rows
 from napari_expert.canvas.match_lines import MatchLines
 from napari_expert.canvas.tile_layers import Tile
-from napari_expert.canvas.tile_set import TileSet
+from napari_expert.canvas.tile_set import Spot, TileSet
 from napari_expert.canvas.viewer_state import (
     PlaneSlider,
     ViewerState,
     best_grid,
     common_units,
+    draw_once,
     fitted_zoom,
     frame,
+    remove_layers,
+    show_flat,
 )
 from napari_expert.layer_geometry import OURS
 
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Vectors
 
+    from napari_expert.canvas.panes import Pane
     from napari_expert.session import Mode, Session
 
 STRIDE = 3
@@ -83,6 +91,11 @@ class ResultLayers:
         return self._set.tiles
 
     @property
+    def panes(self) -> list[tuple[Pane, ...]]:
+        """The planes of every tile."""
+        return self._set.panes
+
+    @property
     def lines(self) -> Vectors | None:
         """The layer of the lines, in the lines layout."""
         return self._lines.layer
@@ -97,10 +110,10 @@ class ResultLayers:
         v = self.viewer
         for layer in v.layers:
             layer.visible = False
-        # A negative stride groups from the end of the list: the user's own layers, below, stay
-        # outside of the tiles.
-        for tile in reversed(self.tiles):
-            v.layers.extend(tile.layers)
+        # The grid counts from the start of the list; the user's own layers follow.
+        for place, layer in enumerate(self._set.layers):
+            v.layers.insert(place, layer)
+        hide_rows(layer for layer in self._set.layers if layer is not self.tiles[0].image)
         v.layers.link_layers([tile.image for tile in self.tiles], LINKED)
         v.layers.selection.active = self.tiles[0].image
         self._set_up()
@@ -119,11 +132,12 @@ class ResultLayers:
         same = self._set.shows(board) and self.mode == self.session.layout
         with self._quiet():
             self._leave_native()
-            self._set.mode = self.session.layout
+            self._set.mode = self.session.mode
             self._state.add_new_layers()
             self._set.change(board)
             self._set_up()
             self.draw()
+            self.show_window()
         self.slider.go_to(self.session.plane_number)
         self.viewer.layers.selection.active = self.tiles[0].image
         if not same:  # zoom and place stay where only the prototypes are others
@@ -138,18 +152,10 @@ class ResultLayers:
             viewer.layers.events.removed.disconnect(self._removed)
             viewer.canvas.events.size.disconnect(self._resized)
             self.slider.disconnect()
-            if draw := getattr(viewer, "screenshot", None):
-                # napari 0.9 crashes (without a graphics card) where layers go that were never
-                # drawn.
-                draw(flash=False)
+            draw_once(viewer)
             self._lines.remove()
-            # Before the layers: napari 0.9 makes the grid's boxes anew with every layer that goes,
-            # and may then draw what is gone.
-            viewer.canvas.grid.enabled = False
             viewer.layers.unlink_layers([tile.image for tile in self.tiles])
-            for layer in self._set.layers:
-                if layer in viewer.layers:
-                    viewer.layers.remove(layer)
+            remove_layers(viewer, self._set.layers)
             self._state.restore()
 
     # --- modes and places -------------------------------------------------------------------------
@@ -174,7 +180,7 @@ class ResultLayers:
         self.slider.go_to(self.session.plane_number)
         if mode != "native":
             self.reset_camera(zoom)
-            self._size_texts()
+            self.draw()
 
     def _leave_native(self) -> None:
         if self.mode == "native":
@@ -184,14 +190,12 @@ class ResultLayers:
         """Canvas, visibility and places of the tiles for grid or lines."""
         v = self.viewer
         self._state.hide_layers()
-        if v.dims.ndisplay != 2:
-            v.dims.ndisplay = 2
-        v.dims.order = tuple(range(v.dims.ndim))
-        v.canvas.background_color_override = "black"
+        show_flat(v)
+        self._set.draw_images()
         self._set.place()
-        if self.mode == "grid":
+        if self.mode != "lines":
             self._lines.remove()
-            v.canvas.grid.stride = -STRIDE
+            v.canvas.grid.stride = STRIDE
             self._shape_grid()
             v.canvas.grid.enabled = True
         else:
@@ -199,8 +203,8 @@ class ResultLayers:
             self._draw_lines()
 
     def _shape_grid(self) -> None:
-        size, extent = self.viewer.canvas.size, self._set.extent()
-        self.viewer.canvas.grid.shape = best_grid(size, extent, len(self.tiles))
+        canvas, count = self.viewer.canvas, len(self._set.visible())
+        canvas.grid.shape = best_grid(canvas.size, self._set.extent(), count)
 
     @property
     def fitted_zoom(self) -> float:
@@ -211,24 +215,23 @@ class ResultLayers:
         """Show every tile whole, or `zoom` times as large."""
         frame(self.viewer, self._set.extent(), zoom)
 
-    def show_convention(self) -> None:
-        """Draw the patient's right on the side that the session says."""
-        if self._set.board.head:
-            self._set.place()
-            self._draw_lines()
-            if self.mode != "native":
+    def show_arrangement(self) -> None:
+        """Draw another orientation or convention, or a part of the images: tiles change size."""
+        if self.mode != "native":
+            with self._quiet():
+                self._set_up()
                 self.reset_camera()
+                self.draw()
 
     def show_partner(self) -> None:
         """Draw another prototype beside the image."""
-        if self.mode == "lines":
-            self._set.place()
-            self._draw_lines()
+        if self.mode in ("lines", "planes"):
+            self.show_plane()
 
     # --- drawing ----------------------------------------------------------------------------------
     def draw(self) -> None:
         """Draw boxes, numbers, titles, highlights and lines."""
-        self._set.draw(self._text_size())
+        self._set.draw(self._text_size(), 1 / self.fitted_zoom)
         self._draw_lines()
 
     def _draw_lines(self) -> None:
@@ -236,50 +239,56 @@ class ResultLayers:
             with self._quiet():
                 self._lines.draw(self._set.lines(), self._set.line_width, self._set.units)
 
-    def highlight(self) -> None:
-        """Colour the patches."""
-        self._set.highlight()
-
     def show_plane(self) -> None:
-        """Draw another plane and how it was matched."""
+        """Draw other planes and how they were matched, and the crosshair."""
         self._set.draw_images()
         self.draw()
         self.slider.go_to(self.session.plane_number)
 
+    def show_cross(self) -> None:
+        """Show or hide the crosshair."""
+        self._set.draw_cross(1 / self.fitted_zoom)
+
     def show_focus(self) -> None:
-        """Draw highlight and lines of the patch pointed at."""
+        """Colour the patches, and draw the lines of the one pointed at."""
+        if self.session.viewing.magnified and not self.session.viewing.points:
+            self.show_arrangement()
         self._set.highlight()
         self._draw_lines()
 
+    def show_window(self) -> None:
+        """Set the grey-value window to the session's preset."""
+        image = self._set.board.explanations[0].views[self.session.plane.view].image
+        self.tiles[0].image.contrast_limits = preset_limits(image, self.session.viewing.window)
+
     def _text_size(self) -> float:
         """Points, so that a title fits over its tile."""
-        columns = len(self._set.slots()) if self.mode == "lines" else 1
+        columns = {"lines": len(self._set.slots()), "planes": 1.6}.get(self.mode, 1)
         width = self.viewer.canvas.viewbox_size(self.viewer.layers)[1]
         return float(np.clip(width / 32 / columns, 6, 12))
 
-    def _size_texts(self) -> None:
-        for tile in self.tiles:
-            tile.boxes.text.size = self._text_size()
-
     # --- events -----------------------------------------------------------------------------------
-    def patch_under(self, event: Any) -> tuple[int, int] | None:
-        """Tile and patch under a mouse event, or None beside the tiles."""
-        return self._set.patch_under(self.viewer, event)
+    def spot_under(self, event: Any) -> Spot | None:
+        """What is under a mouse event, or None beside the tiles."""
+        return self._set.spot_under(self.viewer, event)
 
     def _resized(self) -> None:
-        if self.mode == "native":
-            return
-        if self.mode == "grid":
-            self._shape_grid()
-        self.reset_camera()
-        self._size_texts()
+        if self.mode != "native":
+            if self.mode != "lines":
+                self._shape_grid()
+            self.reset_camera()
+            self.draw()
 
     def _inserted(self, event: Any) -> None:
-        # A layer the user adds goes below ours: the tiles are counted from the end of the list.
-        if not self._busy and OURS not in event.value.metadata:
-            below = min(self.viewer.layers.index(layer) for layer in self._set.layers)
-            if event.index > below:
-                self.viewer.layers.move(event.index, below)
+        # A layer the user adds goes above ours, and is hidden: it would cover a tile.
+        if self._busy or OURS in event.value.metadata:
+            return
+        above = max(self.viewer.layers.index(layer) for layer in self._set.layers)
+        if event.index < above:
+            self.viewer.layers.move(event.index, above + 1)
+        if self.mode != "native":
+            self._state.add_new_layers()
+            event.value.visible = False
 
     def _removed(self, event: Any) -> None:
         if not self._busy and any(

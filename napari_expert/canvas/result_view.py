@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expert.errors import ExpertError
+from napari_expert.canvas.grey_window import WindowDrag
 from napari_expert.canvas.mouse import PatchPointer
 from napari_expert.canvas.native_overlay import NativeOverlay, OrientationLetters
 from napari_expert.canvas.result_layers import ResultLayers
+from napari_expert.canvas.tile_set import Spot
 from napari_expert.layer_geometry import volume_from_layer
+from napari_expert.navigation import show_axis
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -40,8 +43,11 @@ class ResultView:
         self.overlay: NativeOverlay | None = None
         self._letters: OrientationLetters | None = None
         self._pointer: PatchPointer | None = None
+        self._drag: WindowDrag | None = None
         self._watched: Image | None = None
-        events = session.events
+        events, viewing = session.events, session.viewing.events
+        viewing.axis.connect(self._set_heights)
+        viewing.opacity.connect(self._show_opacity)
         events.result.connect(self._show_result)
         events.source.connect(self._watch_source)
         events.mode.connect(self._show_mode)
@@ -50,9 +56,14 @@ class ResultView:
             (events.patches, ResultLayers.draw),
             (events.focus, ResultLayers.show_focus),
             (events.partner, ResultLayers.show_partner),
-            (events.map, ResultLayers.highlight),
-            (events.preview, ResultLayers.highlight),
-            (events.convention, ResultLayers.show_convention),
+            (events.map, ResultLayers.show_focus),
+            (events.preview, ResultLayers.show_focus),
+            (events.convention, ResultLayers.show_arrangement),
+            (viewing.axis, ResultLayers.show_arrangement),
+            (viewing.magnifier, ResultLayers.show_arrangement),
+            (viewing.position, ResultLayers.show_plane),
+            (viewing.cross, ResultLayers.show_cross),
+            (viewing.window, ResultLayers.show_window),
         ):
             signal.connect(lambda draw=draw: self._draw(draw))
         for signal in (events.plane, events.patches, events.map):
@@ -72,21 +83,32 @@ class ResultView:
         elif self.layers is None or not self.layers.change(heights):
             self._remove_layers()
             self.layers = ResultLayers(self.viewer, self.session, heights, self.session.clear)
-            self._pointer = PatchPointer(self.viewer, self.session, self._patch_under)
+            self._pointer = PatchPointer(self.viewer, self.session, self._spot_under)
+            self._drag = WindowDrag(self.viewer, self._tile_image)
             self.layers.show_mode(self.session.mode)
 
     def _remove_layers(self) -> None:
-        if self._pointer is not None:
-            self._pointer.disconnect()
+        for own in (self._pointer, self._drag):
+            if own is not None:
+                own.disconnect()
         if self.layers is not None:
             layers, self.layers = self.layers, None
             layers.remove()
 
-    def _patch_under(self, event: Any) -> tuple[int, int] | None:
+    def _spot_under(self, event: Any) -> Spot | None:
         if self.overlay is not None:
-            patch = self.overlay.patch_under(event.position)
-            return None if patch is None else (0, patch)
-        return None if self.layers is None else self.layers.patch_under(event)
+            return self.overlay.spot_under(event.position)
+        return None if self.layers is None else self.layers.spot_under(event)
+
+    def _tile_image(self) -> Image | None:
+        """The layer whose grey-value window is set by dragging: none in native space."""
+        if self.layers is None or self.layers.mode == "native":
+            return None
+        return self.layers.tiles[0].image
+
+    def _set_heights(self) -> None:
+        if self.layers is not None:
+            self.layers.slider.heights = self._heights()
 
     def _heights(self) -> np.ndarray | None:
         """World coordinate of every plane along the viewer's first slider."""
@@ -96,6 +118,11 @@ class ResultView:
         registration = board.explanations[0].registration
         if registration is None:
             return None
+        if self.session.viewing.axis:
+            # The slider is along the head's first axis: coronal and sagittal slices are spread
+            # over its whole way.
+            way = self.viewer.dims.range[0]
+            return np.linspace(way.start, way.stop, len(self.session.viewing.planes))
         to_index = (
             np.linalg.inv(volume_from_layer(source, pixels=False).affine)
             @ registration.template_to_subject
@@ -111,6 +138,7 @@ class ResultView:
         if layers is None:
             return
         if session.native:
+            show_axis(session, 0)  # the slider goes through axial slices
             try:
                 self._make_overlay()
             except ExpertError as error:
@@ -132,14 +160,20 @@ class ResultView:
             explanation,
             session.native_values(),
             session.patches,
+            opacity=session.viewing.opacity,
             on_removed=self._overlay_removed,
         )
-        self._letters = OrientationLetters(self.viewer, source, self.overlay.volume)
+        note = f"colours: {explanation.unit} per patch"
+        self._letters = OrientationLetters(self.viewer, source, self.overlay.volume, note)
         self.viewer.layers.selection.active = source
 
     def _update_overlay(self) -> None:
         if self.overlay is not None:
             self.overlay.show(self.session.native_values(), self.session.patches)
+
+    def _show_opacity(self) -> None:
+        if self.overlay is not None:
+            self.overlay.map.opacity = self.session.viewing.opacity
 
     def _remove_overlay(self) -> None:
         if self.overlay is not None:

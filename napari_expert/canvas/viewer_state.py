@@ -6,7 +6,7 @@ follows the plane.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_expert.layer_geometry import OURS
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
 Extent = tuple[np.ndarray, np.ndarray]
 """World coordinates (row, column) of an upper left and a lower right corner."""
@@ -93,6 +94,36 @@ class ViewerState:
         grid.enabled = self.grid[0]
         viewer.layers.selection = {layer for layer in self.selection if layer in viewer.layers}
         self.restore_view()
+
+
+# --- layers and canvas ----------------------------------------------------------------------------
+def show_flat(viewer: ViewerModel) -> None:
+    """Show the last two axes on black."""
+    if viewer.dims.ndisplay != 2:
+        viewer.dims.ndisplay = 2
+    viewer.dims.order = tuple(range(viewer.dims.ndim))
+    viewer.canvas.background_color_override = "black"
+
+
+def draw_once(viewer: ViewerModel) -> None:
+    """Draw the canvas now.
+
+    napari 0.9 crashes (without a graphics card) where layers go that were never drawn.
+    """
+    if draw := getattr(viewer, "screenshot", None):
+        draw(flash=False)
+
+
+def remove_layers(viewer: ViewerModel, layers: Iterable[Layer]) -> None:
+    """Remove layers, as far as they are there, and switch the grid off.
+
+    The grid goes first: napari 0.9 makes its boxes anew with every layer that goes, and may then
+    draw what is gone.
+    """
+    viewer.canvas.grid.enabled = False
+    for layer in layers:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
 
 
 # --- camera ---------------------------------------------------------------------------------------

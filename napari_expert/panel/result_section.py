@@ -23,10 +23,16 @@ from napari_expert.panel.qt_helpers import (
     fill_combo,
     menu_button,
 )
+from napari_expert.panel.view_controls import ViewControls
 from napari_expert.session import Mode, PatchMap, Session
 
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "One panel per image (Shift-G)."),
+    "planes": (
+        "Planes",
+        "The image and one prototype in axial, coronal and sagittal slices (Shift-P); for models "
+        "of volumes.",
+    ),
     "lines": ("Lines", "The image beside one prototype, lines between matched patches (Shift-M)."),
     "native": (
         "Native space",
@@ -84,6 +90,7 @@ class ResultSection(QWidget):
         self.prototypes = PrototypeSection(self.session)
         column.addWidget(self.prototypes)
         column.addLayout(self._make_form())
+        self.viewing = ViewControls(self.form, self.session)
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
         self.table = MatchTable(self.session)
         self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
@@ -163,6 +170,7 @@ class ResultSection(QWidget):
         events = self.session.events
         events.result.connect(self._show_result)
         events.source.connect(self._show_source)
+        self.session.viewing.events.axis.connect(self._fill_planes)
         events.plane.connect(self._show_plane)
         events.patches.connect(self._show_patches)
         events.map.connect(self._show_map)
@@ -172,7 +180,7 @@ class ResultSection(QWidget):
 
     # --- showing ----------------------------------------------------------------------------------
     def _show_result(self) -> None:
-        session, board = self.session, self.session.board
+        board = self.session.board
         self.setVisible(board is not None)
         if board is None:
             self.plot.show_explanation(None)
@@ -190,14 +198,20 @@ class ResultSection(QWidget):
             match.index: match.rank for match in e.prototypes if match.index in board.prototypes
         }
         self.plot.show_explanation(e, ranks, board.explanations[1] if board.subjects == 2 else None)
-        fill_combo(self.view_box, result_texts.plane_names(board), session.plane_number)
-        self.form.setRowVisible(self.view_box, len(board.planes) > 1)
+        self._fill_planes()
+        self.mode_buttons["planes"].setEnabled(board.volume)
         self._maps, words = result_texts.maps(board)
         fill_combo(self.map_box, words)
         self._show_convention()
         self._show_source()
         self._show_patches()
         self.show_mode()
+
+    def _fill_planes(self) -> None:
+        board, planes = self.session.board, self.session.viewing.planes
+        names = result_texts.plane_names(board, planes) if board is not None else []
+        fill_combo(self.view_box, names, self.session.plane_number)
+        self.form.setRowVisible(self.view_box, len(names) > 1)
 
     def _show_source(self) -> None:
         self.mode_buttons["native"].setEnabled(self.session.source is not None)

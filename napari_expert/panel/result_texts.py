@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from expert.explanation import Explanation
     from expert.model_file import Model
+    from expert.planes import Plane
     from napari_expert.session import Focus
     from napari_expert.side_by_side import Board
 
@@ -86,11 +87,11 @@ def legend(session: Session, board: Board, chosen: PatchMap) -> str:
     return f"Orange {positive}, blue {negative}. Strongest {where} ({e.unit}): {strongest}."
 
 
-def plane_names(board: Board) -> list[str]:
-    """The planes that can be chosen, with the prediction of each."""
+def plane_names(board: Board, planes: tuple[Plane, ...] | None = None) -> list[str]:
+    """The planes that can be chosen, with the prediction of each; `planes` of a volume."""
     e = board.explanations[0]
     if len(e.views) == 1:
-        return [plane.name for plane in board.planes]
+        return [plane.name for plane in planes or board.planes]
     return [
         f"{plane.name}: {e.views[plane.view].prediction:.1f} {e.unit}" for plane in board.planes
     ]

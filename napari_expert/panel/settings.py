@@ -24,8 +24,9 @@ class Settings:
     """A shipped model's name, or a model file."""
     prototypes: int = 3
     """Number of prototypes to show, 1 to 8."""
-    view: Literal["grid", "lines"] = "grid"
-    """One panel per image, or the image beside one prototype with lines between matched patches."""
+    view: Literal["grid", "planes", "lines"] = "grid"
+    """One panel per image; the image and one prototype in three planes (models of volumes); or
+    beside each other, with lines between matched patches."""
     convention: Literal["radiological", "neurological"] = "radiological"
     """Radiological: the patient's right is on the left of the screen."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint, QThreadPool
+from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtWidgets import QApplication
 
 from expert.patches import box
@@ -28,6 +28,13 @@ def place_of(viewer, drawn, tile: int, patch: int) -> QPoint:
     away = (world - np.array(camera.center[-2:])) * camera.zoom
     y, x = (np.array([row, column]) + 0.5) * size + away
     return QPoint(round(x), round(y))
+
+
+def list_rows(viewer) -> list:
+    """Layers whose rows are in the layer list, from the top."""
+    view = viewer.window._qt_viewer.layers
+    rows = [row for row in range(view.model().rowCount()) if not view.isRowHidden(row)]
+    return [view.model().index(row, 0).data(Qt.ItemDataRole.UserRole) for row in rows]
 
 
 def press(viewer, name: str) -> None:
@@ -127,8 +134,9 @@ def height_of(e, patch: int) -> int:
     return int(np.unravel_index(patch, e.grid)[0])
 
 
-def lit(tile) -> np.ndarray:
-    return np.asarray(tile.highlight.edge_color)[:, 3]
+def lit(tile, patches: int | None = None) -> np.ndarray:
+    """How opaque the highlight of every patch in the plane is; the crosshair's lines come after."""
+    return np.asarray(tile.highlight.edge_color)[:patches, 3]
 
 
 def across(e) -> tuple[int, int, int]:

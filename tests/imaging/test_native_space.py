@@ -26,10 +26,11 @@ from helpers.orientations import (
 import expert
 from expert.errors import InputError
 from expert.imaging import native_space
-from expert.imaging.native_space import patch_map, spread_over
+from expert.imaging.native_space import patch_map, smooth_over, spread_over
 from expert.imaging.preprocessing import view_affine
 from expert.imaging.volume import Volume
 from expert.patches import foreground, patch_location_text
+from expert.planes import patch_center
 from expert.schema import InputSettings
 from napari_expert.layer_geometry import volume_from_layer
 
@@ -238,6 +239,45 @@ def test_values_are_painted_where_their_patches_are(explanation, head):
         head.data[np.isfinite(brain)].mean()
         > head.data[np.isfinite(painted) & np.isnan(brain)].mean()
     )
+
+
+def test_a_smooth_map_is_linear_between_the_centres_of_patches(solid, head):
+    """A linear field of values comes out as this field, wherever four centres surround a voxel."""
+    view, step = solid.views[0], np.array(solid.view_shape) / np.array(solid.grid)
+    centers = np.array([patch_center(solid, patch) for patch in range(len(view.mass))])
+    slope = np.array([0.02, -0.03, 0.05])
+    full = solid.model_copy(
+        update={"views": (view.model_copy(update={"image": np.full_like(view.image, 99)}),)}
+    )
+    full = full.model_copy(
+        update={
+            "views": (
+                full.views[0].model_copy(
+                    update={"mass": np.full_like(view.mass, view.mass.mean())}
+                ),
+            )
+        }
+    )
+    painted = smooth_over(full, head, (centers @ slope)[None])
+    to_view = np.linalg.inv(solid.registration.template_to_subject @ view.affine) @ head.affine
+    voxels = np.argwhere(np.isfinite(painted))
+    places = voxels @ to_view[:3, :3].T + to_view[:3, 3]
+    inside = ((places > centers[0]) & (places < centers[-1])).all(axis=1)
+    assert inside.sum() > 1000
+    np.testing.assert_allclose(painted[tuple(voxels[inside].T)], places[inside] @ slope, atol=1e-4)
+    # Beyond the outer centres it stays as it is there.
+    rest = np.clip(places, centers[0], centers[-1]) @ slope
+    np.testing.assert_allclose(painted[tuple(voxels.T)], rest, atol=1e-4)
+    assert (step == 8).all()
+
+
+def test_a_smooth_map_ends_where_the_brain_does(solid, head):
+    values = np.ones((1, len(solid.views[0].mass)))
+    everywhere, brain = (smooth_over(solid, head, values, seen=seen) for seen in (False, True))
+    assert (np.isfinite(everywhere) >= np.isfinite(brain)).all()
+    assert 0.1 < np.isfinite(brain).sum() / np.isfinite(everywhere).sum() < 0.9
+    # Towards background patches, which have no value, it fades.
+    assert np.nanmin(brain) < 0.5 < np.nanmax(brain) == pytest.approx(1.0)
 
 
 def test_a_large_volume_needs_little_more_than_its_result(explanation):

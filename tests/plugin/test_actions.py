@@ -23,7 +23,11 @@ def test_every_action_can_be_done(viewer, shown, monkeypatch):
         if shown.session.patches:
             shown.session.set_focus(0, shown.session.patches[0], pin=True)
         getattr(actions, action.name)()
-        assert not shown.runs.error.text(), action.name
+        error = shown.runs.error.text()
+        if action.name == "toggle_planes":  # for models of volumes
+            assert "model of volumes" in error
+        else:
+            assert not error, action.name
     assert shown.job is not None or shown.explanation is None
     shown.runs.cancel()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from helpers.window import (
@@ -13,9 +15,13 @@ from helpers.window import (
     place_of,
     press,
     run_without_error,
+    slab,
     square,
 )
 from qtpy.QtCore import QPoint, QPointF, Qt
+
+from expert.planes import patch_center
+from napari_expert.navigation import step_plane
 
 
 def test_the_mouse_finds_the_patch_of_every_cell(viewer, panel, explanation):
@@ -115,7 +121,7 @@ def test_pointing_with_the_mouse_lights_up_partners_in_the_slice(
         assert session.focus.patch == patch
         for share, layers in zip(session.focus.shares, drawn.tiles, strict=True):
             inside = share[session.patches_in_plane()]
-            np.testing.assert_array_equal(lit(layers) > 0, inside > 0.01)
+            np.testing.assert_array_equal(lit(layers, len(inside)) > 0, inside > 0.01)
     assert (
         "S " in volume_shown.result.focus_line.text()
         or "I " in volume_shown.result.focus_line.text()
@@ -136,7 +142,17 @@ def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there
     assert session.focus.patch == patch
     told = volume_shown.result.focus_line.text()
     assert "→" in told
-    # Its number is not in the prototype's image, and the panel says why.
+    # The prototype's image shows the slice of the match, with the crosshair at the same place
+    # of the patch, and says which slice it is.
+    place = session.viewing.points[1 + prototype] - patch_center(e, target)
+    np.testing.assert_allclose(place, session.viewing.points[0] - patch_center(e, patch))
+    assert height_of(e, target) == slab(e, drawn.panes[1 + prototype][0].plane)
+    titles = [str(words) for words in drawn.tiles[1 + prototype].boxes.features["text"]]
+    assert any(drawn.panes[1 + prototype][0].plane.name in words for words in titles)
+    # Scrolling shows the same level of all: its number is not in the prototype's image any more,
+    # and the panel says why.
+    step_plane(session, 1)
+    step_plane(session, -1)
     volume_shown.session.choose_patches("all")
     number = session.patches.index(patch) + 1
     said = [
@@ -148,7 +164,43 @@ def test_a_held_patch_stays_held_in_other_slices_and_its_partners_light_up_there
     go_to(session, height_of(e, target))
     assert session.pinned
     assert session.focus.patch == patch
-    assert not lit(drawn.tiles[0]).any()  # the patch itself is not in this slice
+    count = len(session.patches_in_plane())
+    assert not lit(drawn.tiles[0], count).any()  # the patch itself is not in this slice
     place = int(np.flatnonzero(session.patches_in_plane() == target)[0])
     assert lit(drawn.tiles[1 + prototype])[place] > 0
     assert volume_shown.result.focus_line.text() == told
+
+
+def test_shift_moves_the_crosshair_and_goes_through_slices(viewer, dock, head, solid):
+    """Events as napari hands them over."""
+    panel = dock(viewer, head)
+    panel.show_explanation(solid)
+    drawn, session = panel.result_layers, panel.session
+    session.show_mode("planes")
+    for number in range(3):
+        pane = drawn.panes[0][number]  # as it is now: all of them move
+        point = np.add(pane.place, (20.0, 22.0))
+        event = SimpleNamespace(
+            type="mouse_move",
+            viewbox=(0, 0),
+            position=(0.0, *drawn.tiles[0].image.data_to_world(point)[-2:]),
+            modifiers=("Shift",),
+            delta=(0.0, 1.0),
+            handled=False,
+        )
+        voxel = pane.voxel(point)
+        for callback in list(viewer.mouse_move_callbacks):
+            callback(viewer, event)
+        np.testing.assert_allclose(session.viewing.points[0], voxel, atol=1e-3)
+        for callback in list(viewer.mouse_wheel_callbacks):
+            callback(viewer, event)
+        assert session.viewing.axis == pane.plane.axis
+        assert session.plane.slice == round(voxel[pane.plane.axis]) + 1
+        assert event.handled
+    # Without Shift, the mouse only highlights.
+    before = session.viewing.points
+    event.modifiers = ()
+    for callback in list(viewer.mouse_move_callbacks):
+        callback(viewer, event)
+    assert session.viewing.points is before
+    assert session.focus is not None

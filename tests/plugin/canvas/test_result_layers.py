@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers.window import press, state
+from helpers.window import list_rows, press, state
 from qtpy.QtWidgets import QApplication
 
 import expert
@@ -73,14 +73,16 @@ def test_pointing_lights_up_the_partners(viewer, panel, explanation):
 
 def test_the_users_own_layers_stay_out_of_the_way(viewer, panel, explanation):
     panel.show_explanation(explanation)
-    viewer.add_image(np.zeros((8, 8)), name="late")
-    assert viewer.layers.index(viewer.layers["late"]) < viewer.layers.index(
-        panel.result_layers.tiles[-1].image
-    )
+    late = viewer.add_image(np.zeros((8, 8)), name="late")
+    assert [layer.name for layer in viewer.layers[-2:]] == ["head", "late"]
+    assert not late.visible  # it would cover a tile
+    rows = [layer.name for layer in list_rows(viewer)]
+    assert rows == ["late", "head", "ExPeRT this image"]
     viewer.layers.remove(panel.result_layers.tiles[1].boxes)
     assert panel.result_layers is None
     assert [layer.name for layer in viewer.layers] == ["head", "late"]
     assert viewer.layers["head"].visible
+    assert late.visible
 
 
 @pytest.mark.visible
