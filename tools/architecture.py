@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("imaging", ("expert.imaging",)),
     ("datasets", ("expert.datasets",)),
+    ("evidence", ("expert.evidence",)),
     ("inference", ("expert.notices", "expert.inference")),
     ("evaluation", ("expert.evaluation",)),
     ("training", ("expert.training",)),
