@@ -93,7 +93,7 @@ def reference(explanation: Explanation) -> float:
 
 
 def compared_prototypes(distances: np.ndarray, shares: np.ndarray, radius: float) -> np.ndarray:
-    """Prototypes that take part in a prediction: all, or those within the radius if weights are cut.
+    """Prototypes that take part: all, or those within the radius if weights are cut off there.
 
     Parameters
     ----------

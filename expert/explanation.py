@@ -15,46 +15,19 @@ where prototypes show every view (`together`), it is computed from the mean dist
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import zlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expert.errors import InputError
 from expert.files import replacing
+from expert.json_arrays import Array
 from expert.schema import RESEARCH_USE, ImageReference
-
-
-def _encode(array: np.ndarray) -> dict[str, Any]:
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    packed = base64.b64encode(zlib.compress(little.tobytes(), 6)).decode("ascii")
-    return {"dtype": little.dtype.str, "shape": list(little.shape), "zlib_base64": packed}
-
-
-def _decode(value: Any) -> np.ndarray:
-    if isinstance(value, dict):
-        dtype = np.dtype(value["dtype"])
-        if dtype.kind not in "fiub":
-            raise ValueError(f"arrays must contain numbers, not {dtype}")
-        shape = tuple(int(n) for n in value["shape"])
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        # Bounded: a small file that decompresses to a huge array is refused.
-        raw = zlib.decompressobj().decompress(base64.b64decode(value["zlib_base64"]), size + 1)
-        if len(raw) != size:
-            raise ValueError("the size of an array does not match its shape")
-        array = np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    else:
-        array = np.array(value)
-    array.setflags(write=False)
-    return array
-
-
-Array = Annotated[np.ndarray, PlainValidator(_decode), PlainSerializer(_encode, when_used="json")]
 
 
 class _Frozen(BaseModel):
@@ -252,6 +225,21 @@ class Explanation(_Frozen):
         False,
         description=("patches were matched by a separate network that was trained without labels"),
     )
+    confined: bool | None = Field(
+        None,
+        description=(
+            "whether the features of a patch depend on nothing outside its box; None: not known "
+            "(saved by an earlier version)"
+        ),
+    )
+    norms: dict[str, Array] = Field(
+        default_factory=dict,
+        description=(
+            "tissue fractions of the training images by label, see "
+            "`expert.evidence.tissue_norms`; empty if the model has none"
+        ),
+    )
+    summary: str = Field("", description="what moved the prediction, in a sentence")
     input_sha256: str = Field("", description="`Volume.fingerprint` of the image")
     model_name: str
     model_version: str

@@ -91,6 +91,8 @@ def save_model(
     info: ModelInfo,
     weights: Mapping[str, np.ndarray],
     prototype_images: np.ndarray | None = None,
+    *,
+    further: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write a model file.
 
@@ -104,6 +106,8 @@ def save_model(
         State of the network, name to array.
     prototype_images : (P, *shape) or (P, planes, *shape) uint8 ndarray, optional
         Images of the prototypes; by default the file does not contain them.
+    further : Mapping[str, ndarray], optional
+        More tensors by name, such as `expert.evidence.tissue_norms.TissueNorms.tensors`.
 
     Returns
     -------
@@ -120,6 +124,7 @@ def save_model(
     tensors = {WEIGHTS + name: np.ascontiguousarray(value) for name, value in weights.items()}
     if prototype_images is not None:
         tensors[IMAGES] = np.ascontiguousarray(prototype_images, dtype=np.uint8)
+    tensors |= {name: np.ascontiguousarray(value) for name, value in (further or {}).items()}
     document = info.model_dump_json()
     target = Path(path)
     try:

@@ -117,10 +117,10 @@ class Session:
         """State that belongs to one board."""
         board = self.board
         self.native = False
-        self.choice: Choice = "closest"
+        self.choice: Choice = "contribution"
         self.plane_number = 0 if board is None else middle_plane(board.explanations[0])
         self.partner = 1 if board is None else board.subjects
-        self.map: PatchMap | None = None
+        self.map: PatchMap | None = None if board is None else CONTRIBUTION
         self.preview: PatchMap | None = None
         self.focus: Focus | None = None
         self.pinned = False
@@ -225,7 +225,7 @@ class Session:
         self.events.plane.emit()
 
     def choose_patches(self, choice: Choice) -> None:
-        """Number the "closest" six patches, the most "different" six, or "all"."""
+        """Number other patches, see `expert.patches.chosen_patches`."""
         if self.board is not None and choice != self.choice:
             self.choice = choice
             self._number_patches()
@@ -287,7 +287,11 @@ class Session:
         """Values of the map, label units: (V, M), or (M,) where the views are averaged."""
         explanation = self.complete_explanation()
         values = (self.map or CONTRIBUTION).values(explanation)
-        return values if explanation.together else np.asarray(values.mean(axis=0))
+        if explanation.together:
+            return values
+        # Contributions of the views sum to that of the place; similarities are averaged.
+        sums = self.map is None or self.map.kind == "contribution"
+        return np.asarray(values.sum(axis=0) if sums else values.mean(axis=0))
 
     # --- how it is shown --------------------------------------------------------------------------
     @property

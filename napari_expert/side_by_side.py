@@ -7,10 +7,12 @@ shows, and where the mass of one tile's patch lies in all the others; it draws n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from expert.errors import InputError
+from expert.evidence.patch_evidence import Evidence
 from expert.explanation import Explanation, ViewMatch
 from expert.patches import Choice, Plane, chosen_patches, is_head, plane_image, planes, spread
 
@@ -69,6 +71,11 @@ class Board:
         """Number of explained images, 1 or 2."""
         return len(self.explanations)
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Regions, tissues and contributions of the first image's patches."""
+        return Evidence.of(self.explanations[0])
+
     @property
     def tiles(self) -> int:
         """Number of tiles: explained images and prototypes."""
@@ -121,25 +128,23 @@ class Board:
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:
         """The strongest match of each of the first image's given patches in every other tile."""
-        out = []
-        for number, source in enumerate(patches, 1):
-            shares = self.partners(view, 0, source)
-            for tile in range(1, self.tiles):
-                row = shares[tile]
-                contribution = None
-                if tile >= self.subjects:
-                    contribution = float(
-                        self.explanations[0]
-                        .views[view]
-                        .contributions[self.prototypes[tile - self.subjects], source]
-                    )
-                target = int(row.argmax())
-                out.append(
-                    Match(
-                        number, source, tile, target, float(row[target]), spread(row), contribution
-                    )
-                )
-        return out
+        return [
+            self.match(view, number, source, tile)
+            for number, source in enumerate(patches, 1)
+            for tile in range(1, self.tiles)
+        ]
+
+    def match(self, view: int, number: int, source: int, tile: int) -> Match:
+        """The strongest match of one patch of the first image in another tile."""
+        contribution = None
+        if tile >= self.subjects:
+            found = self._view_match(0, view, tile - self.subjects)
+            row, index = found.matches(source), self.prototypes[tile - self.subjects]
+            contribution = float(self.explanations[0].views[view].contributions[index, source])
+        else:
+            row = self.partners(view, 0, source)[tile]
+        target = int(row.argmax())
+        return Match(number, source, tile, target, float(row[target]), spread(row), contribution)
 
     def partners(self, view: int, tile: int, patch: int) -> tuple[np.ndarray, ...]:
         """Where one patch's mass lies in every tile.

@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("expert", "napari_expert", "studies")
 LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("base", ("expert.errors", "expert.files", "expert.schema", "expert._moved")),
+    (
+        "base",
+        (
+            "expert.errors", "expert.files", "expert.schema", "expert.json_arrays",
+            "expert._moved",
+        ),
+    ),
     (
         "method",
         (

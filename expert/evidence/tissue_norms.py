@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from expert.errors import InputError
 from expert.imaging.tissue_values import WHITE
+from expert.model_file import IMAGES, WEIGHTS, save_model
 
 if TYPE_CHECKING:
+    from expert.datasets.prepared_dataset import CohortArrays
     from expert.explanation import Explanation
     from expert.model_file import Model
     from expert.schema import InputSettings
@@ -33,6 +35,8 @@ BRAIN = 0.05
 """A patch counts if at least this fraction of it is brain."""
 PEOPLE = 10
 """A patch has curves if it counts in at least this many training images."""
+LEAST_WEIGHT = 0.1
+"""Least sum of kernel weights: a tenth of one person of the label."""
 NORMS, LABELS = "tissue_norms", "tissue_norm_labels"
 """Names of the two tensors in a model file."""
 
@@ -183,12 +187,13 @@ def estimate_norms(
         mean = (weights * values).sum(axis=0) / total
         covariance = (weights * (offset - off_mean) * values).sum(axis=0) / total
         variance = (weights * (offset - off_mean) ** 2).sum(axis=0) / total
-        slope = covariance / (variance + 1e-3 * width**2)
+        slope = covariance / (variance + 0.1 * width**2)
         level = mean - slope * off_mean
         rest = values - mean - slope * (offset - off_mean)
         spreads.append(np.sqrt((weights * rest**2).sum(axis=0) / total))
         level = np.clip(level, 0, 1)
-        means.append(level / np.maximum(level.sum(axis=-1, keepdims=True), 1e-12))
+        level /= np.maximum(level.sum(axis=-1, keepdims=True), 1e-12)
+        means.append(np.where(total > LEAST_WEIGHT, level, np.nan))
     few = present.sum(axis=0) < min(PEOPLE, len(labels))
     mean, spread = np.stack(means), np.stack(spreads)
     mean[:, few], spread[:, few] = np.nan, np.nan
@@ -196,50 +201,44 @@ def estimate_norms(
 
 
 def norms_of_training(
-    settings: InputSettings, images: np.ndarray, labels: np.ndarray, grid: tuple[int, ...]
+    settings: InputSettings, cohort: CohortArrays, grid: tuple[int, ...]
 ) -> TissueNorms | None:
     """The curves that a training writes; None for models whose grey values do not mean tissue.
 
     Parameters
     ----------
     settings : InputSettings
-    images : (N, V, *shape) uint8 ndarray
-        The explained views of each training image.
-    labels : (N,) ndarray
+        Of the model.
+    cohort : CohortArrays
+        All training images.
     grid : tuple[int, ...]
+        Patches per axis.
 
     Returns
     -------
     TissueNorms or None
     """
-    return estimate_norms(images, labels, grid) if settings.intensity == "tissue" else None
+    if settings.intensity != "tissue":
+        return None
+    return estimate_norms(cohort.images[:, cohort.explained_planes(settings)], cohort.labels, grid)
 
 
 def add_norms(
     model: Model,
-    table: str | os.PathLike[str],
+    cohort: CohortArrays,
     path: str | os.PathLike[str],
-    *,
-    label_column: str | None = None,
-    prepared: str | os.PathLike[str],
-    progress: Callable[[str, float], Any] | None = None,
 ) -> Path:
-    """Write a model file with the curves added, from the table of its training images.
+    """Write a model file with the curves of its training images added.
 
     Parameters
     ----------
     model : Model
         From `expert.load_model`, with `input.intensity` "tissue".
-    table : path-like
-        CSV of the training images.
+    cohort : CohortArrays
+        The training images, from `expert.datasets.prepared_dataset.load_cohort` with
+        ``model.info.input``.
     path : path-like
         Model file to write.
-    label_column : str, optional
-        As in a recipe.
-    prepared : path-like
-        Folder of prepared images; those that are there are used again.
-    progress : callable, optional
-        Called with a stage and a fraction.
 
     Returns
     -------
@@ -248,34 +247,24 @@ def add_norms(
     Raises
     ------
     InputError
-        The grey values of the model do not mean tissue, or an image cannot be used.
+        The grey values of the model do not mean tissue.
     """
-    from expert.datasets.prepared_dataset import load_cohort
-    from expert.datasets.table import read_table
-    from expert.model_file import IMAGES, WEIGHTS, save_model
-
-    info = model.info
-    if info.input.intensity != "tissue":
+    norms = norms_of_training(model.info.input, cohort, model.info.grid)
+    if norms is None:
         raise InputError(
-            f"The grey values of the model {info.name} do not mean tissue: tissue curves need a "
-            "model with input.intensity: tissue."
+            f"The grey values of the model {model.info.name} do not mean tissue: tissue curves "
+            "need a model with input.intensity: tissue."
         )
-    cohort = load_cohort(
-        read_table(table, label_column=label_column), info.input, Path(prepared), progress=progress
-    )
-    images = cohort.images
-    if len(info.input.shape) == 2:
-        images = images[:, cohort.planes(info.input.positions_mm)]
-    norms = estimate_norms(images, cohort.labels, info.grid)
-    tensors = dict(model.tensors)
     weights = {
         name.removeprefix(WEIGHTS): value
-        for name, value in tensors.items()
+        for name, value in model.tensors.items()
         if name.startswith(WEIGHTS)
     }
-    others = {
+    further = {
         name: value
-        for name, value in tensors.items()
+        for name, value in model.tensors.items()
         if not name.startswith(WEIGHTS) and name != IMAGES
     }
-    return save_model(path, info, weights, tensors.get(IMAGES), {**others, **norms.tensors})
+    return save_model(
+        path, model.info, weights, model.prototype_images, further={**further, **norms.tensors}
+    )

@@ -12,6 +12,7 @@ from superqt import QCollapsible
 
 from expert.patches import CHOICES
 from napari_expert.panel import result_texts
+from napari_expert.panel.color_bar import ColorBar
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
 from napari_expert.panel.qt_helpers import (
@@ -67,6 +68,7 @@ class ResultSection(QWidget):
         self.subject = Label("expert_subject")
         self.forced = Label("expert_forced", "error", "font-weight: bold;")
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
+        self.summary = Label("expert_summary")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
         self.find_button = QPushButton("Find the prototypes' images…")
@@ -75,7 +77,8 @@ class ResultSection(QWidget):
             "repeated."
         )
         self.plot = PrototypePlot()
-        for widget in (self.subject, self.forced, self.headline, self.about, self.warnings):
+        said = (self.subject, self.forced, self.headline, self.summary, self.about, self.warnings)
+        for widget in said:
             column.addWidget(widget)
         column.addWidget(self.find_button)
         column.addWidget(self.plot)
@@ -83,8 +86,10 @@ class ResultSection(QWidget):
         column.addLayout(modes)
         column.addLayout(self._make_form())
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
+        self.color_bar = ColorBar()
         self.table = MatchTable(self.session)
-        self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
+        self.table_section: QCollapsible = collapsible("Patches", self.table, True)
+        column.addWidget(self.color_bar)
         for below in (self.legend, self.focus_line, self.table_section, self.matching):
             column.addWidget(below)
         column.addLayout(self._make_buttons())
@@ -95,8 +100,8 @@ class ResultSection(QWidget):
         )
         self.choice_box = combo(
             "Patches",
-            "Which patches are numbered. 6 most similar: where this image is most similar to the "
-            "prototypes shown. 6 least similar: where it is least similar.",
+            "Which patches are numbered: those that moved the prediction most, or those where this "
+            "image is most (least) similar to the prototypes shown.",
         )
         fill_combo(self.choice_box, list(CHOICES))
         self.map_box = combo(
@@ -180,6 +185,7 @@ class ResultSection(QWidget):
         for label, text in (
             (self.forced, result_texts.forced(board)),
             (self.warnings, result_texts.notices(board)),
+            (self.summary, result_texts.summary(board)),
         ):
             label.setText(text)
             label.setVisible(bool(text))
@@ -233,8 +239,12 @@ class ResultSection(QWidget):
             with QSignalBlocker(self.map_box):
                 self.map_box.setCurrentIndex(self._maps.index(session.map))
         self.legend.setVisible(session.map is not None)
+        self.color_bar.setVisible(session.map is not None)
         if board is not None and session.map is not None:
             self.legend.setText(result_texts.legend(session, board, session.map))
+            e = board.explanations[0]
+            values = session.native_values() if session.native else session.map.values(e)
+            self.color_bar.show_limit(float(abs(values).max()), e.unit)
 
     def _show_matching(self) -> None:
         if self.session.board is not None:

@@ -25,7 +25,7 @@ def patch_of(affine, point, shape=SHAPE, grid=GRID):
     index = np.linalg.inv(affine) @ [*point, 1]
     return int(
         np.ravel_multi_index(
-            [int(round(i)) * g // s for i, s, g in zip(index, shape, grid, strict=False)], grid
+            [round(i) * g // s for i, s, g in zip(index, shape, grid, strict=False)], grid
         )
     )
 
