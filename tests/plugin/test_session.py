@@ -183,8 +183,8 @@ def recorded(explanation):
 def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session, names = recorded
     session.show_plane(session.plane_number)
-    session.choose_patches("closest")
-    session.set_map(None)
+    session.choose_patches("contribution")
+    session.set_map(CONTRIBUTION)
     session.show_mode("grid")
     session.show_partner(1)
     session.set_focus(None)
@@ -193,7 +193,7 @@ def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session.choose_patches("all")
     session.set_focus(0, session.patches[0])
     session.set_focus(0, session.patches[0])
-    session.set_map(CONTRIBUTION)
+    session.set_map(None)
     session.show_mode("lines")
     session.step_partner(1)
     session.toggle_convention()
@@ -213,10 +213,11 @@ def test_native_space_needs_the_original_image(recorded):
     session, names = recorded
     with pytest.raises(InputError, match="original image is not open"):
         session.show_mode("native")
-    assert names == []
+    session.set_map(None)
+    assert names == ["map"]
     session.set_source(object())
     session.show_mode("native")
-    assert names == ["source", "map", "mode"]
+    assert names == ["map", "source", "map", "mode"]
     assert (session.mode, session.map) == ("native", CONTRIBUTION)
     session.show_mode("lines")
     assert session.mode == "lines"
@@ -240,10 +241,12 @@ def test_a_preview_is_painted_but_not_exported(recorded, explanation):
     preview = PatchMap("similarity", (explanation.prototypes[0].index,)).values(explanation)
     np.testing.assert_array_equal(session.painted_values(), preview)
     np.testing.assert_array_equal(
-        session.native_values(), CONTRIBUTION.values(explanation).mean(axis=0)
+        session.native_values(), CONTRIBUTION.values(explanation).sum(axis=0)
     )
     session.set_preview(None)
-    assert session.painted_values() is None
+    np.testing.assert_array_equal(session.painted_values(), CONTRIBUTION.values(explanation))
+    session.set_map(PatchMap("similarity", (explanation.prototypes[0].index,)))
+    np.testing.assert_array_equal(session.native_values(), preview.mean(axis=0))
 
 
 def test_a_cleared_result_becomes_the_previous_one(recorded, explanation):
