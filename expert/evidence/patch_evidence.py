@@ -102,7 +102,8 @@ class Evidence:
         start = attribution.reference(e)
         norms = TissueNorms.of_explanation(e)
         two = bands(e.prediction, start, float(e.labels.min()), float(e.labels.max()))
-        fractions, usual = None, ()
+        fractions: np.ndarray | None = None
+        usual: tuple[np.ndarray, ...] = ()
         if norms is not None:
             fractions = np.stack([tissue_fractions(view.image, e.grid) for view in e.views])
             usual = tuple(np.stack([norms.at(band.middle, n) for n in views]) for band in two)

@@ -53,7 +53,6 @@ AREAS = {
     "fornix": "deep white matter",
     "cerebellar cortex": "cerebellum",
     "cerebellar white matter": "cerebellum",
-    "cerebellar vermis": "cerebellum",
 }
 """Regions that are one area in the summary; all others are areas of their own."""
 
@@ -218,9 +217,9 @@ def groups(evidence: Evidence) -> list[Group]:
         kind = None if differs is None else (differs.tissue, differs.more)
         place = _area_of(evidence.regions[view], patch, kind)
         if place is not None:
-            sums = found.setdefault((place[1], 1 if value > 0 else -1), {})
-            sums = sums.setdefault(place[0], {})
-            sums[kind] = sums.get(kind, 0.0) + value
+            sides = found.setdefault((place[1], 1 if value > 0 else -1), {})
+            kinds = sides.setdefault(place[0], {})
+            kinds[kind] = kinds.get(kind, 0.0) + value
     out = []
     for (area, _), sides in found.items():
         totals = {side: sum(kinds.values()) for side, kinds in sides.items()}

@@ -131,7 +131,7 @@ def _rows(evidence: Evidence) -> Iterator[tuple[object, ...]]:
             for patch in range(len(view.mass))
         ]
         regions = ["; ".join(evidence.region_names(number, n)) for n in range(len(places))]
-        tissues = [("", "", "")] * len(places)
+        tissues: list[tuple[str, ...]] = [("",) * len(TISSUES)] * len(places)
         if evidence.fractions is not None:
             tissues = [
                 tuple("" if np.isnan(part) else f"{part:.4g}" for part in parts)
