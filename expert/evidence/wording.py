@@ -26,8 +26,10 @@ COMPARABLE = 1 / 3
 """Left and right are joined if the smaller contribution is at least this part of the larger."""
 HOLLOW = 0.05
 """Fluid is in a ventricle if the ventricle has at least this fraction of the labelled part."""
-LEADING = 0.5
+LEADING = 1 / 3
 """A tissue is named for a group if it differs in patches with this fraction of its contribution."""
+MIXED = "mixed differences"
+"""Where no tissue is named for a group."""
 AREAS = {
     "frontal cortex": "frontal lobe",
     "orbitofrontal cortex": "frontal lobe",
@@ -170,27 +172,37 @@ class Group:
     """Without its side, such as "frontal lobe"."""
     side: str
     """ "left", "right", "both" or "" for an area in the middle."""
-    differs: tuple[tuple[int, bool], ...]
-    """What differs in most of it: index into `TISSUES`, and whether there is more of it; or
-    nothing."""
+    differs: tuple[int, bool] | None
+    """What differs in much of it: index into `TISSUES`, and whether there is more of it."""
     value: float
     """Sum of the contributions of the patches, label units."""
+    known: bool = True
+    """Whether the model has tissue curves."""
 
     @property
-    def text(self) -> str:
-        """As "more fluid in both lateral ventricles"."""
+    def what(self) -> str:
+        """As "more fluid"; empty if tissues are not known."""
+        if self.differs is None:
+            return MIXED if self.known else ""
+        return f"{'more' if self.differs[1] else 'less'} {TISSUES[self.differs[0]]}"
+
+    @property
+    def where(self) -> str:
+        """As "in both lateral ventricles"; without the preposition if tissues are not known."""
         place = f"the {self.side} {self.area}".replace("  ", " ")
         if self.side == "both":
             paired = self.area.endswith(("ventricle", "lobe"))
             place = f"both {self.area}s" if paired else f"the {self.area} on both sides"
-        if not self.differs:
+        if not self.known:
             return place
-        what = " and ".join(
-            f"{'more' if more else 'less'} {TISSUES[tissue]}" for tissue, more in self.differs
-        )
-        outside = all(TISSUES[tissue] == "fluid" for tissue, _ in self.differs)
-        outside = outside and not self.area.endswith("ventricle")
-        return f"{what} {'around' if outside else 'in'} {place}"
+        fluid = self.differs is not None and TISSUES[self.differs[0]] == "fluid"
+        outside = fluid and not self.area.endswith("ventricle")
+        return f"{'around' if outside else 'in'} {place}"
+
+    @property
+    def text(self) -> str:
+        """As "more fluid in both lateral ventricles"."""
+        return f"{self.what} {self.where}".strip()
 
 
 def groups(evidence: Evidence) -> list[Group]:
@@ -231,22 +243,24 @@ def groups(evidence: Evidence) -> list[Group]:
                     both[kind] = both.get(kind, 0.0) + value
             sides["both"] = both
         out += [
-            Group(area, side, _leading(kinds), sum(kinds.values())) for side, kinds in sides.items()
+            Group(
+                area,
+                side,
+                _leading(kinds),
+                sum(kinds.values()),
+                evidence.fractions is not None,
+            )
+            for side, kinds in sides.items()
         ]
     return sorted(out, key=lambda group: (-abs(group.value), group.text))
 
 
-def _leading(kinds: dict[tuple[int, bool] | None, float]) -> tuple[tuple[int, bool], ...]:
-    """What differs in at least half of a group's contribution, or the two that share it."""
+def _leading(kinds: dict[tuple[int, bool] | None, float]) -> tuple[int, bool] | None:
+    """What differs in most of a group, if it is at least a third of its contribution."""
     total = sum(abs(value) for value in kinds.values())
-    named = sorted(
-        ((abs(value), kind) for kind, value in kinds.items() if kind is not None), reverse=True
-    )
-    if named and named[0][0] >= LEADING * total:
-        return (named[0][1],)
-    if len(named) > 1 and named[0][0] + named[1][0] >= LEADING * total:
-        return (named[0][1], named[1][1])
-    return ()
+    named = {kind: abs(value) for kind, value in kinds.items() if kind is not None}
+    best = max(named, key=lambda kind: (named[kind], kind), default=None)
+    return best if best is not None and named[best] >= LEADING * total else None
 
 
 def _area_of(
@@ -298,8 +312,7 @@ def summary(evidence: Evidence) -> str:
     if abs(total) < CLOSE * span:
         lead = f"Close to {start}"
         words = [
-            _listed(side, e.unit if n == 0 else "")
-            + f" point{'' if len(side) > 1 else 's'} to {word}"
+            _listed(side, e.unit if n == 0 else "") + f" {_verb(side)} to {word}"
             for n, (side, word) in enumerate(
                 ((along, higher if sign > 0 else lower), (against, lower if sign > 0 else higher))
             )
@@ -313,8 +326,7 @@ def summary(evidence: Evidence) -> str:
     else:
         text = f"{lead}, mostly for {_listed(along, e.unit)}"
     if against:
-        verb = "point" if len(against) > 1 else "points"
-        text += f"; {_listed(against, '')} {verb} to {lower if sign > 0 else higher}"
+        text += f"; {_listed(against, '')} {_verb(against)} to {lower if sign > 0 else higher}"
     rest = total - sum(group.value for group in (*along, *against))
     if along and abs(rest) >= 0.05:
         text += f"; everything else together {signed(rest)}"
@@ -326,10 +338,18 @@ def _standing_out(found: list[Group], span: float) -> list[Group]:
     return [group for group in found if abs(group.value) >= max(FLOOR * span, STANDS_OUT * every)]
 
 
+def _verb(found: list[Group]) -> str:
+    return "points" if len(found) == 1 and found[0].what != MIXED else "point"
+
+
 def _listed(found: list[Group], unit: str) -> str:
-    """Groups as "A (+4.1 years), B (+1.2) and C (+0.9)": the unit after the first number only."""
-    parts = [
-        f"{group.text} ({signed(group.value)}{f' {unit}' if unit and n == 0 else ''})"
-        for n, group in enumerate(found)
-    ]
+    """Groups as "more fluid in A (+4.1 years), in B (+1.2) and C (+0.9)".
+
+    The unit is given once, and so is a tissue that differs in consecutive groups.
+    """
+    parts = []
+    for n, group in enumerate(found):
+        again = n > 0 and group.what and group.what == found[n - 1].what
+        value = f"{signed(group.value)}{f' {unit}' if unit and n == 0 else ''}"
+        parts.append(f"{group.where if again else group.text} ({value})")
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]

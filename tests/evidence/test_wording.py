@@ -76,9 +76,11 @@ def test_the_sentence_adds_the_contributions_up(explanation):
 def test_the_other_direction(explanation):
     mirrored = [(name, -value, own) for name, value, own in OLDER]
     text = summary(evidence(explanation, mirrored))
-    assert text.startswith("Younger than 44 (mean of the prototypes), mostly for both lateral ")
+    assert text.startswith("Younger than 44 (mean of the prototypes), mostly for mixed ")
     assert "both lateral ventricles (−4.1 years)" in text
-    assert "the right frontal lobe (+0.8) points to older" in text
+    assert "in the right frontal lobe (+0.8) points to older" in text
+    unknown = replace(evidence(explanation, mirrored), fractions=None, usual=())
+    assert "mostly for both lateral ventricles (−4.1 years)" in summary(unknown)
     # More fluid is no reason for a lower prediction, and is not given as one.
     assert "fluid" not in text
 
@@ -87,7 +89,7 @@ def test_sides_are_joined_only_where_they_are_comparable(explanation):
     uneven = [("left lateral ventricle", 3.0, FLUID), ("right lateral ventricle", 0.6, FLUID)]
     text = summary(evidence(explanation, uneven))
     assert "more fluid in the left lateral ventricle (+3.0 years)" in text
-    assert "more fluid in the right lateral ventricle (+0.6)" in text
+    assert "(+3.0 years) and in the right lateral ventricle (+0.6)" in text  # "more fluid" once
     opposed = [("left lateral ventricle", 3.0, FLUID), ("right lateral ventricle", -2.0, None)]
     assert "both" not in summary(evidence(explanation, opposed))
 
@@ -95,7 +97,7 @@ def test_sides_are_joined_only_where_they_are_comparable(explanation):
 def test_what_is_left_over_is_said(explanation):
     many = [("left parietal cortex", 4.0, None), *[("left caudate", 0.3, None)]]
     text = summary(evidence(explanation, many))
-    assert text.endswith("the left parietal lobe (+4.0 years); everything else together +0.3.")
+    assert text.endswith("in the left parietal lobe (+4.0 years); everything else together +0.3.")
 
 
 def test_few_and_small_contributions_do_not_stand_out(explanation):
@@ -105,8 +107,9 @@ def test_few_and_small_contributions_do_not_stand_out(explanation):
     )
     balanced = [("left parietal cortex", 2.0, None), ("left caudate", -2.1, None)]
     assert summary(evidence(explanation, balanced)) == (
-        "Close to 44 (mean of the prototypes): the left basal ganglia and thalamus (−2.1 years) "
-        "points to younger; the left parietal lobe (+2.0) points to older."
+        "Close to 44 (mean of the prototypes): mixed differences in the left basal ganglia and "
+        "thalamus (−2.1 years) point to younger; mixed differences in the left parietal lobe "
+        "(+2.0) point to older."
     )
     spread = evidence(explanation, [])
     spread.contributions[0, :] = 0.05
