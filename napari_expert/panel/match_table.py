@@ -171,10 +171,10 @@ def _cells(board: Board, tile: int, row: Row) -> tuple[tuple[str, Any], ...]:
     evidence, view, patch = board.evidence, row.view, row.patch
     match = board.match(view, row.number or 0, patch, tile)
     names = evidence.region_names(view, patch)
-    region = _sided(names[0]) if names else _short(region_text(evidence, view, patch))
-    there = _sided(_short(partner_text(evidence, view, patch, match.target)))
+    region = _narrow(names[0]) if names else _short(region_text(evidence, view, patch))
+    there = _narrow(_short(partner_text(evidence, view, patch, match.target)))
     contribution = float(evidence.contributions[view, patch])
-    differs = difference_text(evidence, view, patch)
+    differs = difference_text(evidence, view, patch).replace(" matter", "")
     return (
         ("" if row.number is None else str(row.number), row.number or 1_000_000),
         (region, region),
@@ -197,9 +197,9 @@ def _tip(board: Board, row: Row, unit: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _sided(name: str) -> str:
-    """Sides as letters, for a narrow column: "R lateral ventricle"."""
-    return name.replace("right ", "R ").replace("left ", "L ")
+def _narrow(name: str) -> str:
+    """For a narrow column: "R lateral ventricle", "L frontal WM"."""
+    return name.replace("right ", "R ").replace("left ", "L ").replace("white matter", "WM")
 
 
 def _short(where: str) -> str:

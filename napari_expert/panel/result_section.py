@@ -213,7 +213,7 @@ class ResultSection(QWidget):
         self.subject.setText(text)
         self.subject.setVisible(bool(text))
         self.subject.set_kind("warning" if reason else "")
-        for widget in (self.headline, self.about, self.plot):
+        for widget in (self.headline, self.summary, self.about, self.plot):
             widget.setEnabled(not reason)
 
     def show_mode(self) -> None:
