@@ -23,7 +23,10 @@ NUMBER, REGION, PARTNER, SHARE, CONTRIBUTION, DIFFERS = range(6)
 """Columns."""
 COLUMNS = {
     "#": "Number of the patch, as on the images; none for a patch of another plane.",
-    "Region": "The brain region that fills most of the patch, in an average brain.",
+    "Region": (
+        "The region that fills most of the patch, in an average brain; of a plain image, row and "
+        "column."
+    ),
     "In": "Where the strongest match in the prototype is.",
     "Share": "Fraction of the patch that was matched there.",
     "Contrib.": "Contribution of the patch to the prediction (+ increases, − decreases it).",
@@ -127,9 +130,13 @@ class MatchTable(QTableWidget):
             self.setRowCount(0)
             return
         rows = listed(session)
-        header = self.horizontalHeaderItem(PARTNER)
-        assert header is not None
-        header.setText(f"In {board.names[session.partner]}")
+        titles = {
+            REGION: "Region" if board.evidence.regions else "Patch",
+            PARTNER: f"In {board.names[session.partner]}",
+        }
+        for column, title in titles.items():
+            if header := self.horizontalHeaderItem(column):
+                header.setText(title)
         unit = board.explanations[0].unit
         blocked = QSignalBlocker(self)
         self.setSortingEnabled(False)

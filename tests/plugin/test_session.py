@@ -180,6 +180,15 @@ def recorded(explanation):
     return session, names
 
 
+def test_what_moved_the_prediction_is_shown_first(recorded, explanation):
+    session, _ = recorded
+    assert (session.choice, session.map) == ("contribution", CONTRIBUTION)
+    session.choose_patches("closest")
+    session.set_map(None)
+    session.show(explanation.model_copy())
+    assert (session.choice, session.map) == ("contribution", CONTRIBUTION)
+
+
 def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session, names = recorded
     session.show_plane(session.plane_number)
