@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from expert.explanation import Explanation
+    from expert.explanation import Explanation, View
 
 RESIDUAL = 1e-3
 """Largest difference between the sum of the contributions and what they explain, label units."""
@@ -76,20 +76,32 @@ def reference(explanation: Explanation) -> float:
         prediction, because no patch contributes there.
     """
     e = explanation
-    if e.together:
-        parts = [(e.distances, e.shares, e.fallback, e.prediction)]
-    else:
-        parts = [(v.distances, v.shares, v.fallback, v.prediction) for v in e.views]
     return float(
         np.mean(
             [
-                prediction
-                if fallback
-                else e.labels[compared_prototypes(distances, shares, e.radius)].mean()
-                for distances, shares, fallback, prediction in parts
+                part.prediction
+                if part.fallback
+                else e.labels[compared_prototypes(part.distances, part.shares, e.radius)].mean()
+                for part in _deciding(e)
             ]
         )
     )
+
+
+def reference_text(explanation: Explanation) -> str:
+    """What `reference` is the mean of: "prototypes", or "prototypes in the radius"."""
+    e = explanation
+    everything = all(
+        compared_prototypes(part.distances, part.shares, e.radius).all()
+        for part in _deciding(e)
+        if not part.fallback
+    )
+    return "prototypes" if everything else "prototypes in the radius"
+
+
+def _deciding(explanation: Explanation) -> list[Explanation | View]:
+    """What has distances and weights that decide: the views, or all of them together."""
+    return [explanation] if explanation.together else list(explanation.views)
 
 
 def compared_prototypes(distances: np.ndarray, shares: np.ndarray, radius: float) -> np.ndarray:

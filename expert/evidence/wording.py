@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from expert.attribution import reference_text
 from expert.evidence.patch_evidence import Evidence
 from expert.evidence.tissue_norms import TISSUES
 from expert.imaging.region_atlas import PatchRegions, base_name
@@ -308,7 +309,7 @@ def summary(evidence: Evidence) -> str:
         [group for group in found if group.value * direction > 0] for direction in (sign, -sign)
     )
     along, against = _standing_out(along, span)[:LISTED], _standing_out(against, span)[:AGAINST]
-    start = f"{evidence.reference:.0f} (mean of the prototypes)"
+    start = f"{evidence.reference:.0f} (mean of the {reference_text(e)})"
     if abs(total) < CLOSE * span:
         lead = f"Close to {start}"
         words = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from expert.attribution import reference_text
 from expert.evidence.patch_evidence import Evidence
 from expert.evidence.wording import (
     difference_text,
@@ -61,7 +62,8 @@ def evidence_section(evidence: Evidence) -> Section | None:
     text = (
         f"The {len(found)} patches with the largest contributions. Over all patches, the "
         f"contributions sum to {signed(total)} {e.unit}: the prediction minus "
-        f"{evidence.reference:.1f} {e.unit}, the prediction if all prototypes were equally far."
+        f"{evidence.reference:.1f} {e.unit}, the prediction if all "
+        f"{reference_text(e)} were equally far."
     )
     if evidence.regions:
         text += " Regions are those of an average brain at the place of the patch."

@@ -176,9 +176,9 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
         texts.append(
             f"Contribution to the prediction: how far the patch moves the prediction "
             f"({e.prediction:.1f} {e.unit}) away from {attribution.reference(e):.1f} {e.unit}, the "
-            "prediction if all prototypes were equally far. Over all patches"
-            f"{' and planes' if len(e.views) > 1 else ''}, the values sum to the difference. "
-            "Orange patches increase the prediction, blue ones decrease it."
+            f"prediction if all {attribution.reference_text(e)} were equally far. Over all "
+            f"patches{' and planes' if len(e.views) > 1 else ''}, the values sum to the "
+            "difference. Orange patches increase the prediction, blue ones decrease it."
         )
         contribution = attribution.for_prediction(e, plane.view)
         caption = f"Contribution to {e.prediction:.1f} {e.unit}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expert.attribution import reference_text
 from expert.evidence import wording
 from expert.evidence.patch_evidence import Evidence
 from expert.explanation import effective_prototypes
@@ -95,7 +96,7 @@ def legend(session: Session, board: Board, chosen: PatchMap) -> str:
     if chosen.kind == "contribution":
         total = (
             f" All patches sum to {wording.signed(float(values.sum()))} {e.unit}: the prediction "
-            f"minus the mean of the prototypes ({board.evidence.reference:.1f})."
+            f"minus the mean of the {reference_text(e)} ({board.evidence.reference:.1f})."
         )
     where = "over the planes" if averaged else "here"
     return f"Orange {positive}, blue {negative}.{total} Strongest {where} ({e.unit}): {strongest}."

@@ -42,7 +42,8 @@ def evidence(explanation, patches, label="age", reference=44.0):
             fractions[0, patch] = own
     usual = tuple(np.tile(np.array(u), (views, count, 1)) for u in (USUAL, OLD))
     return Evidence(
-        explanation.model_copy(update={"label_name": label}),
+        # A radius beyond all distances: no prototype is cut off.
+        explanation.model_copy(update={"label_name": label, "radius": 1e6}),
         contributions,
         reference,
         (PatchRegions(regions, NAMES),) * views,
@@ -71,6 +72,12 @@ def test_the_sentence_adds_the_contributions_up(explanation):
     )
     assert sum(group.value for group in groups(found)) == pytest.approx(4.5)
     assert summary(found) == summary(evidence(explanation, OLDER))
+
+
+def test_prototypes_that_are_cut_off_are_not_part_of_the_mean(explanation):
+    found = evidence(explanation, OLDER)
+    found = replace(found, explanation=explanation.model_copy(update={"label_name": "age"}))
+    assert summary(found).startswith("Older than 44 (mean of the prototypes in the radius), ")
 
 
 def test_the_other_direction(explanation):

@@ -54,7 +54,7 @@ def test_every_map_has_a_name(explanation):
 def test_the_summary_of_one_image_and_of_two(explanation):
     one = result_texts.summary(Board(explanation))
     assert one == explanation.summary
-    assert "(mean of the prototypes)" in one
+    assert "(mean of the prototypes" in one
     assert result_texts.summary(Board(explanation, explanation)) == f"A: {one}\nB: {one}"
     plain = explanation.model_copy(update={"registration": None})
     assert result_texts.summary(Board(plain, plain)) == ""
