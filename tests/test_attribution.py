@@ -12,6 +12,7 @@ from expert.attribution import (
     for_prediction,
     for_prototype,
     reference,
+    reference_text,
 )
 from expert.inference import explain
 from expert.model_file import load_model
@@ -98,6 +99,9 @@ def test_contributions_of_an_explanation_sum_over_views_and_patches(explanation)
     total = sum(for_prediction(e, view).sum() for view in range(len(e.views)))
     assert total == pytest.approx(e.prediction - reference(e), abs=0.01)
     assert e.labels.min() < reference(e) < e.labels.max()
+    # The weights of this model are cut off at the radius.
+    assert reference_text(e) == "prototypes in the radius"
+    assert reference_text(e.model_copy(update={"radius": 1e6})) == "prototypes"
 
 
 def test_contributions_of_combined_planes_sum_to_the_common_prediction(planes_model_file, head):
