@@ -16,7 +16,7 @@ from expert.features.anatomy import AnatomicalCoordinates
 from expert.features.histogram_backbone import LEAST_SPREAD as LEAST_SPREAD
 from expert.features.histogram_backbone import HistogramBackbone as HistogramBackbone
 from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their former place
-from expert.local_transport import neighbours
+from expert.features.local_transport import neighbours
 from expert.schema import Architecture
 
 GUIDE_WIDTHS = (32, 64, 128)

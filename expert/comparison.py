@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from expert.errors import ExpertError
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.model_file import Model
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class ViewsResult:
     def contributions(self) -> np.ndarray:
         """(V, P, M) contribution of each patch to each distance, label units."""
         return np.asarray(self.scale * np.einsum("vpmk,vpmk->vpm", self.flow, self.cost))
+
+    def patch_costs(self, view: int, prototype: int) -> np.ndarray:
+        """(M,) mean feature distance of each patch to its partners in a prototype."""
+        mass = self.scale * np.maximum(self.flow[view, prototype].sum(1), 1e-300)
+        return np.asarray(self.contributions[view, prototype] / mass)
 
     def plan(self, view: int, prototype: int) -> tuple[np.ndarray, np.ndarray]:
         """The plan and the costs between one view and one prototype.

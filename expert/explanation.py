@@ -249,6 +249,21 @@ class Explanation(_Frozen):
         False,
         description=("patches were matched by a separate network that was trained without labels"),
     )
+    confined: bool | None = Field(
+        None,
+        description=(
+            "whether the features of a patch depend on nothing outside its box; None: not known "
+            "(saved by an earlier version)"
+        ),
+    )
+    norms: dict[str, Array] = Field(
+        default_factory=dict,
+        description=(
+            "tissue fractions of the training images by label, see "
+            "`expert.evidence.tissue_norms`; empty if the model has none"
+        ),
+    )
+    summary: str = Field("", description="what moved the prediction, in a sentence")
     input_sha256: str = Field("", description="`Volume.fingerprint` of the image")
     model_name: str
     model_version: str
@@ -369,21 +384,3 @@ class Explanation(_Frozen):
             raise InputError(
                 f"{source.name} is not an explanation saved by napari-expert (schema 1)."
             ) from error
-
-
-def effective_prototypes(shares: np.ndarray, mass: float = 0.8) -> float:
-    """Number of prototypes that have a given fraction of the weight, mean over images.
-
-    Parameters
-    ----------
-    shares : (N, P) ndarray
-        Rows sum to 1.
-    mass : float
-        0 to 1.
-
-    Returns
-    -------
-    float
-    """
-    ordered = np.cumsum(-np.sort(-shares, axis=1), axis=1)
-    return float((ordered < mass - 1e-9).sum(axis=1).mean() + 1)

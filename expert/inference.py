@@ -12,6 +12,9 @@ from expert.comparison import choose_device as choose_device  # its former place
 from expert.comparison import compare_images as compare_images  # its former place
 from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import ExpertError, RefusedError
+from expert.evidence.patch_evidence import Evidence
+from expert.evidence.tissue_norms import LABELS, NORMS
+from expert.evidence.wording import summary
 from expert.explanation import (
     Explanation,
     PrototypeMatch,
@@ -111,7 +114,8 @@ def explain(
         shown = shown_image(model, index, data) if images else nothing
         prototypes.append(_prototype_match(model, result, rank, index, shown))
         report("match", rank / len(order))
-    return _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
+    found = _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
+    return found.model_copy(update={"summary": summary(Evidence.of(found))})
 
 
 def _explanation(case: Case) -> Explanation:
@@ -140,6 +144,8 @@ def _explanation(case: Case) -> Explanation:
         warnings=collect_notices(case),
         prior=info.architecture.prior,
         guide=info.architecture.guide > 0,
+        confined=info.architecture.backbone == "histogram",
+        norms={name: model.tensors[name] for name in (NORMS, LABELS) if name in model.tensors},
         input_sha256=case.volume.fingerprint(),
         model_name=info.name,
         model_version=info.version,

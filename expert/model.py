@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from expert.backbone import Members, make_backbone, patch_mass
-from expert.local_transport import match_neighbours, neighbourhood
+from expert.features.local_transport import match_neighbours, neighbourhood
 from expert.schema import Architecture
 from expert.transport import (
     average_match,

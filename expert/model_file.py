@@ -92,6 +92,8 @@ def save_model(
     weights: Mapping[str, np.ndarray],
     prototype_images: np.ndarray | None = None,
     averages: np.ndarray | None = None,
+    *,
+    further: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write a model file.
 
@@ -107,6 +109,8 @@ def save_model(
         Images of the prototypes; by default the file does not contain them.
     averages : (B,) uint8 ndarray, optional
         From `expert.datasets.average_images.pack_averages`.
+    further : Mapping[str, ndarray], optional
+        More tensors by name, such as `expert.evidence.tissue_norms.TissueNorms.tensors`.
 
     Returns
     -------
@@ -125,6 +129,7 @@ def save_model(
         tensors[IMAGES] = np.ascontiguousarray(prototype_images, dtype=np.uint8)
     if averages is not None:
         tensors[AVERAGES] = averages
+    tensors |= {name: np.ascontiguousarray(value) for name, value in (further or {}).items()}
     document = info.model_dump_json()
     target = Path(path)
     try:

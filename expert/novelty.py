@@ -170,9 +170,7 @@ def ood_indicators(
     own, there = image_statistics(images, content, grid), foreground_patches(content, grid)
     worst = []
     for n, distances in enumerate(result.distances):
-        nearest = int(distances.argmin())
-        mass = result.flow[n, nearest].sum(1)
-        each = result.contributions[n, nearest] / result.scale / np.maximum(mass, 1e-300)
+        each = result.patch_costs(n, int(distances.argmin()))
         worst.append(each[there[n]].max() if there[n].any() else each.max())
 
     def deviation(value: np.ndarray, mean: object, spread: object) -> float:

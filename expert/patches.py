@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from expert.grey_values import to_unit
+from expert.attribution import for_prediction
+from expert.features.grey_values import to_unit
 from expert.planes import Plane as Plane
 from expert.planes import box as box
 from expert.planes import display as display
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 CONVENTION = "radiological: the patient's right is on the left"
 NEUROLOGICAL = "neurological: the patient's right is on the right"
-Choice = Literal["closest", "different", "all"]
+Choice = Literal["contribution", "closest", "different", "all"]
 CHOICES: dict[str, Choice] = {
+    "6 with the largest contribution": "contribution",
     "6 most similar": "closest",
     "6 least similar": "different",
     "All foreground": "all",
@@ -95,15 +97,17 @@ def foreground(explanation: Explanation, view: int) -> np.ndarray:
 def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> list[int]:
     """Patches of the subject to be numbered, in the order of their numbers.
 
-    They are ranked by their contribution to the distance per mass, averaged over the prototypes
-    shown by their weights.
+    They are ranked by their absolute contribution to the prediction, or by their contribution to
+    the distance per mass, averaged over the prototypes shown by their weights.
 
     Parameters
     ----------
     explanation : Explanation
     plane : Plane
-    choice : {"closest", "different", "all"}
-        The 6 most similar patches, the 6 least similar ones, or all foreground.
+    choice : {"contribution", "closest", "different", "all"}
+        The 6 patches with the largest contribution to the prediction (the most similar ones where
+        no patch contributes), the 6 most similar patches, the 6 least similar ones, or all
+        foreground.
 
     Returns
     -------
@@ -115,6 +119,12 @@ def chosen_patches(explanation: Explanation, plane: Plane, choice: Choice) -> li
     candidates = np.flatnonzero(foreground(explanation, plane.view) & inside)
     if choice == "all":
         return [int(patch) for patch in candidates]
+    if choice == "contribution":
+        strength = np.abs(for_prediction(explanation, plane.view))[candidates]
+        if strength.any():
+            ranked = candidates[np.argsort(-strength, kind="stable")]
+            return [int(patch) for patch in ranked[:COUNT]]
+        choice = "closest"
     weights = np.array([match.share for match in explanation.prototypes]) + 1e-9
     costs = np.array([match.views[plane.view].contributions for match in explanation.prototypes])
     unlike = (weights[:, None] * costs).sum(0) / weights.sum() / np.maximum(shown.mass, 1e-12)

@@ -17,7 +17,7 @@ from expert.comparison import dense
 from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.model_file import Model
 from expert.notices import NOT_REQUESTED
 

@@ -150,6 +150,12 @@ ACTIONS = (
         menu="2_walk",
     ),
     Action(
+        "contribution_patches",
+        "Number the 6 patches with the largest contribution",
+        lambda panel: panel.session.choose_patches("contribution"),
+        menu="3_patches",
+    ),
+    Action(
         "closest_patches",
         "Number the 6 most similar patches",
         lambda panel: panel.session.choose_patches("closest"),

@@ -128,14 +128,13 @@ class Session:
         """State that belongs to one board."""
         board = self.board
         self.viewing.reset(board)
-        self.native = False
-        self.choice: Choice = "closest"
+        self.native = self.pinned = False
+        self.choice: Choice = "contribution"
         self.plane_number = 0 if board is None else middle_plane(board.explanations[0])
         self.partner = 1 if board is None else board.subjects
-        self.map: PatchMap | None = None
+        self.map: PatchMap | None = None if board is None else CONTRIBUTION
         self.preview: PatchMap | None = None
         self.focus: Focus | None = None
-        self.pinned = False
         self.number_patches()
 
     # --- what is explained ------------------------------------------------------------------------
@@ -175,8 +174,8 @@ class Session:
 
     def show_top(self, top: int) -> None:
         """Show more or fewer prototypes, as far as the explanation has them."""
-        changed, self.top = top != self.top, top
-        if changed and self.board is not None:
+        before, self.top = self.top, top
+        if top != before and self.board is not None:
             self.browser.refresh()
 
     def clear(self) -> None:
@@ -199,8 +198,8 @@ class Session:
 
     def set_source(self, layer: Image | None) -> None:
         """Set the layer with the explained image; None if it is not open any more."""
-        if layer is not self.source:
-            self.source = layer
+        before, self.source = self.source, layer
+        if layer is not before:
             self.events.source.emit()
 
     def complete_explanation(self) -> Explanation:
@@ -250,7 +249,7 @@ class Session:
         self.events.plane.emit()
 
     def choose_patches(self, choice: Choice) -> None:
-        """Number the "closest" six patches, the most "different" six, or "all"."""
+        """Number other patches, see `expert.patches.chosen_patches`."""
         if self.board is not None and choice != self.choice:
             self.choice = choice
             self.number_patches()
@@ -301,12 +300,6 @@ class Session:
         if painted is None or self.explanation is None:
             return None
         return painted.values(self.explanation)
-
-    def native_values(self) -> np.ndarray:
-        """Values of the map, label units: (V, M), or (M,) where the views are averaged."""
-        explanation = self.complete_explanation()
-        values = (self.map or CONTRIBUTION).values(explanation)
-        return values if explanation.together else np.asarray(values.mean(axis=0))
 
     # --- how it is shown --------------------------------------------------------------------------
     @property
@@ -362,3 +355,14 @@ class Session:
         if tile != self.partner:
             self.partner = tile
             self.events.partner.emit()
+
+
+def native_values(session: Session) -> np.ndarray:
+    """Values of a session's map, label units: (V, M), or (M,) where the views are averaged."""
+    explanation = session.complete_explanation()
+    values = (session.map or CONTRIBUTION).values(explanation)
+    if explanation.together:
+        return values
+    # Contributions of the views sum to that of the place; similarities are averaged.
+    sums = session.map is None or session.map.kind == "contribution"
+    return np.asarray(values.sum(axis=0) if sums else values.mean(axis=0))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from expert.errors import InputError
+from expert.evidence.patch_evidence import Evidence
 from expert.explanation import Explanation, PrototypeMatch
 from expert.patches import EMPTY, Choice, chosen_patches, foreground, spread
 from expert.planes import (
@@ -96,6 +98,11 @@ class Board:
         """Number of explained images, 1 or 2."""
         return len(self.explanations)
 
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Regions, tissues and contributions of the first image's patches."""
+        return Evidence.of(self.explanations[0])
+
     @property
     def tiles(self) -> int:
         """Number of tiles: explained images and prototypes."""
@@ -104,9 +111,8 @@ class Board:
     @property
     def names(self) -> tuple[str, ...]:
         """Short names of the tiles."""
-        first = self._ranks[0]
         subjects = ("this image",) if self.subjects == 1 else NAMES
-        return (*subjects, *(f"#{first[index].rank}" for index in self.prototypes))
+        return (*subjects, *(f"#{match.rank}" for match in self.matches_shown))
 
     def planes_along(self, axis: int) -> tuple[Plane, ...]:
         """All planes of an orientation (see `expert.planes.ORIENTATIONS`) that are not empty."""
@@ -176,25 +182,23 @@ class Board:
 
     def matches(self, view: int, patches: list[int]) -> list[Match]:
         """The strongest match of each of the first image's given patches in every other tile."""
-        out = []
-        for number, source in enumerate(patches, 1):
-            shares = self.partners(view, 0, source)
-            for tile in range(1, self.tiles):
-                row = shares[tile]
-                contribution = None
-                if tile >= self.subjects:
-                    contribution = float(
-                        self.explanations[0]
-                        .views[view]
-                        .contributions[self.prototypes[tile - self.subjects], source]
-                    )
-                target = int(row.argmax())
-                out.append(
-                    Match(
-                        number, source, tile, target, float(row[target]), spread(row), contribution
-                    )
-                )
-        return out
+        return [
+            self.match(view, number, source, tile)
+            for number, source in enumerate(patches, 1)
+            for tile in range(1, self.tiles)
+        ]
+
+    def match(self, view: int, number: int, source: int, tile: int) -> Match:
+        """The strongest match of one patch of the first image in another tile."""
+        contribution = None
+        if tile >= self.subjects:
+            index = self.prototypes[tile - self.subjects]
+            row = self._ranks[0][index].views[view].matches(source)
+            contribution = float(self.explanations[0].views[view].contributions[index, source])
+        else:
+            row = self.partners(view, 0, source)[tile]
+        target = int(row.argmax())
+        return Match(number, source, tile, target, float(row[target]), spread(row), contribution)
 
     def partners(self, view: int, tile: int, patch: int) -> tuple[np.ndarray, ...]:
         """Where one patch's mass lies in every tile.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from expert.attribution import for_prediction
 from expert.patches import box, chosen_patches, foreground, patch_at, patch_location_text, planes
 
 
@@ -39,10 +40,20 @@ def test_a_dark_patch_is_background_whatever_its_mass(explanation):
 
 
 def test_background_is_not_numbered(explanation):
-    for choice in ("closest", "different", "all"):
+    for choice in ("contribution", "closest", "different", "all"):
         for patch in chosen_patches(explanation, planes(explanation)[2], choice):
             assert explanation.views[2].mass[patch] > 0.3 / len(explanation.views[2].mass)
     assert len(chosen_patches(explanation, planes(explanation)[2], "closest")) == 6
+
+
+def test_the_patches_that_moved_the_prediction_most_are_numbered(explanation):
+    e, plane = explanation, planes(explanation)[2]
+    strength = np.where(foreground(e, 2), np.abs(for_prediction(e, 2)), 0)
+    assert chosen_patches(e, plane, "contribution") == np.argsort(-strength)[:6].tolist()
+    # Where nothing contributes, the most similar ones are.
+    views = tuple(view.model_copy(update={"fallback": True}) for view in e.views)
+    nearest = e.model_copy(update={"views": views, "fallback": True})
+    assert chosen_patches(nearest, plane, "contribution") == chosen_patches(e, plane, "closest")
 
 
 def test_boxes_lie_where_the_mouse_finds_them(explanation):

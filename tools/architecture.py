@@ -26,15 +26,16 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "method",
         (
-            "expert.features", "expert.transport", "expert.local_transport", "expert.losses",
+            "expert.features", "expert.transport", "expert.losses",
             "expert.conformal",
-            "expert.grey_values", "expert.backbone", "expert.model",
+            "expert.backbone", "expert.model",
             "expert.model_file", "expert.explanation", "expert.planes", "expert.patches",
             "expert.attribution", "expert.comparison", "expert.novelty",
         ),
     ),
     ("imaging", ("expert.imaging",)),
     ("datasets", ("expert.datasets",)),
+    ("evidence", ("expert.evidence",)),
     ("inference", ("expert.notices", "expert.prototype_matching", "expert.inference")),
     ("evaluation", ("expert.evaluation",)),
     ("training", ("expert.training",)),

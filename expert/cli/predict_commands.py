@@ -123,6 +123,8 @@ def explain(
     if result.forced:
         typer.echo(result.forced_text)
     typer.echo(f"{result.label_name}: {result.prediction_text} ({interval})")
+    if result.summary:
+        typer.echo(result.summary)
     for match in result.prototypes:
         typer.echo(
             f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  "

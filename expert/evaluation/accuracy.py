@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expert.attribution import effective_prototypes
 from expert.evaluation.metrics import Errors, collapse
 from expert.evaluation.sites import (
     ALL,
@@ -21,7 +22,6 @@ from expert.evaluation.sites import (
     evaluate_sites,
     half_width,
 )
-from expert.explanation import effective_prototypes
 from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from expert.attribution import contribution_to_prediction
 from expert.comparison import ViewsResult, deciding
 from expert.evaluation.matching_quality import PIXELS
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:

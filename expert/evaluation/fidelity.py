@@ -14,7 +14,7 @@ import numpy as np
 from expert.comparison import ViewsResult, compare_images
 from expert.evaluation.matching_quality import nan_mean
 from expert.evaluation.perturbations import slight_changes
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 
 from expert.comparison import dense
 from expert.evaluation.perturbations import Change, known_changes
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:

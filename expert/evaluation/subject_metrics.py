@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from expert.attribution import effective_prototypes
 from expert.comparison import ViewsResult, compare_images
 from expert.evaluation.deletion import deletion, mean_images, outside_response
 from expert.evaluation.fidelity import Exactness, exactness, stability
@@ -21,7 +22,6 @@ from expert.evaluation.matching_quality import (
     self_match,
     shifted_match,
 )
-from expert.explanation import effective_prototypes
 from expert.patches import foreground_patches
 
 if TYPE_CHECKING:

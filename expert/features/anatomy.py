@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expert.grey_values import WHITE_MATTER
+from expert.features.grey_values import WHITE_MATTER
 
 LEVELS = ((4, 30), (2, 30), (1, 15))
 """Pixels averaged to one, and iterations, from coarse to fine."""

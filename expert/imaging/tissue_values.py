@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from expert.errors import InputError
-from expert.grey_values import WHITE_MATTER
+from expert.features.grey_values import WHITE_MATTER
 from expert.imaging.brain_finding import FoundBrain, find_brain
 from expert.imaging.conforming import common_resolution
 from expert.imaging.registration import Registration

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.attribution import for_prediction
 from expert.errors import InputError
+from expert.evidence.patch_evidence import Evidence
+from expert.evidence.tissue_norms import TISSUES
+from expert.evidence.wording import summary
 from expert.files import replacing
 from expert.patches import patch_location_text
 
@@ -31,6 +33,11 @@ COLUMNS = (
     "cost",
     "adds",
     "pull",
+    "region",
+    "partner_region",
+    "fluid",
+    "grey_matter",
+    "white_matter",
 )
 LEAST = 0.01
 """Pairs with a smaller share are left out."""
@@ -62,10 +69,11 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     """
     e = explanation
     text = io.StringIO()
-    text.writelines(f"# {' '.join(line.split())}\n" for line in _head(e))
+    evidence = Evidence.of(e)
+    text.writelines(f"# {' '.join(line.split())}\n" for line in _head(evidence))
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_rows(e))
+    writer.writerows(_rows(evidence))
     target = Path(path)
     try:
         with replacing(target) as temporary:
@@ -77,15 +85,17 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _head(e: Explanation) -> list[str]:
+def _head(evidence: Evidence) -> list[str]:
+    e = evidence.explanation
     grid = "x".join(map(str, e.grid))
-    target = "the prediction" if e.together else "the view's prediction"
+    found = summary(evidence)
     return [
         *([e.forced_text] if e.forced else []),
         e.statement,
         f"model: {e.model_name} {e.model_version}, sha256 {e.model_sha256}",
         f"prediction: {e.prediction:.4f} {e.unit}{e.range_text} ({e.label_name})",
         *_averages(e),
+        *([found] if found else []),
         'pandas.read_csv(path, comment="#") reads this table',
         (
             "view: the plane or image; prototype: its rank; label: its label in the prediction, "
@@ -101,8 +111,14 @@ def _head(e: Explanation) -> list[str]:
         ),
         f"adds: contribution of the pair to the distance between view and prototype, {e.unit}",
         (
-            f"pull: contribution of the whole patch to {target} (+ increases, - decreases it), "
-            f"{e.unit}; repeated in each row of the patch"
+            "pull: contribution of the whole patch to the prediction (+ increases, - decreases "
+            f"it), {e.unit}; repeated in each row of the patch; the sum over all patches of all "
+            f"views is the prediction minus {evidence.reference:.4f}"
+        ),
+        (
+            "region, partner_region: of an average brain, the largest first; "
+            f"{', '.join(name.replace(' ', '_') for name in TISSUES)}: fractions of the patch, "
+            "for models that know tissues"
         ),
     ]
 
@@ -118,13 +134,21 @@ def _averages(e: Explanation) -> list[str]:
     return [f"prototype {'; '.join(shown)}; {own}"] if shown else []
 
 
-def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
+def _rows(evidence: Evidence) -> Iterator[tuple[object, ...]]:
+    e = evidence.explanation
     for number, view in enumerate(e.views):
-        pull = for_prediction(e, number)
+        pull = evidence.contributions[number]
         places = [
             patch_location_text(e, number, patch).replace(" · ", " ")
             for patch in range(len(view.mass))
         ]
+        regions = ["; ".join(evidence.region_names(number, n)) for n in range(len(places))]
+        tissues: list[tuple[str, ...]] = [("",) * len(TISSUES)] * len(places)
+        if evidence.fractions is not None:
+            tissues = [
+                tuple("" if np.isnan(part) else f"{part:.4g}" for part in parts)
+                for parts in evidence.fractions[number]
+            ]
         for match in e.prototypes:
             matched = match.views[number]
             adds = matched.scale * matched.flow.astype(float) * matched.cost
@@ -143,4 +167,7 @@ def _rows(e: Explanation) -> Iterator[tuple[object, ...]]:
                         f"{matched.cost[patch, partner]:.6g}",
                         f"{adds[patch, partner]:.6g}",
                         f"{pull[patch]:.6g}",
+                        regions[patch],
+                        regions[partner],
+                        *tissues[patch],
                     )

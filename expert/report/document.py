@@ -127,6 +127,8 @@ class Report:
     sections: tuple[Section, ...]
     forced: tuple[Remark, ...] = ()
     """Of a forced prediction: printed first."""
+    summary: str = ""
+    """What moved the prediction, in a sentence under the headline."""
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[str | Cell, ...]]) -> Table:

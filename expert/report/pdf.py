@@ -201,6 +201,7 @@ def _head(report: Report) -> list[Strip]:
         Strip(2.5),
         *headline,
         Strip(0.5),
+        *(_lines(report.summary, TextStyle(9.2, bold=True)) if report.summary else []),
         *_lines(report.lead, TextStyle(9.2)),
     ]
     for remark in report.warnings:

@@ -146,8 +146,9 @@ def origin_section(e: Explanation) -> Section:
     ]
     limits = (
         "This report shows exactly what the prediction was computed from: the prototypes, their "
-        "weights and distances, and each distance as a sum over matched patches. It does not show "
-        "that a patch caused the prediction: a large contribution means that the patch differs "
-        f"from its match, not that the difference is due to {e.label_name}. {SURROUNDINGS}"
+        "weights and distances, and each distance and the prediction as sums over patches. It does "
+        "not show that a patch caused the prediction: a large contribution means that it differs "
+        f"from its match, not that the difference is due to {e.label_name}. "
+        f"{SURROUNDINGS[e.confined]}"
     )
     return Section("Interpretation and origin", (Paragraph(limits), table(("", ""), rows)))

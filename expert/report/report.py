@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expert.errors import InputError
+from expert.evidence.patch_evidence import Evidence
+from expert.evidence.wording import summary
 from expert.files import replacing
 from expert.patches import chosen_patches, middle_plane, planes
 from expert.report.document import Remark, Report
+from expert.report.evidence_section import evidence_section
 from expert.report.provenance import model_section, origin_section, settings_section
 from expert.report.sections import (
     attribution_section,
@@ -116,13 +119,18 @@ def compose(
         Texts, tables and drawings in sections.
     """
     e = explanation
+    if e.confined is None and model is not None:
+        confined = model.architecture.backbone == "histogram"
+        e = e.model_copy(update={"confined": confined})
     plane = planes(e)[middle_plane(e)]
-    patches = chosen_patches(e, plane, "closest")
+    patches = chosen_patches(e, plane, "contribution")
+    evidence = Evidence.of(e)
     aside = e.interval_missing
     if e.interval is not None:
         aside = f"{100 * e.interval.level:.0f} %: {e.interval.lower:.1f} – {e.interval.upper:.1f}"
     sections = [
         prediction_section(e),
+        evidence_section(evidence),
         prototypes_section(e, plane, patches),
         attribution_section(e, plane),
         planes_section(e),
@@ -140,6 +148,7 @@ def compose(
         ),
         headline=e.prediction_text,
         aside=aside,
+        summary=summary(evidence),
         lead=lead_text(e, source),
         forced=tuple(
             Remark(notice.text, notice.severity)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert import attribution
-from expert.explanation import effective_prototypes
+from expert.attribution import effective_prototypes
 from expert.patches import (
     CONVENTION,
     FAINT,
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 
 LISTED = 4
 """Patches listed in each direction under a signed map."""
-SURROUNDINGS = "The features of a patch also depend on the area around its box."
+SURROUNDINGS = {
+    True: "The features of a patch depend on the grey values in its box only.",
+    False: "The features of a patch also depend on the area around its box.",
+    None: "The features of a patch may also depend on the area around its box.",
+}
+"""By `Explanation.confined`."""
 
 
 def lead_text(e: Explanation, source: str | None) -> str:
@@ -115,14 +120,14 @@ def prototypes_section(e: Explanation, plane: Plane, patches: list[int]) -> Sect
     text = (
         f"Left: this image{_place(plane)}; right: the prototype. Boxes with the same number and "
         "colour are matched; the width of a line is the share of the patch that is matched there "
-        f"(from {100 * FAINT:.0f} %). Numbered are the patches in which this image is most "
-        f"similar to its prototypes.{drawn}"
+        f"(from {100 * FAINT:.0f} %). Numbered are the patches of this plane that moved the "
+        f"prediction most.{drawn}"
     )
     figures = [_pair_figure(e, plane, number, patches) for number in range(len(e.prototypes))]
     blocks: list[Block] = [Paragraph(text), Figures(1, tuple(figures[:1]))]
     if figures[1:]:
         blocks.append(Figures(2, tuple(figures[1:])))
-    blocks.append(Paragraph(f"{_sharpness(e, plane)} {SURROUNDINGS}"))
+    blocks.append(Paragraph(f"{_sharpness(e, plane)} {SURROUNDINGS[e.confined]}"))
     return Section("Most similar prototypes", tuple(blocks))
 
 
@@ -164,11 +169,6 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
     view, first = e.views[plane.view], e.prototypes[0]
     noun = "plane" if plane.slice is None and is_head(e) else "image"
     texts, figures, columns = [], [], []
-    value, name = (
-        (e.prediction, "prediction")
-        if e.together
-        else (view.prediction, f"prediction of this {noun}")
-    )
     if e.fallback if e.together else view.fallback:
         texts.append(
             f"In this {noun} no prototype is within the radius: the prediction is the label of "
@@ -176,12 +176,14 @@ def attribution_section(e: Explanation, plane: Plane) -> Section:
         )
     else:
         texts.append(
-            f"Contribution to the prediction: the change of the {name} ({value:.1f} {e.unit}) "
-            "if the patch counted twice, to first order. Orange patches increase it, blue ones "
-            f"decrease it. Values in {e.unit}."
+            f"Contribution to the prediction: how far the patch moves the prediction "
+            f"({e.prediction:.1f} {e.unit}) away from {attribution.reference(e):.1f} {e.unit}, the "
+            f"prediction if all {attribution.reference_text(e)} were equally far. Over all "
+            f"patches{' and planes' if len(e.views) > 1 else ''}, the values sum to the "
+            "difference. Orange patches increase the prediction, blue ones decrease it."
         )
         contribution = attribution.for_prediction(e, plane.view)
-        caption = f"Contribution to {value:.1f} {e.unit}"
+        caption = f"Contribution to {e.prediction:.1f} {e.unit}"
         figures.append(
             Figure(caption, signed_map(e, plane, contribution, ("decrease", "increase")))
         )
@@ -271,17 +273,15 @@ def planes_section(e: Explanation) -> Section | None:
         f"The prediction is the mean over {len(drawn)} planes, each explained separately; their "
         "predictions"
     )
-    target = "the plane's own prediction"
     if e.together:
         how = (
             f"The prediction follows from each prototype's mean distance over {len(drawn)} planes. "
             "The number beside each plane is the prediction from that plane alone; these "
             "predictions"
         )
-        target = "the common prediction"
     text = (
-        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: contribution to {target} "
-        f"(orange: increase, blue: decrease), on one scale with the strongest at "
+        f"{how} differ by up to {e.spread:.1f} {e.unit}. Colours: contribution to the "
+        f"prediction (orange: increase, blue: decrease), on one scale with the strongest at "
         f"{limit:.{decimals(limit)}f} {e.unit}."
     )
     return Section("Plane by plane", (Paragraph(text), Figures(5, tuple(figures))))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from expert.datasets.prepared_dataset import CohortArrays
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.training.augmentation import augment
 from expert.training.histogram_cache import HistogramCopies, as_input
 from expert.training.recipe import Recipe

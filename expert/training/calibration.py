@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from expert.attribution import effective_prototypes
 from expert.conformal import conformal_quantile
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.evaluation.bootstrap import mean_interval
 from expert.evaluation.metrics import bias_line, errors
-from expert.explanation import effective_prototypes
 from expert.novelty import INDICATORS, Reference, calibrate, ood_indicators
 from expert.schema import Calibration, Familiarity
 from expert.training.recipe import Recipe

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from expert.backbone import Backbone, matching_architecture, patch_mass
 from expert.datasets.prepared_dataset import CohortArrays
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.losses import alignment_loss, equivariance_loss
 from expert.training.augmentation import augment, moved, new_places
 from expert.training.recipe import Augmentation, Recipe

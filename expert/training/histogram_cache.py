@@ -21,8 +21,8 @@ from expert.backbone import HistogramBackbone, Members, PlaceMaps
 from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
+from expert.features.grey_values import to_unit
 from expert.files import replacing
-from expert.grey_values import to_unit
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
 from expert.training.scanner_copies import STRENGTH, scanner_copies

@@ -19,6 +19,7 @@ from expert.datasets.prepared_dataset import CohortArrays, load_cohort
 from expert.datasets.table import Entry, read_table
 from expert.errors import InputError
 from expert.evaluation.metrics import collapse
+from expert.evidence.tissue_norms import norms_of_training
 from expert.model_file import save_model, versions
 from expert.schema import (
     Calibration,
@@ -245,7 +246,10 @@ def _write(
     elif recipe.prototype_images in ("average", "reference"):
         averages = averages_of(info, training)
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    return save_model(target, info, weights, images, averages)
+    norms = norms_of_training(recipe.input, cohort, network.grid)
+    return save_model(
+        target, info, weights, images, averages, further=None if norms is None else norms.tensors
+    )
 
 
 def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo, ...]:

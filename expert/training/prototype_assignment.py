@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from expert.datasets.prepared_dataset import CohortArrays
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.model import PrototypeRegressor
 from expert.training.batches import feature_grids
 from expert.training.histogram_cache import as_input

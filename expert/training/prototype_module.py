@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from expert.backbone import Backbone, HistogramBackbone, Members
 from expert.datasets.prepared_dataset import CohortArrays
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 from expert.losses import (
     alignment_loss,
     consistency_loss,

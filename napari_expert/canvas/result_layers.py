@@ -19,7 +19,7 @@ from napari_expert.canvas.grey_window import preset_limits
 from napari_expert.canvas.layer_list import hide_rows
 from napari_expert.canvas.match_lines import MatchLines
 from napari_expert.canvas.tile_layers import Tile
-from napari_expert.canvas.tile_set import Spot, TileSet
+from napari_expert.canvas.tile_set import Spot, TileSet, same_images
 from napari_expert.canvas.viewer_state import (
     PlaneSlider,
     ViewerState,
@@ -122,14 +122,14 @@ class ResultLayers:
     def change(self, heights: np.ndarray | None) -> bool:
         """Show the session's board in the existing layers; False if it does not fit.
 
-        napari 0.9 keeps what it once made: ten runs in new layers would need ten times the memory.
+        napari 0.9 keeps what it once made: new layers in every run fill the memory.
         """
         board = self.session.board
         assert board is not None
         if not self._set.fits(board) or common_units(self.viewer) != self._set.units:
             return False
         self.slider.heights = heights
-        same = self._set.shows(board) and self.mode == self.session.layout
+        same = same_images(self._set.board, board) and self.mode == self.session.layout
         with self._quiet():
             self._leave_native()
             self._set.mode = self.session.mode

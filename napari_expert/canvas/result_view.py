@@ -14,6 +14,7 @@ from napari_expert.canvas.result_layers import ResultLayers
 from napari_expert.canvas.tile_set import Spot
 from napari_expert.layer_geometry import volume_from_layer
 from napari_expert.navigation import show_axis
+from napari_expert.session import native_values
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -158,7 +159,7 @@ class ResultView:
             self.viewer,
             source,
             explanation,
-            session.native_values(),
+            native_values(session),
             session.patches,
             opacity=session.viewing.opacity,
             on_removed=self._overlay_removed,
@@ -169,7 +170,7 @@ class ResultView:
 
     def _update_overlay(self) -> None:
         if self.overlay is not None:
-            self.overlay.show(self.session.native_values(), self.session.patches)
+            self.overlay.show(native_values(self.session), self.session.patches)
 
     def _show_opacity(self) -> None:
         if self.overlay is not None:

@@ -64,6 +64,12 @@ class Spot:
     """That the plane is perpendicular to."""
 
 
+def same_images(one: Board, other: Board) -> bool:
+    """Whether two boards are of the same explained images."""
+    images = [[e.input_sha256 for e in board.explanations] for board in (one, other)]
+    return images[0] == images[1]
+
+
 class TileSet:
     """The tiles of a session's board.
 
@@ -96,17 +102,8 @@ class TileSet:
     def fits(self, board: Board) -> bool:
         """Whether another board can be drawn in these layers."""
         e, own = board.explanations[0], self.board.explanations[0]
-        return (board.tiles, board.head, e.grid, e.view_shape) == (
-            self.board.tiles,
-            self.board.head,
-            own.grid,
-            own.view_shape,
-        )
-
-    def shows(self, board: Board) -> bool:
-        """Whether another board is of the same explained images."""
-        images = [[e.input_sha256 for e in one.explanations] for one in (board, self.board)]
-        return images[0] == images[1]
+        same = (board.tiles, board.head) == (self.board.tiles, self.board.head)
+        return same and (e.grid, e.view_shape) == (own.grid, own.view_shape)
 
     def change(self, board: Board) -> None:
         """Draw the images of another board that fits."""

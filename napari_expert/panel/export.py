@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from expert.errors import InputError
 from expert.imaging.volume import Volume, write_volume
+from napari_expert.session import native_values
 
 if TYPE_CHECKING:
     from expert.model_file import Model
@@ -112,7 +113,7 @@ def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
         )
     ending = ".nii" if target.name.lower().endswith(".nii") else ".nii.gz"
     beside = target.with_name(target.name[: -len(ending)] + "_patches" + ending)
-    values = session.native_values()
+    values = native_values(session)
     values = np.broadcast_to(values, (len(explanation.views), values.shape[-1]))
     painted = np.nan_to_num(spread_over(explanation, volume, values))
     numbers = patch_map(explanation, volume)

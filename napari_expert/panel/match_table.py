@@ -1,40 +1,80 @@
-"""The table of matched patches: a row for each numbered patch and each prototype."""
+"""The table of patches: region, match in one prototype, contribution, and what differs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QWidget
 
-from expert.patches import patch_location_text
+from expert.evidence.wording import (
+    difference_text,
+    partner_text,
+    region_text,
+    signed,
+    tissue_text,
+)
+from expert.patches import patch_location_text, patches_in_plane
 from napari_expert.panel.qt_helpers import SortedItem, percent
 from napari_expert.session import Session
+from napari_expert.side_by_side import Board
 
+NUMBER, REGION, PARTNER, SHARE, CONTRIBUTION, DIFFERS = range(6)
+"""Columns."""
 COLUMNS = {
-    "#": "Number of the patch, as on the images.",
-    "Patch": "Position of the patch in this image.",
-    "Matched to": "The prototype, and the position of the strongest match in it.",
+    "#": "Number of the patch, as on the images; none for a patch of another plane.",
+    "Region": (
+        "The region that fills most of the patch, in an average brain; of a plain image, row and "
+        "column."
+    ),
+    "In": "Where the strongest match in the prototype is.",
     "Share": "Fraction of the patch that was matched there.",
-    "Spread": "Number of patches the patch was spread over; 1 is a sharp match.",
-    "Contribution": "Contribution of the patch to the distance from the prototype, label units.",
+    "Contrib.": "Contribution of the patch to the prediction (+ increases, − decreases it).",
+    "What differs": (
+        "The tissue that differs most from people around the mean of the prototypes: fraction in "
+        "this image vs theirs."
+    ),
 }
 """Headers and tooltips."""
-POSITIONS = {
-    True: (
-        "centre of the patch in template mm (Right/Left, Anterior/Posterior, Superior/Inferior "
-        "of the commissure)"
-    ),
-    False: "row and column of the patch, counted from the top left",
-}
-"""What the positions are, of a head or of a plain image."""
-PATCH, TILE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+STRONGEST = 20
+"""Patches of the whole image that are listed, besides the numbered ones of the plane."""
+PATCH, VIEW = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+
+
+class Row(NamedTuple):
+    """A patch in the table."""
+
+    number: int | None
+    """On the images; None for a patch of another plane."""
+    view: int
+    patch: int
+
+
+def listed(session: Session) -> list[Row]:
+    """The numbered patches of the plane, and those with the largest contributions of all."""
+    assert session.board is not None
+    view = session.plane.view
+    rows = [Row(number, view, patch) for number, patch in enumerate(session.patches, 1)]
+    known = {(row.view, row.patch) for row in rows}
+    strongest = session.board.evidence.strongest(STRONGEST)
+    return rows + [Row(None, *place) for place in strongest if place not in known]
+
+
+def plane_with(board: Board, view: int, patch: int) -> int:
+    """Number of the plane that cuts a patch; the middle one of several."""
+    e = board.explanations[0]
+    found = [
+        number
+        for number, plane in enumerate(board.planes)
+        if plane.view == view and patch in patches_in_plane(e, plane)
+    ]
+    return found[len(found) // 2]
 
 
 class MatchTable(QTableWidget):
-    """Sortable table of the matches of a session's numbered patches.
+    """Sortable table of patches, the largest contribution first.
 
-    Hovering over a row highlights its patch, a click locks it.
+    Hovering over a row highlights its patch, a click goes to its plane and locks it.
 
     Parameters
     ----------
@@ -50,12 +90,12 @@ class MatchTable(QTableWidget):
         self.itemSelectionChanged.connect(self._row_chosen)
         self.cellEntered.connect(self._row_hovered)
         events = session.events
-        for signal in (events.result, events.plane, events.patches):
+        for signal in (events.result, events.plane, events.patches, events.partner):
             signal.connect(self._fill)
 
     def _build(self) -> None:
         self.setHorizontalHeaderLabels(list(COLUMNS))
-        self.setAccessibleName("Matched patches")
+        self.setAccessibleName("Patches")
         for column, tip in enumerate(COLUMNS.values()):
             if header := self.horizontalHeaderItem(column):
                 header.setToolTip(tip)
@@ -74,11 +114,10 @@ class MatchTable(QTableWidget):
         font = self.font()
         font.setPointSizeF(0.85 * font.pointSizeF())
         self.setFont(font)
-        # Six columns in the width of a panel: Qt would leave space for a sorting arrow in each.
-        for column, widest in ((0, "# 00"), (3, "Share 0"), (4, "Spread 0")):
+        # Qt would leave space for a sorting arrow in each of the narrow columns.
+        for column, widest in ((NUMBER, "# 00"), (SHARE, "Share 0"), (CONTRIBUTION, "Contrib. 0")):
             horizontal.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             horizontal.resizeSection(column, self.fontMetrics().horizontalAdvance(widest) + 4)
-        horizontal.setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.setStyleSheet(
             "QHeaderView::section { padding: 2px 0; font-size: 7pt; }"
             "QTableWidget::item { padding: 0; }"
@@ -90,52 +129,86 @@ class MatchTable(QTableWidget):
         if board is None:
             self.setRowCount(0)
             return
-        e, view = board.explanations[0], session.plane.view
-        rows = board.matches(view, session.patches)
-        self.setToolTip(f"Patch, Matched to: {POSITIONS[board.head]}.")
+        rows = listed(session)
+        titles = {
+            REGION: "Region" if board.evidence.regions else "Patch",
+            PARTNER: f"In {board.names[session.partner]}",
+        }
+        for column, title in titles.items():
+            if header := self.horizontalHeaderItem(column):
+                header.setText(title)
+        unit = board.explanations[0].unit
         blocked = QSignalBlocker(self)
         self.setSortingEnabled(False)
         self.setRowCount(len(rows))
-        for line, match in enumerate(rows):
-            here, there = (
-                _short(patch_location_text(e, view, patch))
-                for patch in (match.source, match.target)
-            )
-            contribution: tuple[str, float] = ("", -1.0)
-            if match.contribution is not None:
-                contribution = (f"{match.contribution:.2f}", match.contribution)
-            cells: tuple[tuple[str, Any], ...] = (
-                (str(match.number), match.number),
-                (here, here),
-                (f"{board.names[match.tile]}: {there}", (match.tile, there)),
-                (percent(match.share), match.share),
-                (f"{match.spread:.0f}", match.spread),
-                contribution,
-            )
+        self.setColumnHidden(DIFFERS, board.evidence.fractions is None)
+        for line, row in enumerate(rows):
+            cells, tip = _cells(board, session.partner, row), _tip(board, row, unit)
             for column, (words, value) in enumerate(cells):
                 item = SortedItem(words, value)
-                item.setData(PATCH, match.source)
-                item.setData(TILE, match.tile)
+                item.setData(PATCH, row.patch)
+                item.setData(VIEW, row.view)
+                item.setToolTip(tip)
                 self.setItem(line, column, item)
         self.setSortingEnabled(True)
-        self.sortItems(0)
+        self.sortItems(CONTRIBUTION, Qt.SortOrder.DescendingOrder)
         self.clearSelection()
         blocked.unblock()
 
     def _row_chosen(self) -> None:
         items, board = self.selectedItems(), self._session.board
-        if board is not None and items:
-            tile = int(items[0].data(TILE))
-            if tile >= board.subjects:
-                self._session.show_partner(tile)
-            self._session.set_focus(0, int(items[0].data(PATCH)), pin=True)
+        if board is None or not items:
+            return
+        view, patch = int(items[0].data(VIEW)), int(items[0].data(PATCH))
+        shown = self._session.plane
+        if shown.view != view or patch not in patches_in_plane(board.explanations[0], shown):
+            self._session.show_plane(plane_with(board, view, patch))
+        self._session.set_focus(0, patch, pin=True)
 
     def _row_hovered(self, row: int, column: int) -> None:
         item = self.item(row, 0)
-        if item is not None and self._session.board is not None and not self._session.pinned:
+        if item is None or self._session.board is None or self._session.pinned:
+            return
+        if int(item.data(VIEW)) == self._session.plane.view:
             self._session.set_focus(0, int(item.data(PATCH)))
 
 
+def _cells(board: Board, tile: int, row: Row) -> tuple[tuple[str, Any], ...]:
+    """Text and sorting value of each column."""
+    evidence, view, patch = board.evidence, row.view, row.patch
+    match = board.match(view, row.number or 0, patch, tile)
+    names = evidence.region_names(view, patch)
+    region = _narrow(names[0]) if names else _short(region_text(evidence, view, patch))
+    there = _narrow(_short(partner_text(evidence, view, patch, match.target)))
+    contribution = float(evidence.contributions[view, patch])
+    differs = difference_text(evidence, view, patch).replace(" matter", "")
+    return (
+        ("" if row.number is None else str(row.number), row.number or 1_000_000),
+        (region, region),
+        (there, there),
+        (percent(match.share), match.share),
+        (signed(contribution, 2), abs(contribution)),
+        (differs, differs),
+    )
+
+
+def _tip(board: Board, row: Row, unit: str) -> str:
+    """All that is known about a patch."""
+    evidence, e = board.evidence, board.explanations[0]
+    lines = [
+        ", ".join(evidence.region_names(row.view, row.patch)),
+        f"at {patch_location_text(e, row.view, row.patch)}",
+        f"contribution {signed(evidence.contributions[row.view, row.patch], 2)} {unit}",
+        tissue_text(evidence, row.view, row.patch),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _narrow(name: str) -> str:
+    """For a narrow column: "R lateral ventricle", "L frontal WM"."""
+    return name.replace("right ", "R ").replace("left ", "L ").replace("white matter", "WM")
+
+
 def _short(where: str) -> str:
-    """For a table whose tooltip says what its positions are: "L 32 P 97", "5, 6"."""
+    """Positions for a narrow column: "L 32 P 97", "5, 6"."""
     return where.replace(" · ", " ").replace("row ", "").replace(" column", "")

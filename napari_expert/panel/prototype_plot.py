@@ -8,7 +8,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from expert.explanation import effective_prototypes
+from expert.attribution import effective_prototypes
 from expert.patches import COLORS
 
 if TYPE_CHECKING:

@@ -7,11 +7,13 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QButtonGroup, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from expert.patches import CHOICES
 from napari_expert.panel import result_texts
+from napari_expert.panel.color_bar import ColorBar
 from napari_expert.panel.fetch_section import FetchSection
 from napari_expert.panel.match_table import MatchTable
 from napari_expert.panel.prototype_plot import PrototypePlot
@@ -24,7 +26,7 @@ from napari_expert.panel.qt_helpers import (
     menu_button,
 )
 from napari_expert.panel.view_controls import ViewControls
-from napari_expert.session import Mode, PatchMap, Session
+from napari_expert.session import Mode, PatchMap, Session, native_values
 
 MODES: dict[Mode, tuple[str, str]] = {
     "grid": ("Grid", "One panel per image (Shift-G)."),
@@ -77,11 +79,13 @@ class ResultSection(QWidget):
         self.subject = Label("expert_subject")
         self.forced = Label("expert_forced", "error", "font-weight: bold;")
         self.headline = Label("expert_answer", style="font-size: 12pt; font-weight: bold;")
+        self.summary = Label("expert_summary")
         self.about = Label()
         self.warnings = Label("expert_warnings", "warning")
         self.fetch = FetchSection()
         self.plot = PrototypePlot()
-        for widget in (self.subject, self.forced, self.headline, self.about, self.warnings):
+        said = (self.subject, self.forced, self.headline, self.summary, self.about, self.warnings)
+        for widget in said:
             column.addWidget(widget)
         column.addWidget(self.fetch)
         column.addWidget(self.plot)
@@ -92,8 +96,10 @@ class ResultSection(QWidget):
         column.addLayout(self._make_form())
         self.viewing = ViewControls(self.form, self.session)
         self.legend, self.focus_line, self.matching = Label(), Label(), Label()
+        self.color_bar = ColorBar()
         self.table = MatchTable(self.session)
-        self.table_section: QCollapsible = collapsible("Matched patches", self.table, True)
+        self.table_section: QCollapsible = collapsible("Patches", self.table, True)
+        column.addWidget(self.color_bar)
         for below in (self.legend, self.focus_line, self.table_section, self.matching):
             column.addWidget(below)
         column.addLayout(self._make_buttons())
@@ -104,8 +110,8 @@ class ResultSection(QWidget):
         )
         self.choice_box = combo(
             "Patches",
-            "Which patches are numbered. 6 most similar: where this image is most similar to the "
-            "prototypes shown. 6 least similar: where it is least similar.",
+            "Which patches are numbered: those that moved the prediction most, or those where this "
+            "image is most (least) similar to the prototypes shown.",
         )
         fill_combo(self.choice_box, list(CHOICES))
         self.map_box = combo(
@@ -120,24 +126,8 @@ class ResultSection(QWidget):
         return self.form
 
     def _make_buttons(self) -> QHBoxLayout:
-        save, compare = self.save_asked.emit, self.compare_asked.emit
-        self.save_button = menu_button(
-            "Save…",
-            "Exports contain no patient names or file paths.",
-            [
-                ("Report (HTML or PDF)…", lambda: save("report")),
-                ("Explanation (JSON)…", lambda: save("explanation")),
-                ("Table of matched patches (CSV)…", lambda: save("table")),
-                ("Contribution map in native space (NIfTI)…", lambda: save("layers")),
-            ],
-        )
-        menu = self.save_button.menu()
-        assert menu is not None
-        named = menu.addAction("Write the image's name into the report")
-        assert named is not None
-        self.named = named
-        named.setCheckable(True)
-        named.toggled.connect(lambda on: setattr(self.session, "name_in_report", on))
+        compare = self.compare_asked.emit
+        self.save_button, self.named = _save_button(self.save_asked.emit, self.session)
         self.compare_button = menu_button(
             "Compare…",
             "Two explained images side by side, with the prototypes they share.",
@@ -190,6 +180,7 @@ class ResultSection(QWidget):
         for label, text in (
             (self.forced, result_texts.forced(board)),
             (self.warnings, result_texts.notices(board)),
+            (self.summary, result_texts.summary(board)),
         ):
             label.setText(text)
             label.setVisible(bool(text))
@@ -223,7 +214,7 @@ class ResultSection(QWidget):
         self.subject.setText(text)
         self.subject.setVisible(bool(text))
         self.subject.set_kind("warning" if reason else "")
-        for widget in (self.headline, self.about, self.plot):
+        for widget in (self.headline, self.summary, self.about, self.plot):
             widget.setEnabled(not reason)
 
     def show_mode(self) -> None:
@@ -249,8 +240,12 @@ class ResultSection(QWidget):
             with QSignalBlocker(self.map_box):
                 self.map_box.setCurrentIndex(self._maps.index(session.map))
         self.legend.setVisible(session.map is not None)
+        self.color_bar.setVisible(session.map is not None)
         if board is not None and session.map is not None:
             self.legend.setText(result_texts.legend(session, board, session.map))
+            e = board.explanations[0]
+            values = native_values(session) if session.native else session.map.values(e)
+            self.color_bar.show_limit(float(abs(values).max()), e.unit)
 
     def _show_matching(self) -> None:
         if self.session.board is not None:
@@ -289,6 +284,27 @@ class ResultSection(QWidget):
         if not self.session.pinned:
             self.session.set_focus(None)
         super().leaveEvent(event)
+
+
+def _save_button(save: Callable[[str], object], session: Session) -> tuple[QPushButton, QAction]:
+    """The button of exports, and the choice of naming the image in reports."""
+    button = menu_button(
+        "Save…",
+        "Exports contain no patient names or file paths.",
+        [
+            ("Report (HTML or PDF)…", lambda: save("report")),
+            ("Explanation (JSON)…", lambda: save("explanation")),
+            ("Table of matched patches (CSV)…", lambda: save("table")),
+            ("Contribution map in native space (NIfTI)…", lambda: save("layers")),
+        ],
+    )
+    menu = button.menu()
+    assert menu is not None
+    named = menu.addAction("Write the image's name into the report")
+    assert named is not None
+    named.setCheckable(True)
+    named.toggled.connect(lambda on: setattr(session, "name_in_report", on))
+    return button, named
 
 
 def _make_modes(

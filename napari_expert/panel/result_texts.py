@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.explanation import effective_prototypes
+from expert.attribution import effective_prototypes, reference_text
+from expert.evidence import wording
+from expert.evidence.patch_evidence import Evidence
 from expert.patches import CONVENTION, NEUROLOGICAL, patch_location_text, sharpness, spread
 from napari_expert.panel.qt_helpers import percent
-from napari_expert.session import CONTRIBUTION, PatchMap, Session
+from napari_expert.session import CONTRIBUTION, PatchMap, Session, native_values
 from napari_expert.side_by_side import NAMES
 
 if TYPE_CHECKING:
@@ -49,6 +51,14 @@ def notices(board: Board) -> str:
     return "\n".join(lines)
 
 
+def summary(board: Board) -> str:
+    """What moved the prediction, in a sentence; of two images, one line each."""
+    if board.subjects == 1:
+        return wording.summary(board.evidence)
+    texts = [wording.summary(Evidence.of(e)) for e in board.explanations]
+    return "\n".join(f"{name}: {text}" for name, text in zip(NAMES, texts, strict=True) if text)
+
+
 def maps(board: Board) -> tuple[list[PatchMap | None], list[str]]:
     """The maps that can be chosen, and what they are called."""
     labels, ranks = board.explanations[0].labels, board.names[board.subjects :]
@@ -76,15 +86,23 @@ def legend(session: Session, board: Board, chosen: PatchMap) -> str:
         "similarity": ("more similar than average", "less similar"),
         "difference": tuple(f"favours {names.get(n, 'another')}" for n in chosen.prototypes),
     }[chosen.kind]
-    here = values.mean(axis=0) if session.native else values[session.plane.view]
+    here = native_values(session) if session.native else values
+    here = here[session.plane.view] if here.ndim > 1 else here
     if not here.any():
         return "No map: the prediction is the nearest prototype's label."
     order = [int(n) for n in np.argsort(-np.abs(here))[:3]]
     strongest = "; ".join(
         f"{patch_location_text(e, session.plane.view, n)}: {here[n]:+.2f}" for n in order
     )
-    where = "on average over the planes" if session.native and len(values) > 1 else "here"
-    return f"Orange {positive}, blue {negative}. Strongest {where} ({e.unit}): {strongest}."
+    averaged = session.native and len(values) > 1 and not e.together
+    total = ""
+    if chosen.kind == "contribution":
+        total = (
+            f" All patches sum to {wording.signed(float(values.sum()))} {e.unit}: the prediction "
+            f"minus the mean of the {reference_text(e)} ({board.evidence.reference:.1f})."
+        )
+    where = "over the planes" if averaged else "here"
+    return f"Orange {positive}, blue {negative}.{total} Strongest {where} ({e.unit}): {strongest}."
 
 
 def plane_names(board: Board, planes: tuple[Plane, ...] | None = None) -> list[str]:
@@ -175,7 +193,14 @@ def focus_text(board: Board, view: int, focus: Focus) -> str:
         for number, share in enumerate(focus.shares)
         if number != focus.tile and share.any()
     ]
-    return f"{names[focus.tile]} {patch_location_text(e, view, focus.patch)} → " + "; ".join(parts)
+    text = f"{names[focus.tile]} {patch_location_text(e, view, focus.patch)} → " + "; ".join(parts)
+    if focus.tile == 0:
+        known = (
+            ", ".join(board.evidence.region_names(view, focus.patch)),
+            wording.tissue_text(board.evidence, view, focus.patch),
+        )
+        text += "".join(f"\n{line}" for line in known if line)
+    return text
 
 
 def _spread(patches: float) -> str:

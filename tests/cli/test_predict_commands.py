@@ -25,6 +25,8 @@ def test_explain_writes_json_and_report(head_file, tmp_path):
     document = json.loads((tmp_path / "out" / "explanation.json").read_text())
     assert len(document["prototypes"]) == 2
     assert document["model_name"] == DEFAULT_MODEL
+    assert "(mean of the prototypes)" in document["summary"]
+    assert document["summary"] in result.output
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from expert.attribution import effective_prototypes
 from expert.evaluation.metrics import bias_corrected, bias_line, collapse, errors
-from expert.explanation import effective_prototypes
 
 
 def test_figures():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from expert.features.anatomy import patch_coordinates
-from expert.grey_values import WHITE_MATTER
+from expert.features.grey_values import WHITE_MATTER
 from expert.imaging.average_brain import average_brain
 from expert.schema import InputSettings
 

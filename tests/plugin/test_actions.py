@@ -102,4 +102,4 @@ def test_every_key_does_something(viewer, shown):
     press(viewer, "Shift-G")
     assert shown.result_layers.mode == "grid"
     actions.all_patches()
-    assert shown.result.choice_box.currentText() == list(CHOICES)[2]
+    assert shown.result.choice_box.currentText() == list(CHOICES)[3]

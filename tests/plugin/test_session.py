@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 import expert
 from expert.errors import InputError
 from expert.patches import display
-from napari_expert.session import CONTRIBUTION, PatchMap, Session
+from napari_expert.session import CONTRIBUTION, PatchMap, Session, native_values
 
 
 @pytest.mark.visible
@@ -183,11 +183,20 @@ def recorded(explanation):
     return session, names
 
 
+def test_what_moved_the_prediction_is_shown_first(recorded, explanation):
+    session, _ = recorded
+    assert (session.choice, session.map) == ("contribution", CONTRIBUTION)
+    session.choose_patches("closest")
+    session.set_map(None)
+    session.show(explanation.model_copy())
+    assert (session.choice, session.map) == ("contribution", CONTRIBUTION)
+
+
 def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session, names = recorded
     session.show_plane(session.plane_number)
-    session.choose_patches("closest")
-    session.set_map(None)
+    session.choose_patches("contribution")
+    session.set_map(CONTRIBUTION)
     session.show_mode("grid")
     session.show_partner(1)
     session.set_focus(None)
@@ -196,7 +205,7 @@ def test_a_change_is_announced_once_and_no_change_never(recorded, explanation):
     session.choose_patches("all")
     session.set_focus(0, session.patches[0])
     session.set_focus(0, session.patches[0])
-    session.set_map(CONTRIBUTION)
+    session.set_map(None)
     session.show_mode("lines")
     session.browser.step(1)
     session.toggle_convention()
@@ -216,10 +225,11 @@ def test_native_space_needs_the_original_image(recorded):
     session, names = recorded
     with pytest.raises(InputError, match="original image is not open"):
         session.show_mode("native")
-    assert names == []
+    session.set_map(None)
+    assert names == ["map"]
     session.set_source(object())
     session.show_mode("native")
-    assert names == ["source", "map", "mode"]
+    assert names == ["map", "source", "map", "mode"]
     assert (session.mode, session.map) == ("native", CONTRIBUTION)
     session.show_mode("lines")
     assert session.mode == "lines"
@@ -243,10 +253,12 @@ def test_a_preview_is_painted_but_not_exported(recorded, explanation):
     preview = PatchMap("similarity", (explanation.prototypes[0].index,)).values(explanation)
     np.testing.assert_array_equal(session.painted_values(), preview)
     np.testing.assert_array_equal(
-        session.native_values(), CONTRIBUTION.values(explanation).mean(axis=0)
+        native_values(session), CONTRIBUTION.values(explanation).sum(axis=0)
     )
     session.set_preview(None)
-    assert session.painted_values() is None
+    np.testing.assert_array_equal(session.painted_values(), CONTRIBUTION.values(explanation))
+    session.set_map(PatchMap("similarity", (explanation.prototypes[0].index,)))
+    np.testing.assert_array_equal(native_values(session), preview.mean(axis=0))
 
 
 def test_a_cleared_result_becomes_the_previous_one(recorded, explanation):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from expert.attribution import for_prediction
+from expert.evidence.patch_evidence import Evidence
 from expert.report.csv_export import COLUMNS, LEAST, write_csv
 from expert.schema import RESEARCH_USE
 
@@ -25,6 +26,15 @@ def test_the_table_of_matches(explanation, tmp_path):
     assert tuple(rows[0]) == COLUMNS
     assert {row["view"] for row in rows} == {view.name for view in e.views}
     assert min(float(row["share"]) for row in rows) >= LEAST
+    assert any(line.startswith("# ") and "mean of the prototypes" in line for line in head)
+    evidence = Evidence.of(e)
+    for row in rows[:: len(rows) // 20]:
+        number = [view.name for view in e.views].index(row["view"])
+        assert row["region"] == "; ".join(evidence.region_names(number, int(row["patch"])))
+        assert row["partner_region"] == "; ".join(
+            evidence.region_names(number, int(row["partner"]))
+        )
+        assert row["fluid"] == ""  # the model does not know tissues
     view, match, pull = e.views[2], e.prototypes[1], for_prediction(e, 2)
     for patch in np.flatnonzero(view.mass):
         mine = [

@@ -24,7 +24,7 @@ from expert.report.drawings import side_by_side, signed_map
 
 def test_a_volume_is_drawn_in_its_middle_slice(solid, tmp_path):
     plane = planes(solid)[middle_plane(solid)]
-    patches = chosen_patches(solid, plane, "closest")
+    patches = chosen_patches(solid, plane, "contribution")
     visible = set(patches_in_plane(solid, plane).ravel().tolist())
     away = [
         pair

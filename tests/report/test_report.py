@@ -11,10 +11,13 @@ from helpers.reports import Page, both_reports
 import expert
 from expert.attribution import for_prediction
 from expert.errors import InputError
+from expert.evidence.patch_evidence import Evidence
+from expert.evidence.wording import summary
 from expert.explanation import Notice
 from expert.patches import chosen_patches, middle_plane, pairs, planes
 from expert.report.csv_export import write_csv
 from expert.report.drawings import strongest
+from expert.report.report import compose
 from expert.report.sections import SURROUNDINGS
 from expert.schema import RESEARCH_USE
 
@@ -22,7 +25,7 @@ from expert.schema import RESEARCH_USE
 def test_both_reports_say_what_they_must(explanation, model, tmp_path):
     e = explanation
     plane = planes(e)[middle_plane(e)]
-    pair = pairs(e, plane.view, 0, chosen_patches(e, plane, "closest"))[0]
+    pair = pairs(e, plane.view, 0, chosen_patches(e, plane, "contribution"))[0]
     first, second = e.prototypes[:2]
     strong = strongest(e, for_prediction(e, plane.view), 1)[0]
     for text in both_reports(e, tmp_path, model=model.info):
@@ -34,7 +37,8 @@ def test_both_reports_say_what_they_must(explanation, model, tmp_path):
         assert f"Why {first.label:.1f} and not {second.label:.1f}?" in text
         assert f"{for_prediction(e, plane.view)[strong]:+.2f}" in text
         assert all(view.name in text for view in e.views)
-        assert SURROUNDINGS in text
+        assert SURROUNDINGS[False] in text
+        assert summary(Evidence.of(e)) in text
         assert "is matched to its best match, and a patch is spread over" in text
         assert "radiological: the patient's right is on the left" in text
         assert f"{e.radius:g} years" in text
@@ -44,6 +48,19 @@ def test_both_reports_say_what_they_must(explanation, model, tmp_path):
         assert all(f"{name} {version}" in text for name, version in e.versions.items())
         assert datetime.date.today().isoformat() in text
         assert " ".join(model.info.card.split()) in text
+
+
+@pytest.mark.parametrize(("backbone", "confined"), [("histogram", True), ("residual", False)])
+def test_a_report_says_what_a_patch_depends_on(explanation, model, backbone, confined, tmp_path):
+    architecture = model.info.architecture.model_copy(update={"backbone": backbone})
+    info = model.info.model_copy(update={"architecture": architecture})
+    unknown = explanation.model_copy(update={"confined": None})
+    known = explanation.model_copy(update={"confined": confined})
+    for e, given in ((unknown, info), (known, None)):
+        text = str(compose(e, model=given))
+        assert SURROUNDINGS[confined] in text
+        assert SURROUNDINGS[not confined] not in text
+    assert SURROUNDINGS[None] in str(compose(unknown))
 
 
 def test_a_forced_prediction_is_said_first(forced, model, tmp_path):

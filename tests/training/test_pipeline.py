@@ -12,6 +12,8 @@ from helpers.squares import changed, draw_squares
 from expert.datasets.average_images import STEP, average_image
 from expert.errors import ExpertError, InputError
 from expert.evaluation.accuracy import evaluate
+from expert.evidence.patch_evidence import Evidence
+from expert.evidence.tissue_norms import TissueNorms
 from expert.inference import explain
 from expert.model_file import AVERAGES, load_model
 from expert.training.pipeline import CollapseWarning, train
@@ -106,9 +108,17 @@ def test_too_few_subjects(tiny_recipe, tmp_path):
 
 
 def test_a_model_of_tissue_explains_a_head(tissue_recipe, volume_table, head, tmp_path):
-    path = train(tissue_recipe, volume_table, tmp_path / "tissue.safetensors", jobs=2)
+    settings = tissue_recipe.input.model_copy(update={"intensity": "tissue"})
+    recipe = tissue_recipe.model_copy(update={"input": settings})
+    path = train(recipe, volume_table, tmp_path / "tissue.safetensors", jobs=2)
     model = load_model(path)
     result = explain(model, head, top=2)
+    # The file has the tissues of the training heads by label, and the explanation says them.
+    norms = TissueNorms.of_explanation(result)
+    assert norms.mean.shape == (13, 1, 80, 3)
+    assert np.nanmax(norms.mean) > 0.5
+    assert result.confined
+    assert Evidence.of(result).strongest(1)
     assert result.grid == (4, 5, 4)
     assert result.shares.sum() == pytest.approx(1)
     for match in result.prototypes:

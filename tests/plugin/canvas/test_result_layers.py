@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 import expert
 from expert.patches import chosen_patches, display, planes
+from napari_expert.panel.match_table import listed
 
 
 def test_the_subject_comes_first_in_the_grid(viewer, panel, explanation):
@@ -50,10 +51,11 @@ def test_another_plane_shows_how_that_plane_was_matched(viewer, panel, explanati
     np.testing.assert_array_equal(
         panel.result_layers.tiles[0].image.data, explanation.views[0].image[::-1, ::-1]
     )
-    assert panel.session.patches == chosen_patches(explanation, planes(explanation)[0], "closest")
-    panel.result.choice_box.setCurrentIndex(2)
+    first = chosen_patches(explanation, planes(explanation)[0], "contribution")
+    assert panel.session.patches == first
+    panel.result.choice_box.setCurrentIndex(3)
     assert len(panel.session.patches) > 6
-    assert panel.result.table.rowCount() == 3 * len(panel.session.patches)
+    assert panel.result.table.rowCount() == len(listed(panel.session))
 
 
 def test_pointing_lights_up_the_partners(viewer, panel, explanation):
@@ -68,7 +70,9 @@ def test_pointing_lights_up_the_partners(viewer, panel, explanation):
         assert (alpha[share < 0.005] == 0).all()
     assert "→" in panel.result.focus_line.text()
     session.set_focus(None)
-    assert not any(np.asarray(tile.highlight.edge_color)[:, 3].any() for tile in drawn.tiles)
+    # The map of the contributions is back, on the image only.
+    lit = [np.asarray(tile.highlight.edge_color)[:, 3].any() for tile in drawn.tiles]
+    assert lit == [True, False, False, False]
 
 
 def test_the_users_own_layers_stay_out_of_the_way(viewer, panel, explanation):

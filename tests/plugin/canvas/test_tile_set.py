@@ -91,6 +91,7 @@ def test_a_patch_that_is_pointed_at_is_highlighted_by_its_shares(tiles, session)
             alpha(tile), np.where(shown > 0.01, 0.1 + 0.55 * shown, 0), atol=1e-5
         )
     session.set_focus(None)
+    session.set_map(None)
     tiles.highlight()
     assert not any(alpha(tile).any() for tile in tiles.tiles)
 

@@ -30,7 +30,9 @@ def test_run_shows_the_answer_and_its_reasons(viewer, panel, qtbot):
     assert len(viewer.layers) == 1 + 3 * 4
     assert viewer.canvas.grid.enabled
     assert not viewer.layers["head"].visible
-    assert panel.result.table.rowCount() == 6 * 3
+    assert panel.result.table.rowCount() >= 20
+    assert panel.result.summary.text() == result.summary != ""
+    assert panel.result.color_bar.limit > 0
     boxes = viewer.layers[-1]
     assert {"1", "2", "6", "R", "L"} <= set(boxes.features["text"])
     statement = [label.text() for label in panel.findChildren(type(panel.runs.error))]
@@ -157,7 +159,8 @@ def test_an_image_is_explained_without_letters_and_millimetres(
     assert any(notice.code == "spacing_unknown" for notice in e.warnings) == ("unknown" in fit)
     assert len(viewer.layers) == 1 + 3 * 4
     words = words_of(image_panel)
-    assert ": 1, 2\n" in words or ": 2, 2\n" in words
+    assert "\n1, 2\n" in words or "\n2, 2\n" in words
+    assert not image_panel.result.summary.text()
     for wrong in (" mm", "left", "radiological", "brain", "commissure"):
         assert wrong not in words.replace("top left", "")
     assert not {"R", "L", "A", "P"} & {str(word) for word in drawn.tiles[0].boxes.features["text"]}

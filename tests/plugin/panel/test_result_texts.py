@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from expert.evidence.wording import signed
 from expert.explanation import Interval, Notice
 from napari_expert.panel import result_texts
+from napari_expert.session import CONTRIBUTION, PatchMap, Session
 from napari_expert.side_by_side import Board
 
 
@@ -47,3 +49,31 @@ def test_every_map_has_a_name(explanation):
     maps, words = result_texts.maps(Board(explanation, top=3))
     assert maps[0] is None
     assert len(maps) == len(words) == 2 + 3 + 3
+
+
+def test_the_summary_of_one_image_and_of_two(explanation):
+    one = result_texts.summary(Board(explanation))
+    assert one == explanation.summary
+    assert "(mean of the prototypes" in one
+    assert result_texts.summary(Board(explanation, explanation)) == f"A: {one}\nB: {one}"
+    plain = explanation.model_copy(update={"registration": None})
+    assert result_texts.summary(Board(plain, plain)) == ""
+
+
+def test_the_legend_says_what_all_patches_sum_to(explanation):
+    session = Session()
+    session.show(explanation)
+    text = result_texts.legend(session, session.board, CONTRIBUTION)
+    total = explanation.prediction - session.board.evidence.reference
+    assert f"All patches sum to {signed(total)} years" in text
+    similar = PatchMap("similarity", (explanation.prototypes[0].index,))
+    assert "sum to" not in result_texts.legend(session, session.board, similar)
+
+
+def test_a_patch_that_is_pointed_at_has_its_regions(explanation):
+    session = Session()
+    session.show(explanation)
+    session.set_focus(0, session.patches[0])
+    view = session.plane.view
+    text = result_texts.focus_text(session.board, view, session.focus)
+    assert ", ".join(session.board.evidence.region_names(view, session.patches[0])) in text

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from expert.comparison import dense
-from expert.local_transport import (
+from expert.features.local_transport import (
     local_plan,
     neighbourhood,
     neighbours,

@@ -1,11 +1,11 @@
-"""Tests of `expert.grey_values`."""
+"""Tests of `expert.features.grey_values`."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from expert.grey_values import to_unit
+from expert.features.grey_values import to_unit
 
 
 def test_grey_values_become_numbers_between_0_and_1():
