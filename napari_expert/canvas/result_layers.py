@@ -120,10 +120,8 @@ class ResultLayers:
         self.reset_camera()
 
     def change(self, heights: np.ndarray | None) -> bool:
-        """Show the session's board in the existing layers; False if it does not fit.
-
-        napari 0.9 keeps what it once made: new layers in every run fill the memory.
-        """
+        """Show the session's board in the existing layers; False if it does not fit."""
+        # napari 0.9 keeps what it once made: new layers in every run would fill the memory.
         board = self.session.board
         assert board is not None
         if not self._set.fits(board) or common_units(self.viewer) != self._set.units:
