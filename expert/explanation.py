@@ -249,6 +249,9 @@ class Explanation(_Frozen):
         False,
         description=("patches were matched by a separate network that was trained without labels"),
     )
+    coordinates: bool = Field(
+        False, description="patches were matched by their place in the average brain"
+    )
     confined: bool | None = Field(
         None,
         description=(

@@ -144,6 +144,7 @@ def _explanation(case: Case) -> Explanation:
         warnings=collect_notices(case),
         prior=info.architecture.prior,
         guide=info.architecture.guide > 0,
+        coordinates=info.architecture.coordinates,
         confined=info.architecture.backbone == "histogram",
         norms={name: model.tensors[name] for name in (NORMS, LABELS) if name in model.tensors},
         input_sha256=case.volume.fingerprint(),

@@ -63,6 +63,15 @@ def settings_section(e: Explanation, model: ModelInfo | None) -> Section:
                 "does not change the distances",
             )
         )
+    if e.coordinates:
+        rows.append(
+            (
+                "matching",
+                "patches are matched by the place of their structures in the average brain, to "
+                "which the tissues of the head are registered; this does not change what is "
+                "compared",
+            )
+        )
     if e.prior:
         rows.append(
             (

@@ -179,6 +179,8 @@ def matching(e: Explanation, view: int) -> str:
     text = f"Matching: on average, {share} of a patch goes to its strongest match."
     if e.guide:
         text += " Patches are matched by a separate network trained without labels."
+    if e.coordinates:
+        text += " Patches are matched by the place of their structures in the average brain."
     if e.prior:
         text += " Positions are taken into account as well (spatial prior)."
     return text

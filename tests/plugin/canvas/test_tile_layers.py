@@ -7,8 +7,6 @@ import pytest
 from helpers.window import height_of, slab
 
 from expert.patches import FAINT, box
-from napari_expert.canvas.tile_layers import below, captions, elsewhere
-from napari_expert.side_by_side import Board
 
 
 @pytest.mark.visible
@@ -73,21 +71,3 @@ def test_many_boxes_on_one_patch_nest_within_it(volume_shown, volume_explanation
     assert len(sizes) == 6
     assert all((size > 0).all() for size in sizes)
     assert sizes[0][0] > sizes[1][0] > sizes[2][0]
-
-
-def test_an_average_is_titled_below_the_image_and_above_other_slices(averaged):
-    board = Board(averaged)
-    plane = board.planes[len(board.planes) // 2]
-    rows = averaged.view_shape[-2]
-    for tile in range(board.tiles):
-        marks = {mark.text: mark for mark in captions(board, plane, tile)}
-        text = board.average(tile)
-        assert (text in marks) == (tile >= board.subjects)
-        if tile >= board.subjects:
-            assert text == averaged.prototypes[tile - 1].average.text
-            assert "image not available" not in marks
-            other = np.zeros(len(averaged.views[0].mass))
-            other[0] = 1  # of the lowest layer
-            (away,) = elsewhere(board, plane, [other])
-            place = marks[text].corners[:, 0].mean() / rows
-            assert 1 < away.corners[:, 0].mean() / rows < place < 1 + below(board)

@@ -9,10 +9,12 @@ from napari.layers import Shapes
 from expert.planes import planes
 from napari_expert.canvas.panes import make_panes, tile_shape
 from napari_expert.canvas.tile_marks import (
+    below,
     boxes,
     captions,
     draw_marks,
     elsewhere,
+    margins,
     numeral,
     same_shapes,
     write_marks,
@@ -103,3 +105,21 @@ def test_texts_change_without_their_shapes(board, three):
     assert list(layer.text.values) == [mark.text for mark in other]
     other[0].corners = other[0].corners + 1
     assert not same_shapes(one, other)
+
+
+def test_an_average_is_titled_below_the_image_and_above_other_slices(averaged):
+    board = Board(averaged)
+    panes = make_panes(averaged, [board.planes[len(board.planes) // 2]])
+    rows, margin = tile_shape(panes)[0], margins(panes)[1]
+    for tile in range(board.tiles):
+        marks = {mark.text: mark for mark in captions(board, panes, tile, panes)}
+        text = board.average(tile)
+        assert (text in marks) == (tile >= board.subjects)
+        if tile >= board.subjects:
+            assert text == averaged.prototypes[tile - 1].average.text
+            assert "image not available" not in marks
+            other = np.zeros(len(averaged.views[0].mass))
+            other[0] = 1  # of the lowest layer
+            (away,) = elsewhere(panes, [other])
+            place = marks[text].corners[:, 0].mean()
+            assert rows < away.corners[:, 0].mean() < place < rows + below(board, margin)
