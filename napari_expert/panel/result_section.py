@@ -37,8 +37,8 @@ MODES: dict[Mode, tuple[str, str]] = {
     ),
     "lines": ("Lines", "The image beside one prototype, lines between matched patches (Shift-M)."),
     "native": (
-        "Native space",
-        "The original image with the patches and the contribution map (Shift-O).",
+        "Native",
+        "Native space: the original image with the patches and the contribution map (Shift-O).",
     ),
 }
 

@@ -21,7 +21,11 @@ def test_the_next_prototype_appears(shown, explanation, qtbot, viewer):
     assert viewer.scene.camera.zoom == zoom
     order = by_weight([explanation])
     assert shown.session.board.prototypes == tuple(order[1:4])
-    assert [tile.image.name for tile in shown.result_layers.tiles][1:] == ["#2", "#3", "#4"]
+    assert [tile.image.name for tile in shown.result_layers.tiles][1:] == [
+        "ExPeRT #2",
+        "ExPeRT #3",
+        "ExPeRT #4",
+    ]
     matched(shown, qtbot)
     assert int(order[4]) in shown.session.browser._known(0), "matched ahead"
 

@@ -67,10 +67,10 @@ def test_regions_and_partners_are_named(table, session, explanation):
     assert tip.startswith(session.board.evidence.region_names(row.view, row.patch)[0])
     assert table.horizontalHeaderItem(PARTNER).text() == "In #1"
     first = texts(table, PARTNER)
-    session.step_partner(1)
+    session.show_partner(session.partner + 1)
     assert table.horizontalHeaderItem(PARTNER).text() == "In #2"
     assert all(texts(table, PARTNER))
-    session.step_partner(-1)
+    session.show_partner(session.partner - 1)
     assert texts(table, PARTNER) == first
 
 
