@@ -93,6 +93,12 @@ def _restrided(recipe: Recipe, *, finer: bool) -> dict[str, Any]:
     return {"widths": settings.widths[:-1] or settings.widths}
 
 
+ANYWHERE: dict[str, object] = {
+    "architecture.reach": 0.0,
+    "architecture.coordinates": False,
+    "architecture.relaxation": 0.0,
+}
+"""Without plans between neighbours by anatomical coordinates."""
 VARIANTS = (
     Variant(BASE, "", {}),
     Variant(
@@ -101,13 +107,14 @@ VARIANTS = (
         {
             "architecture.matching": "average",
             "architecture.guide": 0,
+            **ANYWHERE,
             "schedule.by_position": False,
         },
     ),
     Variant(
         "position",
         "Does transport find more than the same place?",
-        {"architecture.matching": "position", "architecture.guide": 0},
+        {"architecture.matching": "position", "architecture.guide": 0, **ANYWHERE},
     ),
     Variant(
         "one plane",
@@ -191,6 +198,7 @@ VARIANTS = (
             "architecture.weights": "cut",
             "architecture.regularization": 0.1,
             "architecture.guide": 0,
+            **ANYWHERE,
             "architecture.members": 1,
             "architecture.planes": 1,
             "schedule.by_position": False,
@@ -233,6 +241,8 @@ VARIANTS = (
         "one function",
         "What if all patches share one network?",
         {
+            **ANYWHERE,
+            "architecture.matching": "position",
             "architecture.places": (),
             "architecture.widths": (64, 64),
             "warmup.epochs": 600,
