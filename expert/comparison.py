@@ -65,6 +65,14 @@ class ViewsResult:
         mass = self.scale * np.maximum(self.flow[view, prototype].sum(1), 1e-300)
         return np.asarray(self.contributions[view, prototype] / mass)
 
+    def plans(self, view: int, prototypes: np.ndarray) -> np.ndarray:
+        """(N, M, M) plans between one view and N prototypes."""
+        if self.partners is None:
+            return np.asarray(self.flow[view][prototypes])
+        count = len(self.partners)
+        every = [self.plan(view, int(index))[0] for index in prototypes]
+        return np.array(every).reshape(-1, count, count)
+
     def plan(self, view: int, prototype: int) -> tuple[np.ndarray, np.ndarray]:
         """The plan and the costs between one view and one prototype.
 

@@ -140,7 +140,7 @@ class SubjectEvaluator:
         used = weights > 0
         first = view * len(used) if self.network.architecture.planes_combined else 0
         return _Plans(
-            np.stack([result.plan(view, int(index))[0] for index in np.flatnonzero(used)]),
+            result.plans(view, np.flatnonzero(used)),
             foreground_patches(self.content[row, view][None], self.network.grid)[0],
             self.prototype_foreground[first : first + len(used)][used],
             weights[used],

@@ -87,8 +87,8 @@ def test_curves_are_added_to_a_model_file(model, tmp_path):
     tissue = replace(model, info=model.info.model_copy(update={"input": settings}))
     again = load_model(add_norms(tissue, heads, tmp_path / "model.safetensors"))
     norms = TissueNorms.from_tensors(again.tensors)
-    assert norms.mean.shape[1:] == (len(settings.positions_mm), model.info.patches, 3)
-    np.testing.assert_allclose(norms.at(50, 1), [[0, 1, 0]] * model.info.patches)
+    assert norms.mean.shape[1:] == (len(settings.positions_mm), int(np.prod(model.info.grid)), 3)
+    np.testing.assert_allclose(norms.at(50, 1), [[0, 1, 0]] * int(np.prod(model.info.grid)))
     for name, value in model.tensors.items():
         np.testing.assert_array_equal(again.tensors[name], value)
 
