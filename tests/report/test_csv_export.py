@@ -68,6 +68,7 @@ def test_tables_of_images_and_volumes(plain, solid, tmp_path):
 
 def test_averages_are_named_in_the_head(averaged, explanation, tmp_path):
     text = write_csv(averaged, tmp_path / "a.csv").read_text(encoding="utf-8")
-    (line,) = [line for line in text.splitlines() if "average" in line]
+    (line,) = [line for line in text.splitlines() if "average of" in line]
     assert line.startswith("# prototype 1: average of 13 people of ")
-    assert "average" not in write_csv(explanation, tmp_path / "e.csv").read_text(encoding="utf-8")
+    own = write_csv(explanation, tmp_path / "e.csv").read_text(encoding="utf-8")
+    assert "average of" not in own

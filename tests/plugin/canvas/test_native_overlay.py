@@ -18,6 +18,7 @@ from expert.imaging.native_space import patch_map, smooth_over
 from expert.patches import COLORS, patch_location_text
 from napari_expert.canvas.native_overlay import BEYOND_MM, NativeOverlay
 from napari_expert.layer_geometry import layer_arguments, volume_from_layer
+from napari_expert.session import native_values
 
 CONTRIBUTION, PATCHES = "ExPeRT contribution, years per patch", "ExPeRT patches"
 
@@ -407,7 +408,7 @@ def test_own_space_outlines_the_patches_in_the_head(viewer, volume_shown, volume
         assert overlay.outlines.data[voxel] == patch + 1
         assert overlay.patch_under(overlay.layer.data_to_world(voxel)) == patch
     # The map is smooth: it has every value between those of the patches, in the brain only.
-    values = volume_shown.session.native_values()
+    values = native_values(volume_shown.session)
     painted = overlay.map.data[np.isfinite(overlay.map.data)]
     assert len(np.unique(painted)) > 20 * values.size
     assert np.abs(painted).max() <= np.abs(values).max() * (1 + 1e-6)
