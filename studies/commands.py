@@ -158,13 +158,25 @@ def structures(
     out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
         "structures.md"
     ),
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs of heads, for labels.")] = 200,
+    phantoms: Annotated[int, typer.Option(min=2, help="Number of painted heads.")] = 20,
     heads: Annotated[int, typer.Option(min=5, help="Number of heads registered badly.")] = 60,
 ) -> None:
     """Measure whether matching finds the same structure, with position as the baseline."""
     from studies.structures_report import run_study
 
     with progress() as report:
-        target = run_study(data, run, recipe, ixi, out, heads=heads, progress=report)
+        target = run_study(
+            data,
+            run,
+            recipe,
+            ixi,
+            out,
+            pairs=pairs,
+            phantoms=phantoms,
+            heads=heads,
+            progress=report,
+        )
     typer.echo(f"{target}. {RESEARCH_USE}")
 
 
