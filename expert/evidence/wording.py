@@ -67,7 +67,7 @@ def percent(fraction: float) -> str:
 
 def signed(value: float, digits: int = 1) -> str:
     """A number with its sign: "+4.1", "−0.8"."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no "−0.0"
 
 
 def tissue_text(evidence: Evidence, view: int, patch: int) -> str:
@@ -340,7 +340,9 @@ def _standing_out(found: list[Group], span: float) -> list[Group]:
 
 
 def _verb(found: list[Group]) -> str:
-    return "points" if len(found) == 1 and found[0].what != MIXED else "point"
+    several = len(found) > 1 or found[0].what == MIXED
+    both = not found[0].known and found[0].side == "both"  # "both frontal lobes", without a tissue
+    return "point" if several or both else "points"
 
 
 def _listed(found: list[Group], unit: str) -> str:

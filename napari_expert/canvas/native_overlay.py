@@ -49,6 +49,8 @@ BEYOND_MM, FAINT_OPACITY = 30.0, 0.35
 """A tilted head's axial slices cut the planes at an angle and show a strip of each patch. Outlines
 (not values) therefore continue this far above and below the planes, faintly: the model does not use
 these voxels."""
+STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+"""Ends of the colour bar, times a power of ten: close to the largest value, which stays visible."""
 PLACED = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """What determines where a layer is in the world."""
 
@@ -295,7 +297,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     most = float(finite[np.isfinite(finite)].max(initial=0.0)) or 1.0
     # Rounded up, so that the colour bar has its ends labelled.
     power = 10.0 ** np.floor(np.log10(most))
-    most = next(step * power for step in (1.0, 2.0, 5.0, 10.0) if step * power >= most * (1 - 1e-9))
+    most = next(step * power for step in STEPS if step * power >= most * (1 - 1e-9))
     return -most, most
 
 

@@ -13,6 +13,7 @@ from expert.evidence.wording import (
     groups,
     partner_text,
     region_text,
+    signed,
     summary,
     tissue_text,
 )
@@ -163,3 +164,18 @@ def test_partners_are_places(explanation):
     assert (regions[1][0] in text) == (regions[0][0] != regions[1][0])
     plain = explanation.model_copy(update={"registration": None})
     assert partner_text(Evidence.of(plain), 0, 0, 1) == "row 1, column 2"
+
+
+def test_verbs_agree_with_both_sides_where_no_tissue_is_named(explanation):
+    less = (0.08, 0.50, 0.42)
+    sides = [(f"{side} lateral ventricle", -0.6, less) for side in ("left", "right")]
+    older = [("left parietal cortex", 4.0, (0.14, 0.40, 0.46))]
+    found = evidence(explanation, [*older, *sides])
+    assert "less fluid in both lateral ventricles (−1.2) points to younger" in summary(found)
+    unknown = replace(found, fractions=None, usual=())
+    assert "both lateral ventricles (−1.2) point to younger" in summary(unknown)
+
+
+def test_zero_has_no_minus():
+    assert signed(-0.04) == signed(0.0) == "+0.0"
+    assert signed(-0.06) == "−0.1"
