@@ -19,6 +19,7 @@ MOVED = {
     "familiarity": "novelty",
     "ownspace": "imaging.native_space",
     "tissue": "backbone",
+    "grey_values": "features.grey_values",
     "volume": "imaging.volume",
     "template": "imaging.template",
     "registration": "imaging.registration",
