@@ -110,6 +110,10 @@ class ExplanationMeasures:
             out += [
                 (f"{name}: top five prototypes (Jaccard)", _text(measured["prototypes"], digits=2)),
                 (f"{name}: same best match", _percent(measured["matches"])),
+                (
+                    f"{name}: contributions (rank correlation)",
+                    _text(measured["contributions"], digits=2),
+                ),
                 (f"{name}: change of the prediction", _text(measured["prediction"], unit, 2)),
             ]
         size = "×".join(map(str, self.cell))

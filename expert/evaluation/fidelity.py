@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.comparison import ViewsResult, compare_images
+from expert.attribution import contribution_to_prediction
+from expert.comparison import ViewsResult, compare_images, deciding
 from expert.evaluation.matching_quality import nan_mean
 from expert.evaluation.perturbations import slight_changes
 from expert.features.grey_values import to_unit
@@ -121,6 +122,24 @@ def jaccard(one: list[int], other: list[int]) -> float:
     return len({*one} & {*other}) / len({*one} | {*other})
 
 
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's rank correlation of two vectors, NaN if one varies by less than 1e-9."""
+    from scipy.stats import spearmanr
+
+    if len(one) < 2 or min(np.ptp(one), np.ptp(other)) < 1e-9:
+        return float("nan")
+    return float(spearmanr(one, other).statistic)
+
+
+def _contributions(network: PrototypeRegressor, result: ViewsResult, view: int) -> np.ndarray:
+    """(M,) contributions of a view's patches to the prediction; 0 if it is a fallback."""
+    decided = deciding(result, view)
+    if decided is None:
+        return np.zeros(result.mass.shape[1])
+    labels = network.prototype_labels.double().numpy()
+    return contribution_to_prediction(*decided, labels, result.radius)
+
+
 @dataclass(frozen=True)
 class Stability:
     """Differences between the explanations of an image and of a slightly changed copy."""
@@ -130,6 +149,9 @@ class Stability:
     matches: float
     """Fraction of the foreground patches whose best match in these prototypes stays the same, 0 to
     1."""
+    contributions: float
+    """Spearman's rank correlation of the contributions of these patches to the prediction, -1 to 1;
+    NaN where no patch contributes."""
     prediction: float
     """Absolute change of the prediction, label units."""
 
@@ -182,16 +204,19 @@ def stability(
         )
         there = foreground_patches(np.stack([c.content for c in views]), network.grid)
         mirrored = views[0].name == "flip"
-        same = []
+        same, ranks = [], []
         for n, change in enumerate(views):
             rows = np.flatnonzero(own[n] & (change.partner >= 0) & there[n][change.partner])
             partner = strongest(result, n, before)[:, rows]
             again = strongest(changed, n, before)[:, change.partner[rows]]
             expected = change.partner[partner] if mirrored else partner
             same.append(float((again == expected).mean()) if len(rows) else float("nan"))
+            then, now = (_contributions(network, one, n) for one in (result, changed))
+            ranks.append(rank_correlation(then[rows], now[change.partner[rows]]))
         out[views[0].name] = Stability(
             prototypes=jaccard(before, top_prototypes(changed)),
             matches=nan_mean(same),
+            contributions=nan_mean(ranks),
             prediction=abs(changed.prediction - result.prediction),
         )
     return out

@@ -19,7 +19,7 @@ from helpers.hand_made import (
 )
 
 from expert.comparison import compare_images
-from expert.evaluation.fidelity import exactness, jaccard, stability
+from expert.evaluation.fidelity import exactness, jaccard, rank_correlation, stability
 from expert.training.stages import fit
 
 
@@ -60,11 +60,18 @@ def test_stability_of_the_steady_and_of_the_restless(recipe):
     assert set(outcome[Position]) == {"noise", "shift of 1", "shift of 2", "flip"}
     for steady in outcome[Position].values():
         assert (steady.prototypes, steady.matches) == (1, 1)
+        assert np.isnan(steady.contributions)  # every patch is equally far from all prototypes
         assert steady.prediction < 1e-9
     for restless in outcome[Restless].values():
         assert restless.matches < 0.3
         assert restless.prototypes < 0.9
+        assert restless.contributions < 0.8
         assert restless.prediction > 0
+
+
+def test_rank_correlation():
+    assert rank_correlation(np.array([1, 2, 9]), np.array([0.1, 0.2, 0.3])) == pytest.approx(1)
+    assert np.isnan(rank_correlation(np.zeros(3), np.arange(3)))
 
 
 def test_jaccard():
