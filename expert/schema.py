@@ -163,6 +163,9 @@ class Architecture(Document):
     relaxation: float = later(
         0.0, ge=0, description="cost per mass that a prototype's marginals differ; with reach"
     )
+    weighted_patches: bool = later(
+        False, description="patch distances are weighted by how well each predicts the label alone"
+    )
     marginals: Literal["uniform", "content"] = Field(
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
@@ -188,6 +191,8 @@ class Architecture(Document):
             raise ValueError("reach is for places and matching by transport")
         if self.coordinates and (not self.reach or self.guide or self.dimensions == 2):
             raise ValueError("coordinates need three dimensions and reach, and no guide")
+        if self.weighted_patches and not self.places:
+            raise ValueError("weighted_patches is for places")
         misplaced = self.places and self.backbone != "histogram"
         if misplaced or bool(self.places) == bool(self.widths):
             raise ValueError("an architecture has either widths or, with histograms, places")

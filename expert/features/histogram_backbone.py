@@ -28,12 +28,17 @@ class HistogramBackbone(nn.Module):
     The grey values are counted in `bins` overlapping (triangular) bins, in boxes of `pool` input
     pixels per axis; `widths` are the hidden units of the network on each histogram. With `places`
     there is no such network: each patch of the grid has a linear map of its own, and a sigmoid.
+    With `weighted_patches`, its features are multiplied by the weight of the patch
+    (`expert.features.patch_weights`), and so are all its distances.
 
     Parameters
     ----------
     architecture : Architecture
-        Dimensions, widths, pool, bins, places, channels and mirrored are used.
+        Dimensions, widths, pool, bins, places, weighted_patches, channels and mirrored are used.
     """
+
+    patch_weights: Tensor | None
+    """(*grid), or None: all 1."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -42,6 +47,8 @@ class HistogramBackbone(nn.Module):
         self.cell, self.bins = architecture.pool, architecture.bins
         convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
         self.features = nn.Sequential()
+        weights = torch.ones(architecture.places) if architecture.weighted_patches else None
+        self.register_buffer("patch_weights", weights)
         inputs = self.bins + 1
         if architecture.places:
             maps = PlaceMaps(inputs, architecture.channels, architecture.places)
@@ -115,9 +122,12 @@ class HistogramBackbone(nn.Module):
         return out
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, *grid) features in (0, 1) of images (B, 1, *shape) or of their histograms."""
+        """(B, C, *grid) features of images (B, 1, *shape) or of their histograms.
+
+        In (0, 1), times the weights of the patches.
+        """
         out: Tensor = self.add_on_layers(self.trunk(images))
-        return out
+        return out if self.patch_weights is None else out * self.patch_weights
 
 
 class PlaceMaps(nn.Module):

@@ -22,6 +22,7 @@ from expert.datasets.prepared_dataset import FORMAT as PREPARED
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.table import Entry
 from expert.features.grey_values import to_unit
+from expert.features.patch_weights import patch_weights
 from expert.files import replacing
 from expert.training.augmentation import moved
 from expert.training.recipe import Augmentation, Recipe
@@ -82,6 +83,25 @@ def standardise(backbone: nn.Module, cohort: CohortArrays) -> None:
     for module in backbone.modules():
         if isinstance(module, PlaceMaps):
             module.standardise(as_input(backbone, cohort.images[:, 0]))
+
+
+def weigh_patches(backbone: nn.Module, cohort: CohortArrays, recipe: Recipe) -> None:
+    """Weigh the patches of a histogram backbone by their value for the label, if it has weights.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Changed in place.
+    cohort : CohortArrays
+        Training subjects, of one plane.
+    recipe : Recipe
+        Of the training; its copies by simulated scanners take part.
+    """
+    if isinstance(backbone, HistogramBackbone) and backbone.patch_weights is not None:
+        copies = HistogramCopies(cohort, recipe, 1)
+        # Of each scanner the copy that was not moved.
+        chosen = copies.histograms[:, :: recipe.augmentation.copies + 1]
+        backbone.patch_weights.copy_(patch_weights(chosen, cohort.labels, cohort.subjects))
 
 
 class HistogramCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):

@@ -24,7 +24,7 @@ from expert.model import PrototypeRegressor, weighted_prediction
 from expert.training.augmentation import moved, new_places
 from expert.training.batches import augmented_views, batches, nearest_planes
 from expert.training.callbacks import ProjectPrototypes, StopAtBestProjection
-from expert.training.histogram_cache import as_input, standardise
+from expert.training.histogram_cache import as_input, standardise, weigh_patches
 from expert.training.projection import nearest_images, spread_over_labels
 from expert.training.prototype_assignment import assign_prototypes, cohort_distances
 from expert.training.recipe import Augmentation, Recipe
@@ -89,6 +89,7 @@ class PrototypeModule(lightning.LightningModule):
         several = recipe.architecture.planes_combined
         middle = self.views[len(self.views) // 2]
         standardise(self.trained, self.cohort)
+        weigh_patches(self.trained, self.cohort, recipe)
         if recipe.projection.every_step:
             self.unchanged = as_input(self.trained, self.cohort.images[:, 0])
             self.unchanged_mass = network.image_mass(to_unit(self.cohort.content[:, 0]))
@@ -197,7 +198,11 @@ class PrototypeModule(lightning.LightningModule):
             )
         if losses.prediction:
             parts["prediction"] = losses.prediction * prediction_loss(
-                distance, labels, prototype_labels, recipe.architecture.radius, others
+                distance,
+                labels,
+                prototype_labels,
+                losses.radius or recipe.architecture.radius,
+                others,
             )
         parts |= feature_losses(recipe, network, images, content, features, mass)
         with torch.no_grad():

@@ -39,6 +39,11 @@ class Losses(Document):
     consistency: float = Field(10.0, ge=0)
     margin: float = Field(0.1, ge=0)
     prediction: float = Field(0.0, ge=0, description="not in the published method")
+    radius: float = later(
+        0.0,
+        ge=0,
+        description="radius of the prediction loss, label units; 0: that of the architecture",
+    )
     alignment: float = Field(
         0.0, ge=0, description="not in the published method; registered images only"
     )

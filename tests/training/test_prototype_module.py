@@ -8,7 +8,8 @@ import torch
 
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
-from expert.training.histogram_cache import as_input
+from expert.features.patch_weights import patch_weights
+from expert.training.histogram_cache import HistogramCopies, as_input
 from expert.training.projection import spread_over_labels
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
@@ -116,6 +117,41 @@ def test_in_every_step_training_images_are_the_prototypes(maps_recipe, squares_c
     torch.testing.assert_close(module.network.prototypes.data, expected)
     error = np.abs(module.fitted() - squares_cohort.labels).mean()
     assert error < 0.7 * np.abs(squares_cohort.labels - squares_cohort.labels.mean()).mean()
+
+
+def test_patch_weights_are_measured_before_the_training(maps_recipe, squares_cohort):
+    document = maps_recipe.model_dump()
+    document["architecture"]["weighted_patches"] = True
+    recipe = Recipe.model_validate(document)
+    module = PrototypeModule(recipe, squares_cohort, recipe.grid)
+    module.initialise()
+    weights = module.trained.patch_weights
+    copies = HistogramCopies(squares_cohort, recipe, 1)
+    chosen = copies.histograms[:, :: recipe.augmentation.copies + 1]
+    expected = patch_weights(chosen, squares_cohort.labels, squares_cohort.subjects)
+    torch.testing.assert_close(weights, expected)
+    with torch.no_grad():
+        latents = module.trained(as_input(module.trained, squares_cohort.images[:2, 0]))
+    assert (latents <= weights).all()
+
+
+def test_the_prediction_loss_may_have_another_radius(maps_recipe, squares_cohort):
+    wider, narrow = maps_recipe.model_dump(), maps_recipe.model_dump()
+    radius = maps_recipe.architecture.radius
+    wider["architecture"]["radius"] = 3 * radius
+    narrow["losses"]["radius"] = 3 * radius
+    losses = []
+    for document in (maps_recipe.model_dump(), wider, narrow):
+        torch.manual_seed(0)
+        recipe = Recipe.model_validate(document)
+        module = PrototypeModule(recipe, squares_cohort, recipe.grid)
+        module.initialise()
+        module.log_dict = lambda *args, **kwargs: None
+        torch.manual_seed(0)
+        batch = next(iter(module.train_dataloader()))
+        losses.append(module.training_step(batch, 0).item())
+    assert losses[1] == pytest.approx(losses[2])
+    assert losses[0] != pytest.approx(losses[2])
 
 
 def test_what_prototypes_of_every_step_need(squares_recipe, maps_recipe):
