@@ -10,7 +10,7 @@ from expert.features.patch_weights import LEAST, patch_weights
 
 
 def histograms(labels, copies=3, channels=2):
-    """(N, copies, channels, 2, 2): patch 0 is the label, patch 1 has noise, the others are noise."""
+    """(N, copies, channels, 2, 2): patch 0 is the label, patch 1 has noise, others are noise."""
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(len(labels), copies, channels, 2, 2, generator=generator)
     known = torch.from_numpy(labels).float()[:, None]
