@@ -60,6 +60,18 @@ class ViewsResult:
         """(V, P, M) contribution of each patch to each distance, label units."""
         return np.asarray(self.scale * np.einsum("vpmk,vpmk->vpm", self.flow, self.cost))
 
+    def distances_in_place(self) -> np.ndarray:
+        """(V, P) distances if every patch were matched to the same place, label units.
+
+        They are 0 for the training image of a prototype, whatever the plan is.
+        """
+        places = np.arange(self.mass.shape[1])
+        if self.partners is None:
+            own = self.cost[..., places, places]
+        else:
+            own = self.cost[..., places, (self.partners == places[:, None]).argmax(1)]
+        return np.asarray(self.scale * np.einsum("vpm,vm->vp", own, self.mass))
+
     def patch_costs(self, view: int, prototype: int) -> np.ndarray:
         """(M,) mean feature distance of each patch to its partners in a prototype."""
         mass = self.scale * np.maximum(self.flow[view, prototype].sum(1), 1e-300)

@@ -26,6 +26,8 @@ NEAR_END = 0.1
 of the range; fraction of the range."""
 NOT_REQUESTED = "The images were not requested."
 """Message of a prototype whose image was not looked up; no warning."""
+SAME = 0.02
+"""Images are the same if their distance in place is less than this part of the radius."""
 
 
 @dataclass(frozen=True)
@@ -153,19 +155,13 @@ def range_limit(case: Case) -> str:
 
 
 def training_image(case: Case) -> str:
-    """The image is the training image of one of the prototypes."""
-    views = case.prepared.images
-    for match in case.prototypes:
-        image = match.own_image
-        if image is None:
-            continue
-        candidates = views[None] if image.ndim == views.ndim else views
-        if any(np.abs(one.astype(int) - image.astype(int)).mean() < 1 for one in candidates):
-            return (
-                f"This image is the training image of prototype #{match.rank}: expect a larger "
-                "error on new images."
-            )
-    return ""
+    """The image is the training image of one of the prototypes: their patches are the same."""
+    same = case.result.distances_in_place().min(axis=0) < SAME * case.result.radius
+    if not same.any():
+        return ""
+    ranks = [match.rank for match in case.prototypes if same[match.index]]
+    which = f"prototype #{ranks[0]}" if ranks else "one of the prototypes"
+    return f"This image is the training image of {which}: expect a larger error on new images."
 
 
 def no_prototype_in_radius(case: Case) -> str:

@@ -116,7 +116,9 @@ def predict_one(
         return row | {
             "error": f"Unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         }
-    warnings = [*result.warnings, *_training_image(model, item.path)]
+    warnings = list(result.warnings)
+    if not any(notice.code == "training_image" for notice in warnings):
+        warnings += _training_image(model, item.path)
     row |= {
         "prediction": f"{result.prediction:.4f}",
         "nearest_distance": f"{result.nearest_distance:.4f}",
