@@ -23,6 +23,7 @@ for command in (
     heads_commands.head_network,
     heads_commands.brain_finding,
     commands.structures,
+    commands.explanations,
     commands.results,
 ):
     app.command()(command)

@@ -181,6 +181,25 @@ def structures(
 
 
 @one_sentence
+def explanations(
+    recipe: Annotated[Path, typer.Argument(help="Recipe of the training.")],
+    data: Annotated[Path, typer.Option(help="Table of the training.")],
+    run: Annotated[Path, typer.Option(help="Folder of the training.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
+        "explanations.md"
+    ),
+    subjects: Annotated[int, typer.Option(min=1, help="Held-out subjects per fold.")] = 6,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of the training.")] = 5,
+) -> None:
+    """Measure the explanations of held-out subjects of every fold of a training."""
+    from studies.fold_explanations import run_study
+
+    with progress() as report:
+        target = run_study(recipe, data, run, out, subjects=subjects, folds=folds, progress=report)
+    typer.echo(f"{target}. {RESEARCH_USE}")
+
+
+@one_sentence
 def results(
     ixi: Annotated[
         Path | None, typer.Option(help="labels.csv of IXI: subject, file, age_years.")

@@ -57,7 +57,7 @@ def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
 
 
 def test_variants_of_a_recipe_with_place_maps():
-    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "brain-age.yaml")
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "brain-age-coarse.yaml")
     variants = {variant.name: variant for variant in VARIANTS if variant.only}
     one = variants["one function"].of(recipe).architecture
     assert (one.places, one.widths) == ((), (64, 64))
