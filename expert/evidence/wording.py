@@ -165,9 +165,13 @@ def partner_text(evidence: Evidence, view: int, source: int, target: int) -> str
 
 
 # --- summary --------------------------------------------------------------------------------------
+Kinds = dict[tuple[tuple[int, bool] | None, bool], float]
+"""Sum of contributions by what differs, and whether they are positive."""
+
+
 @dataclass(frozen=True)
 class Group:
-    """Patches of one area whose contributions have the same sign."""
+    """The patches of one area, on one side or on both."""
 
     area: str
     """Without its side, such as "frontal lobe"."""
@@ -176,7 +180,7 @@ class Group:
     differs: tuple[int, bool] | None
     """What differs in much of it: index into `TISSUES`, and whether there is more of it."""
     value: float
-    """Sum of the contributions of the patches, label units."""
+    """Sum of the contributions of the patches, of both signs, label units."""
     known: bool = True
     """Whether the model has tissue curves."""
 
@@ -207,10 +211,11 @@ class Group:
 
 
 def groups(evidence: Evidence) -> list[Group]:
-    """Contributions summed over the patches of an area, by their sign.
+    """Contributions summed over the patches of an area, of both signs.
 
     Every patch with a region is in exactly one group. Left and right are joined where both
-    contribute in the same direction and the smaller is at least a third of the larger.
+    contribute in the same direction and the smaller is at least a third of the larger. What
+    differs is taken from the patches that contribute in the direction of the sum.
 
     Parameters
     ----------
@@ -223,26 +228,23 @@ def groups(evidence: Evidence) -> list[Group]:
     """
     if not evidence.regions:
         return []
-    found: dict[tuple[str, int], dict[str, dict[tuple[int, bool] | None, float]]] = {}
+    found: dict[str, dict[str, Kinds]] = {}
     for view, patch in evidence.strongest(evidence.contributions.size):
         value = float(evidence.contributions[view, patch])
         differs = evidence.fitting_difference(view, patch)
         kind = None if differs is None else (differs.tissue, differs.more)
         place = _area_of(evidence.regions[view], patch, kind)
         if place is not None:
-            sides = found.setdefault((place[1], 1 if value > 0 else -1), {})
-            kinds = sides.setdefault(place[0], {})
-            kinds[kind] = kinds.get(kind, 0.0) + value
+            kinds = found.setdefault(place[1], {}).setdefault(place[0], {})
+            key = (kind, value > 0)
+            kinds[key] = kinds.get(key, 0.0) + value
     out = []
-    for (area, _), sides in found.items():
-        totals = {side: sum(kinds.values()) for side, kinds in sides.items()}
-        pair = [abs(totals.get(side, 0.0)) for side in ("left", "right")]
-        if min(pair) > 0 and min(pair) >= COMPARABLE * max(pair):
-            both: dict[tuple[int, bool] | None, float] = {}
-            for side in ("left", "right"):
-                for kind, value in sides.pop(side).items():
-                    both[kind] = both.get(kind, 0.0) + value
-            sides["both"] = both
+    for area, sides in found.items():
+        left, right = (sum(sides.get(side, {}).values()) for side in ("left", "right"))
+        pair = (abs(left), abs(right))
+        if left * right > 0 and min(pair) >= COMPARABLE * max(pair):
+            one, other = sides.pop("left"), sides.pop("right")
+            sides["both"] = {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
         out += [
             Group(
                 area,
@@ -256,12 +258,13 @@ def groups(evidence: Evidence) -> list[Group]:
     return sorted(out, key=lambda group: (-abs(group.value), group.text))
 
 
-def _leading(kinds: dict[tuple[int, bool] | None, float]) -> tuple[int, bool] | None:
-    """What differs in most of a group, if it is at least a third of its contribution."""
-    total = sum(abs(value) for value in kinds.values())
-    named = {kind: abs(value) for kind, value in kinds.items() if kind is not None}
+def _leading(kinds: Kinds) -> tuple[int, bool] | None:
+    """What differs in most of a group, if it is a third of what is in the group's direction."""
+    up = sum(kinds.values()) > 0
+    along = {kind: abs(value) for (kind, positive), value in kinds.items() if positive == up}
+    named = {kind: value for kind, value in along.items() if kind is not None}
     best = max(named, key=lambda kind: (named[kind], kind), default=None)
-    return best if best is not None and named[best] >= LEADING * total else None
+    return best if best is not None and named[best] >= LEADING * sum(along.values()) else None
 
 
 def _area_of(

@@ -102,6 +102,24 @@ def test_sides_are_joined_only_where_they_are_comparable(explanation):
     assert "both" not in summary(evidence(explanation, opposed))
 
 
+def test_an_area_is_named_once_with_its_sum(explanation):
+    less_grey, more_white = (0.14, 0.40, 0.46), (0.10, 0.44, 0.46)
+    patches = [
+        ("left parietal cortex", 5.0, less_grey),
+        ("left parietal cortex", 1.0, None),
+        ("left parietal white matter", -4.0, more_white),
+        ("left caudate", -1.0, None),
+    ]
+    found = evidence(explanation, patches)
+    assert [(group.area, round(group.value, 9)) for group in groups(found)] == [
+        ("parietal lobe", 2.0),
+        ("basal ganglia and thalamus", -1.0),
+    ]
+    text = summary(found)
+    assert "mostly for less grey matter in the left parietal lobe (+2.0 years)" in text
+    assert text.count("parietal") == 1
+
+
 def test_what_is_left_over_is_said(explanation):
     many = [("left parietal cortex", 4.0, None), *[("left caudate", 0.3, None)]]
     text = summary(evidence(explanation, many))
