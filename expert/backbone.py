@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from expert.features.anatomy import AnatomicalCoordinates
+from expert.features.head_frame import MIRRORS, read_rim
 from expert.features.histogram_backbone import LEAST_SPREAD as LEAST_SPREAD
 from expert.features.histogram_backbone import HistogramBackbone as HistogramBackbone
 from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their former place
@@ -40,7 +41,8 @@ def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | 
 def matching_architecture(architecture: Architecture) -> Architecture:
     """The matching network: the same grid, and stages with a receptive field around a patch.
 
-    In three dimensions it uses half the resolution if the grid allows: an eighth of the work.
+    In three dimensions it uses half the resolution if the grid allows: an eighth of the work. For
+    fetal heads it uses the resolution of the network that compares them.
 
     Parameters
     ----------
@@ -52,6 +54,7 @@ def matching_architecture(architecture: Architecture) -> Architecture:
     Architecture
     """
     shrink = 2 if architecture.dimensions == 3 and architecture.stride >= 8 else 1
+    shrink = architecture.shrink if architecture.ellipse else shrink
     left = max(4, architecture.stride // shrink)
     stages = min(3, max(1, int(math.log2(left)) - 1))
     return Architecture(
@@ -60,6 +63,7 @@ def matching_architecture(architecture: Architecture) -> Architecture:
         widths=GUIDE_WIDTHS[:stages],
         pool=max(1, left // (4 * 2 ** (stages - 1))),
         channels=architecture.guide,
+        ellipse=architecture.ellipse,
         mirrored=architecture.mirrored,
     )
 
@@ -106,6 +110,7 @@ class Backbone(nn.Module):
         # CPUs; never at inference.
         self.mixed_precision = False
         self.mirrored = [2 + axis for axis in architecture.mirrored]
+        self.ellipse = architecture.ellipse
         from monai.networks.nets.resnet import ResNet
 
         widths = list(architecture.widths)
@@ -118,7 +123,7 @@ class Backbone(nn.Module):
             [2, 2, 2, 2],
             full,
             spatial_dims=architecture.dimensions,
-            n_input_channels=1,
+            n_input_channels=2 if self.ellipse else 1,
             conv1_t_stride=2,
             feed_forward=False,
             bias_downsample=False,
@@ -160,15 +165,23 @@ class Backbone(nn.Module):
         -------
         (B, widths[-1], *grid) Tensor
         """
+        if self.ellipse:  # a mirrored image has exactly the mirrored features
+            images = read_rim(images)
+            copies = torch.cat([images.flip(axes) for axes in MIRRORS])
+            parts = self._stages(copies).chunk(len(MIRRORS))
+            both = [part.flip(axes) for part, axes in zip(parts, MIRRORS, strict=True)]
+            return torch.stack(both).mean(0)
         if self.mirrored:  # the result is flipped back
-            images = images.flip(self.mirrored)
+            return self._stages(images.flip(self.mirrored)).flip(self.mirrored)
+        return self._stages(images)
+
+    def _stages(self, images: Tensor) -> Tensor:
         if self.mixed_precision and self.training:
             with torch.autocast(images.device.type, torch.bfloat16):
                 out: Tensor = self.features(images)
-            out = out.float()
-        else:
-            out = self.features(images)
-        return out.flip(self.mirrored) if self.mirrored else out
+            return out.float()
+        out = self.features(images)
+        return out
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, widths[-1]) mean of `trunk` over the patches, for the regression baseline."""

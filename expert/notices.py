@@ -126,6 +126,11 @@ def brain_incomplete(case: Case) -> str:
     return case.prepared.incomplete
 
 
+def pixel_size_doubtful(case: Case) -> str:
+    """A fetal head was measured with an unusual pixel size."""
+    return "" if case.prepared.outline is None else case.prepared.outline.doubt
+
+
 def unlike_training(case: Case) -> str:
     """The image is out of distribution."""
     text = case.novelty.text
@@ -154,7 +159,7 @@ def range_limit(case: Case) -> str:
 
 def training_image(case: Case) -> str:
     """The image is the training image of one of the prototypes."""
-    views = case.prepared.images
+    views = case.prepared.shown
     for match in case.prototypes:
         image = match.own_image
         if image is None:
@@ -232,6 +237,7 @@ CHECKS: dict[Callable[[Case], str], Severity] = {
     collapsed_model: "warning",
     poor_registration: "warning",
     brain_incomplete: "warning",
+    pixel_size_doubtful: "warning",
     unlike_training: "warning",
     training_image: "warning",
     no_prototype_in_radius: "warning",

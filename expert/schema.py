@@ -48,15 +48,17 @@ class InputSettings(Document):
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm
     above the anterior commissure) that are each explained and whose predictions are averaged.
     `space` "image": a plain 2D image, resampled to `spacing_mm` where its pixel size is known and
-    fitted into `shape`. `intensity` "robust": the darkest and (nearly) the brightest grey value
-    become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit
-    file; "white matter" (heads only): white matter has one and the same grey value everywhere in
-    every head (`expert.imaging.bias_field`); "tissue" (heads only): fluid, grey and white
-    matter have the same grey values in every head of every scanner
-    (`expert.imaging.tissue_values`).
+    fitted into `shape`. `space` "ellipse": a fetal head in an ultrasound image, found, turned and
+    scaled so that its ellipse lies along the rows of `shape` (`expert.features.head_frame`).
+
+    `intensity` "robust": the darkest and (nearly) the brightest grey value become 0 and 1; "full"
+    (plain images only): the file's whole range does, 0 to 255 of an 8-bit file; "white matter"
+    (heads only): white matter has one and the same grey value everywhere in every head
+    (`expert.imaging.bias_field`); "tissue" (heads only): fluid, grey and white matter have the same
+    grey values in every head of every scanner (`expert.imaging.tissue_values`).
     """
 
-    space: Literal["mni", "image"] = "mni"
+    space: Literal["mni", "image", "ellipse"] = "mni"
     shape: tuple[int, ...] = Field(
         (192, 160), description="pixels of the input, axes (A, R) or (row, column)"
     )
@@ -82,12 +84,12 @@ class InputSettings(Document):
             raise ValueError("input shape must have 2 or 3 axes of at least 8 pixels")
         if self.space == "mni" and len(self.center_mm) != len(self.shape):
             raise ValueError("center_mm must have one entry per axis of shape")
-        if self.space == "image" and len(self.shape) != 2:
+        if self.space != "mni" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
-        if self.intensity == "full" and self.space != "image":
+        if self.intensity == "full" and self.space == "mni":
             raise ValueError("intensity full is for plain images: scans have no fixed range")
         if self.sized and self.space != "image":
-            raise ValueError("sized is for plain images: heads always need a voxel size")
+            raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
             raise ValueError(f"intensity {self.intensity} is for heads")
         return self
@@ -167,6 +169,9 @@ class Architecture(Document):
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
     )
+    ellipse: bool = later(
+        False, description="for input.space ellipse: mean of four mirrored copies; size as channel"
+    )
     mirrored: tuple[Literal[0, 1, 2], ...] = later(
         (), description="image axes that are flipped for the network (converted models)"
     )
@@ -188,6 +193,8 @@ class Architecture(Document):
             raise ValueError("reach is for places and matching by transport")
         if self.coordinates and (not self.reach or self.guide or self.dimensions == 2):
             raise ValueError("coordinates need three dimensions and reach, and no guide")
+        if self.ellipse and (self.backbone != "residual" or self.mirrored):
+            raise ValueError("ellipse is for residual networks without mirrored")
         misplaced = self.places and self.backbone != "histogram"
         if misplaced or bool(self.places) == bool(self.widths):
             raise ValueError("an architecture has either widths or, with histograms, places")
@@ -197,6 +204,8 @@ class Architecture(Document):
         """Why the network does not fit these input settings; empty if it does."""
         if self.dimensions != len(settings.shape):
             return "architecture and input differ in their number of axes"
+        if self.ellipse != (settings.space == "ellipse"):
+            return "architecture.ellipse and input.space: ellipse go together"
         if any(n % self.stride for n in settings.shape):
             return f"input shape {settings.shape} is not a multiple of the stride {self.stride}"
         if self.places and self.places != self.grid(settings.shape):
