@@ -170,7 +170,7 @@ class Architecture(Document):
         description="mass of the patches: equal (published), or by their brain content",
     )
     ellipse: bool = later(
-        False, description="for input.space ellipse: mean of four mirrored copies; size as channel"
+        False, description="for input.space ellipse: mean of mirrored copies; size as channels"
     )
     mirrored: tuple[Literal[0, 1, 2], ...] = later(
         (), description="image axes that are flipped for the network (converted models)"
@@ -224,6 +224,11 @@ class Architecture(Document):
     def planes_combined(self) -> bool:
         """Whether prototypes show every explained plane, and the mean distance decides."""
         return self.planes > 1
+
+    @property
+    def trunk(self) -> int:
+        """Channels before the 1×1 convolutions; two are the size of a fetal head."""
+        return (self.widths[-1] if self.widths else self.channels) + 2 * self.ellipse
 
     @property
     def n_compared_channels(self) -> int:

@@ -2,7 +2,7 @@
 
 In this frame (`expert.imaging.head_outline`) every head has the same size. The first and last row
 of an image hold the head's circumference in whole grey values, the first and last column what is
-left of it, so that every copy of an image carries it. The network gets it as a second channel.
+left of it, so that every copy of an image carries it. It is a channel of every patch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ FILL = 0.8
 """Fraction of the frame's columns that the major axis fills."""
 LARGEST_MM = 450.0
 """Circumference that has grey value 255."""
+MIDDLE_MM, STEP_MM = 175.0, 25.0
+SIZE_CHANNELS = 2
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes that are mirrored in the four copies of an image whose ends and sides are not known."""
 
@@ -92,27 +94,29 @@ def circumference_of(image: np.ndarray) -> float:
     return (whole + part / 255) / 255 * LARGEST_MM
 
 
-def read_rim(images: Tensor) -> Tensor:
-    """Images as a network of heads in their frame gets them.
+def read_rim(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images without their rim, and what a network gets of the sizes in it.
 
     Parameters
     ----------
     images : (B, 1, rows, columns) Tensor
-        With rim, 0 to 1.
+        0 to 1.
 
     Returns
     -------
-    (B, 2, rows, columns) Tensor
-        Without rim, and the circumference in units of `LARGEST_MM` at every pixel.
+    inner : (B, 1, rows, columns) Tensor
+    size : (B, SIZE_CHANNELS) Tensor
+        The circumference, scaled with `MIDDLE_MM` and `STEP_MM`, and a third of its square.
     """
     import torch
 
-    whole = images[:, :, [0, -1], 1:-1].mean(3).amax(2)
-    part = images[:, :, 1:-1][..., [0, -1]].mean(2).amax(2)
-    size = (whole + part / 255)[..., None, None].expand_as(images)
+    whole = images[:, 0, [0, -1], 1:-1].mean(2).amax(1)
+    part = images[:, 0, 1:-1][..., [0, -1]].mean(1).amax(1)
+    circumference = (whole + part / 255) * LARGEST_MM
+    size = (circumference - MIDDLE_MM) / STEP_MM
     inner = torch.zeros_like(images)
     inner[..., 1:-1, 1:-1] = images[..., 1:-1, 1:-1]
-    return torch.cat([inner, size], 1)
+    return inner, torch.stack([size, size.square() / 3], 1)
 
 
 def keep_rim(changed: Tensor, images: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class MatchingModule(lightning.LightningModule):
     def __init__(self, recipe: Recipe, cohort: CohortArrays) -> None:
         super().__init__()
         self.settings, self.cohort = recipe.guide, cohort
-        self.network = Backbone(matching_architecture(recipe.architecture))
+        self.network = Backbone(matching_architecture(recipe.architecture), sized=False)
         self.network.mixed_precision = recipe.schedule.mixed_precision
         self.grid = recipe.grid
 
