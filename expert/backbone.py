@@ -147,20 +147,19 @@ class Backbone(nn.Module):
         if architecture.dimensions == 2:
             # A quarter faster on the CPU.
             self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.add_on_layers = nn.Sequential(
+        image_layers = nn.Sequential(
             convolution(widths[-1], architecture.channels, 1),
             nn.ReLU(),
             convolution(architecture.channels, architecture.channels, 1),
             nn.Sigmoid(),
         )
-        for layer in (self.add_on_layers[0], self.add_on_layers[2]):
+        for layer in (image_layers[0], image_layers[2]):
             for name, parameter in layer.named_parameters():
                 if name == "weight":
                     nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
                 else:
                     nn.init.zeros_(parameter)
-        if self.sized:
-            self.add_on_layers = WithSize(self.add_on_layers)
+        self.add_on_layers = WithSize(image_layers) if self.sized else image_layers
 
     def trunk(self, images: Tensor) -> Tensor:
         """Features before the 1×1 convolutions, which the regression baseline uses.

@@ -50,12 +50,10 @@ class InputSettings(Document):
     `space` "image": a plain 2D image, resampled to `spacing_mm` where its pixel size is known and
     fitted into `shape`. `space` "ellipse": a fetal head in an ultrasound image, found, turned and
     scaled so that its ellipse lies along the rows of `shape` (`expert.features.head_frame`).
-
     `intensity` "robust": the darkest and (nearly) the brightest grey value become 0 and 1; "full"
-    (plain images only): the file's whole range does, 0 to 255 of an 8-bit file; "white matter"
-    (heads only): white matter has one and the same grey value everywhere in every head
-    (`expert.imaging.bias_field`); "tissue" (heads only): fluid, grey and white matter have the same
-    grey values in every head of every scanner (`expert.imaging.tissue_values`).
+    (2D images): the whole range of the file's data type does. For heads in 3D, "white matter":
+    white matter has the same grey value everywhere (`expert.imaging.bias_field`); "tissue": fluid,
+    grey and white matter do, on every scanner (`expert.imaging.tissue_values`).
     """
 
     space: Literal["mni", "image", "ellipse"] = "mni"
@@ -169,9 +167,7 @@ class Architecture(Document):
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
     )
-    ellipse: bool = later(
-        False, description="for input.space ellipse: mean of mirrored copies; size as channels"
-    )
+    ellipse: bool = later(False, description="for input.space ellipse")
     mirrored: tuple[Literal[0, 1, 2], ...] = later(
         (), description="image axes that are flipped for the network (converted models)"
     )
@@ -227,7 +223,7 @@ class Architecture(Document):
 
     @property
     def trunk(self) -> int:
-        """Channels before the 1×1 convolutions; two are the size of a fetal head."""
+        """Channels before the 1×1 convolutions; `ellipse` adds the size and its square."""
         return (self.widths[-1] if self.widths else self.channels) + 2 * self.ellipse
 
     @property

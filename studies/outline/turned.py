@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.comparison import compare_images
+from expert.datasets.prepared_dataset import CohortArrays, load_cohort
+from expert.datasets.table import read_table
 from expert.evaluation.bootstrap import mean_interval
-from expert.evaluation.matching_quality import encode, plans
+from expert.evaluation.matching_quality import encode, plans, shifted_match
 from expert.features.head_frame import with_rim
 from expert.imaging.head_outline import find_outline
 from expert.imaging.outline_network import OutlineNetwork, read_outline_network
@@ -26,7 +28,6 @@ from studies.outline.measure import ANGLES_DEG, turned
 from studies.outline.study import FOLDS
 
 if TYPE_CHECKING:
-    from expert.datasets.prepared_dataset import CohortArrays
     from expert.model import PrototypeRegressor
 
 BOTH = (-2, -1)
@@ -67,7 +68,13 @@ def run_study(
     """
     report = progress or (lambda stage, done: None)
     recipe, found = read_recipe(recipe_path), Measured()
-    finders = _networks(data, outlines)
+    finders, entries = (
+        _networks(data, outlines),
+        read_table(table, label_column=recipe.label_column),
+    )
+    headless: dict[int, str] = {}
+    load_cohort(entries, recipe.input, outlines / "prepared", refused=headless)
+    found.headless = {entries[row].name for row in headless}
     for fold in range(FOLDS):
         module, _, held_out = trained_fold(
             recipe, table, run, fold, FOLDS, prepared=outlines / "prepared"
@@ -100,6 +107,13 @@ class Measured:
     """By held-out image: absolute error by transport, by position, by position turned by 180°."""
     subjects: list[str] = field(default_factory=list)
     """Of the errors."""
+    headless: set[str] = field(default_factory=set)
+    """Held-out images in which no head was found; their errors count where it is not said."""
+    usable: list[bool] = field(default_factory=list)
+    """Of the errors: whether a head was found."""
+    shifted: list[tuple[float, float]] = field(default_factory=list)
+    """By image: fraction of the patches that are found in the next head shifted by one patch, and
+    its chance level."""
 
     def add_turned(
         self,
@@ -148,6 +162,11 @@ class Measured:
             rows.append(np.abs(np.array(row) - label).tolist())
         self.errors += [(a, b, c) for a, b, c in rows]
         self.subjects += [entry.subject for entry in held_out.entries]
+        self.usable += [entry.name not in self.headless for entry in held_out.entries]
+        views = list(zip(held_out.images[:, 0], held_out.content[:, 0], strict=True))
+        self.shifted += [
+            shifted_match(network, *views[n], *views[n + 1]) for n in range(0, len(views) - 1, 9)
+        ]
 
     def lines(self) -> list[str]:
         """A table."""
@@ -169,8 +188,14 @@ class Measured:
             "patches matched to themselves in the frame turned by 180°": (
                 f"{100 * np.mean(self.follows):.0f} %"
             ),
+            "patches found in another head that is shifted by one patch (chance)": (
+                "{:.0f} % ({:.0f} %)".format(*(100 * np.nanmean(self.shifted, axis=0)))
+            ),
             "MAE of all held-out images: transport, position": (
                 f"{errors[:, 0].mean():.3f}, {errors[:, 1].mean():.3f} weeks"
+            ),
+            "MAE of the images that are not refused": (
+                f"{errors[self.usable, 0].mean():.3f} weeks ({sum(self.usable)} images)"
             ),
             "transport minus position (95 %)": f"{gain.mean():+.3f} ({low:+.3f} – {high:+.3f})",
             "MAE by position in the frame turned by 180°": f"{errors[:, 2].mean():.3f} weeks",
