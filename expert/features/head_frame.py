@@ -19,11 +19,11 @@ FILL = 0.8
 LARGEST_MM = 450.0
 """Circumference that has grey value 255."""
 MIDDLE_MM, STEP_MM = 175.0, 25.0
+"""Circumference that is 0 for the network, and that is 1 more."""
 SIZE_CHANNELS = 2
+"""The circumference and its square."""
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes that are mirrored in the four copies of an image whose ends and sides are not known."""
-
-
 ROWS = ((-0.55, "upper skull"), (-0.2, "upper half"), (0.2, "midline"), (0.55, "lower half"))
 COLUMNS = (
     (-0.9, "left end"),

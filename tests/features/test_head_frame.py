@@ -8,6 +8,8 @@ import torch
 
 from expert.features.head_frame import (
     LARGEST_MM,
+    MIDDLE_MM,
+    STEP_MM,
     circumference_of,
     keep_rim,
     place_name,
@@ -25,11 +27,11 @@ def test_the_circumference_is_read_again(circumference):
     assert circumference_of(image) == pytest.approx(circumference, abs=0.01)
     assert circumference_of(image[::-1, ::-1]) == circumference_of(image)
     assert np.array_equal(image[1:-1, 1:-1], IMAGE[1:-1, 1:-1])
-    read = read_rim(torch.from_numpy(image)[None, None].float() / 255)
-    assert read.shape == (1, 2, 16, 24)
-    assert float(read[0, 1, 5, 7]) * LARGEST_MM == pytest.approx(circumference, abs=0.02)
-    assert not read[0, 0, 0].any()
-    assert read[0, 0, 3, 4] * 255 == pytest.approx(float(IMAGE[3, 4]))
+    inner, size = read_rim(torch.from_numpy(image)[None, None].float() / 255)
+    expected = (circumference - MIDDLE_MM) / STEP_MM
+    assert size.tolist()[0] == pytest.approx([expected, expected**2 / 3], abs=1e-3)
+    assert not inner[0, 0, 0].any()
+    assert inner[0, 0, 3, 4] * 255 == pytest.approx(float(IMAGE[3, 4]))
 
 
 def test_a_size_beyond_the_range_is_the_largest():
