@@ -20,8 +20,8 @@ from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their f
 from expert.features.local_transport import neighbours
 from expert.schema import Architecture
 
-SIZE_FEATURES, SIZE_UNITS = 8, 32
-"""Channels of a patch that depend on the size of a fetal head alone, and hidden units for them."""
+SIZE_PART, SIZE_UNITS = 8, 32
+"""One of so many channels of a patch depends on the size of a fetal head alone; hidden units."""
 IMAGE_GAIN = 0.1
 """Factor of its other channels: without it, how heads look hides how large they are."""
 GUIDE_WIDTHS = (32, 64, 128)
@@ -159,7 +159,9 @@ class Backbone(nn.Module):
                     nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
                 else:
                     nn.init.zeros_(parameter)
-        self.add_on_layers = WithSize(image_layers) if self.sized else image_layers
+        self.add_on_layers: nn.Module = image_layers
+        if self.sized:
+            self.add_on_layers = WithSize(image_layers, architecture.channels)
 
     def trunk(self, images: Tensor) -> Tensor:
         """Features before the 1×1 convolutions, which the regression baseline uses.
@@ -215,21 +217,24 @@ class WithSize(nn.Module):
     ----------
     image_layers : nn.Module
         From the trunk's channels to those of a patch, of which the last are replaced.
+    channels : int
+        Of a patch.
     """
 
-    def __init__(self, image_layers: nn.Module) -> None:
+    def __init__(self, image_layers: nn.Module, channels: int) -> None:
         super().__init__()
         self.image_layers = image_layers
+        self.count = max(1, channels // SIZE_PART)
         self.size_layers = nn.Sequential(
             nn.Linear(SIZE_CHANNELS, SIZE_UNITS),
             nn.ReLU(),
-            nn.Linear(SIZE_UNITS, SIZE_FEATURES),
+            nn.Linear(SIZE_UNITS, self.count),
             nn.Sigmoid(),
         )
 
     def forward(self, trunk: Tensor) -> Tensor:
         """Features (B, C, *grid) of `Backbone.trunk`."""
-        image = IMAGE_GAIN * self.image_layers(trunk[:, :-SIZE_CHANNELS])[:, :-SIZE_FEATURES]
+        image = IMAGE_GAIN * self.image_layers(trunk[:, :-SIZE_CHANNELS])[:, : -self.count]
         size = self.size_layers(trunk[:, -SIZE_CHANNELS:, 0, 0])[..., None, None]
         return torch.cat([image, size.expand(-1, -1, *image.shape[2:])], 1)
 

@@ -52,6 +52,7 @@ def test_a_mirrored_head_has_the_mirrored_features():
     image[..., [0, -1], :] = image[..., [0, -1]] = 0.4
     with torch.inference_mode():
         features, other = backbone(image), backbone(image.flip(-2, -1))
+        assert features.shape == (1, 6, 5, 7)
         torch.testing.assert_close(other, features.flip(-2, -1))
         larger = image.clone()
         larger[..., [0, -1], 1:-1] = 0.6
