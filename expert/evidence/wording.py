@@ -301,7 +301,7 @@ def summary(evidence: Evidence) -> str:
     """
     e, found = evidence.explanation, groups(evidence)
     if e.head_size is not None:
-        return e.head_size.text
+        return f"{e.head_size.text} The prediction depends mainly on it."
     if not found:
         return ""
     span = float(np.ptp(e.labels))
