@@ -98,7 +98,7 @@ def run_study(
         "Dice coefficient": _spread([one.dice for one in kept], 3),
         "Hausdorff distance, mm": _spread([one.hausdorff_mm for one in kept], 1),
         "error of the circumference, mm, absolute": _spread([abs(o.error_mm) for o in kept], 1),
-        "error of the circumference, mm, mean": f"{np.mean([o.error_mm for o in kept]):+.1f}",
+        "error of the circumference, mm, with its sign": _spread([o.error_mm for o in kept], 1),
         "error of the angle, °, absolute": _spread([abs(o.angle_deg) for o in kept], 1),
         "weeks from the circumference found, MAE": f"{error.mean():.2f} (all images)",
     }
@@ -115,6 +115,8 @@ def run_study(
 
 
 def _spread(values: list[float], digits: int) -> str:
+    if not values:
+        return "all refused"
     low, high = np.percentile(values, [5, 95])
     return f"{np.mean(values):.{digits}f} ({low:.{digits}f} – {high:.{digits}f})"
 
