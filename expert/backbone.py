@@ -13,12 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from expert.features.anatomy import AnatomicalCoordinates
+from expert.features.head_frame import MIRRORS, SIZE_CHANNELS, read_rim
 from expert.features.histogram_backbone import LEAST_SPREAD as LEAST_SPREAD
 from expert.features.histogram_backbone import HistogramBackbone as HistogramBackbone
 from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their former place
 from expert.features.local_transport import neighbours
 from expert.schema import Architecture
 
+SIZE_PART, SIZE_UNITS = 8, 32
+"""One of so many channels of a patch depends on the size of a fetal head alone; hidden units."""
+IMAGE_GAIN = 0.1
+"""Factor of its other channels: without it, how heads look hides how large they are."""
 GUIDE_WIDTHS = (32, 64, 128)
 """Channels of the residual stages of a matching network, as many as its grid allows."""
 
@@ -40,7 +45,8 @@ def make_backbone(architecture: Architecture) -> Backbone | HistogramBackbone | 
 def matching_architecture(architecture: Architecture) -> Architecture:
     """The matching network: the same grid, and stages with a receptive field around a patch.
 
-    In three dimensions it uses half the resolution if the grid allows: an eighth of the work.
+    In three dimensions it uses half the resolution if the grid allows: an eighth of the work. For
+    fetal heads it uses the resolution of the network that compares them.
 
     Parameters
     ----------
@@ -52,6 +58,7 @@ def matching_architecture(architecture: Architecture) -> Architecture:
     Architecture
     """
     shrink = 2 if architecture.dimensions == 3 and architecture.stride >= 8 else 1
+    shrink = architecture.shrink if architecture.ellipse else shrink
     left = max(4, architecture.stride // shrink)
     stages = min(3, max(1, int(math.log2(left)) - 1))
     return Architecture(
@@ -60,6 +67,7 @@ def matching_architecture(architecture: Architecture) -> Architecture:
         widths=GUIDE_WIDTHS[:stages],
         pool=max(1, left // (4 * 2 ** (stages - 1))),
         channels=architecture.guide,
+        ellipse=architecture.ellipse,
         mirrored=architecture.mirrored,
     )
 
@@ -92,7 +100,9 @@ class Backbone(nn.Module):
     Parameters
     ----------
     architecture : Architecture
-        Dimensions, shrink, widths, pool, channels and mirrored are used.
+        Dimensions, shrink, widths, pool, channels, ellipse and mirrored are used.
+    sized : bool
+        Whether a fetal head's size is part of the features; not of those that match patches.
 
     References
     ----------
@@ -100,12 +110,14 @@ class Backbone(nn.Module):
            arXiv:2306.09858 (ResNet-18 → 1×1 conv → ReLU → 1×1 conv → sigmoid).
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, sized: bool = True) -> None:
         super().__init__()
         # Half-width arithmetic of the residual stages while training: twice the speed on recent
         # CPUs; never at inference.
         self.mixed_precision = False
         self.mirrored = [2 + axis for axis in architecture.mirrored]
+        self.ellipse = architecture.ellipse
+        self.sized = sized and self.ellipse
         from monai.networks.nets.resnet import ResNet
 
         widths = list(architecture.widths)
@@ -135,18 +147,21 @@ class Backbone(nn.Module):
         if architecture.dimensions == 2:
             # A quarter faster on the CPU.
             self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.add_on_layers = nn.Sequential(
+        image_layers = nn.Sequential(
             convolution(widths[-1], architecture.channels, 1),
             nn.ReLU(),
             convolution(architecture.channels, architecture.channels, 1),
             nn.Sigmoid(),
         )
-        for layer in (self.add_on_layers[0], self.add_on_layers[2]):
+        for layer in (image_layers[0], image_layers[2]):
             for name, parameter in layer.named_parameters():
                 if name == "weight":
                     nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
                 else:
                     nn.init.zeros_(parameter)
+        self.add_on_layers: nn.Module = image_layers
+        if self.sized:
+            self.add_on_layers = WithSize(image_layers, architecture.channels)
 
     def trunk(self, images: Tensor) -> Tensor:
         """Features before the 1×1 convolutions, which the regression baseline uses.
@@ -158,26 +173,70 @@ class Backbone(nn.Module):
 
         Returns
         -------
-        (B, widths[-1], *grid) Tensor
+        (B, trunk, *grid) Tensor
         """
+        if self.ellipse:  # a mirrored image has exactly the mirrored features
+            images, size = read_rim(images)
+            copies = torch.cat([images.flip(axes) for axes in MIRRORS])
+            parts = self._stages(copies).chunk(len(MIRRORS))
+            both = [part.flip(axes) for part, axes in zip(parts, MIRRORS, strict=True)]
+            every = torch.stack(both).mean(0)
+            if not self.sized:
+                return every
+            sizes = size[..., None, None].expand(-1, -1, *every.shape[2:])
+            return torch.cat([every, sizes], 1)
         if self.mirrored:  # the result is flipped back
-            images = images.flip(self.mirrored)
+            return self._stages(images.flip(self.mirrored)).flip(self.mirrored)
+        return self._stages(images)
+
+    def _stages(self, images: Tensor) -> Tensor:
         if self.mixed_precision and self.training:
             with torch.autocast(images.device.type, torch.bfloat16):
                 out: Tensor = self.features(images)
-            out = out.float()
-        else:
-            out = self.features(images)
-        return out.flip(self.mirrored) if self.mirrored else out
+            return out.float()
+        out = self.features(images)
+        return out
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, widths[-1]) mean of `trunk` over the patches, for the regression baseline."""
-        return self.trunk(images).flatten(2).mean(2)
+        """(B, trunk) mean of `trunk` over the patches, for the regression baseline."""
+        mean = self.trunk(images).flatten(2).mean(2)
+        if self.sized:
+            mean = torch.cat([IMAGE_GAIN * mean[:, :-SIZE_CHANNELS], mean[:, -SIZE_CHANNELS:]], 1)
+        return mean
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, C, *grid) in (0, 1) of images (B, 1, *shape) in [0, 1]."""
         out: Tensor = self.add_on_layers(self.trunk(images))
         return out
+
+
+class WithSize(nn.Module):
+    """Features of the patches of a fetal head: some of the image, some of its size alone.
+
+    Parameters
+    ----------
+    image_layers : nn.Module
+        From the trunk's channels to those of a patch, of which the last are replaced.
+    channels : int
+        Of a patch.
+    """
+
+    def __init__(self, image_layers: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.image_layers = image_layers
+        self.count = max(1, channels // SIZE_PART)
+        self.size_layers = nn.Sequential(
+            nn.Linear(SIZE_CHANNELS, SIZE_UNITS),
+            nn.ReLU(),
+            nn.Linear(SIZE_UNITS, self.count),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, trunk: Tensor) -> Tensor:
+        """Features (B, C, *grid) of `Backbone.trunk`."""
+        image = IMAGE_GAIN * self.image_layers(trunk[:, :-SIZE_CHANNELS])[:, : -self.count]
+        size = self.size_layers(trunk[:, -SIZE_CHANNELS:, 0, 0])[..., None, None]
+        return torch.cat([image, size.expand(-1, -1, *image.shape[2:])], 1)
 
 
 class Members(nn.Module):
@@ -211,7 +270,9 @@ class Members(nn.Module):
             one_backbone(architecture) for _ in range(architecture.members)
         )
         self.register_buffer("gain", torch.ones(architecture.members))
-        self.guide = Backbone(matching_architecture(architecture)) if architecture.guide else None
+        self.guide = None
+        if architecture.guide:
+            self.guide = Backbone(matching_architecture(architecture), sized=False)
         self.coordinates = (
             AnatomicalCoordinates(tuple(n * architecture.pool for n in architecture.places))
             if architecture.coordinates

@@ -15,19 +15,18 @@ where prototypes show every view (`together`), it is computed from the mean dist
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from expert.errors import InputError
 from expert.files import replacing
 from expert.json_arrays import Array
-from expert.schema import RESEARCH_USE, ImageReference
+from expert.schema import RESEARCH_USE, ImageReference, later
 
 
 class _Frozen(BaseModel):
@@ -202,6 +201,19 @@ class RegistrationSummary(_Frozen):
     acceptable: bool
 
 
+class HeadSize(_Frozen):
+    """The ellipse of a fetal head: its circumference, and its axes from end to end."""
+
+    circumference_mm: float
+    axes_mm: tuple[float, float]
+
+    @property
+    def text(self) -> str:
+        """As "Head circumference 183 mm (ellipse of 66 × 51 mm)."."""
+        axes = " × ".join(f"{axis:.0f}" for axis in self.axes_mm)
+        return f"Head circumference {self.circumference_mm:.0f} mm (ellipse of {axes} mm)."
+
+
 class Explanation(_Frozen):
     """A prediction and what it is computed from; the module's docstring lists what is exact."""
 
@@ -240,6 +252,7 @@ class Explanation(_Frozen):
         description="patches per axis of the grid; M is their product, in C order"
     )
     registration: RegistrationSummary | None
+    head_size: HeadSize | None = later(None, description="of a fetal head, shown in its frame")
     warnings: tuple[Notice, ...]
     prior: float = Field(
         0.0,
@@ -377,13 +390,7 @@ class Explanation(_Frozen):
             raise InputError(
                 f"The explanation {source.name} could not be read: {error.strerror}."
             ) from error
-        except (
-            ValidationError,
-            UnicodeDecodeError,
-            zlib.error,
-            KeyError,
-            json.JSONDecodeError,
-        ) as error:
+        except (ValueError, KeyError, zlib.error) as error:
             raise InputError(
                 f"{source.name} is not an explanation saved by napari-expert (schema 1)."
             ) from error

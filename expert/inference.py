@@ -17,6 +17,7 @@ from expert.evidence.tissue_norms import LABELS, NORMS
 from expert.evidence.wording import summary
 from expert.explanation import (
     Explanation,
+    HeadSize,
     PrototypeMatch,
     RegistrationSummary,
     View,
@@ -141,6 +142,7 @@ def _explanation(case: Case) -> Explanation:
         views=tuple(_view(prepared, result, n) for n in range(len(prepared.images))),
         grid=info.grid,
         registration=_registration_summary(prepared),
+        head_size=_head_size(prepared),
         warnings=collect_notices(case),
         prior=info.architecture.prior,
         guide=info.architecture.guide > 0,
@@ -166,11 +168,19 @@ def _registration_summary(prepared: Prepared) -> RegistrationSummary | None:
     )
 
 
+def _head_size(prepared: Prepared) -> HeadSize | None:
+    outline = prepared.outline
+    if outline is None:
+        return None
+    axes = 2 * outline.semi_major, 2 * outline.semi_minor
+    return HeadSize(circumference_mm=outline.circumference, axes_mm=axes)
+
+
 def _view(prepared: Prepared, result: ViewsResult, n: int) -> View:
     return View(
         name=prepared.names[n],
         position_mm=prepared.positions_mm[n],
-        image=prepared.images[n],
+        image=prepared.shown[n],
         affine=prepared.affines[n],
         mass=result.mass[n],
         prediction=float(result.predictions[n]),

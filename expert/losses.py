@@ -8,6 +8,8 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -91,7 +93,12 @@ def consistency_loss(features: Tensor, features_flipped: Tensor, margin: float =
 
 
 def alignment_loss(
-    features: Tensor, other: Tensor, mass: Tensor, temperature: float = 0.1, width: float = 0.5
+    features: Tensor,
+    other: Tensor,
+    mass: Tensor,
+    temperature: float = 0.1,
+    width: float = 0.5,
+    mirrors: Sequence[tuple[int, ...]] = ((),),
 ) -> Tensor:
     """Patches at the same place of two registered images are trained to have similar features.
 
@@ -109,6 +116,8 @@ def alignment_loss(
         Feature distance.
     width : float
         Standard deviation of the target, in patches.
+    mirrors : sequence of tuple of int
+        Axes along which the other image may be mirrored; for each image, the best one counts.
 
     Returns
     -------
@@ -116,7 +125,11 @@ def alignment_loss(
         Mean over patches by mass, then images; nats.
     """
     places = grid_indices(tuple(features.shape[2:]), features).expand(len(features), -1, -1)
-    return _match_loss(features, other, places, mass, temperature, width)
+    each = [
+        _match_loss(features, other.flip(axes), places, mass, temperature, width)
+        for axes in mirrors
+    ]
+    return torch.stack(each).amin(0).mean()
 
 
 def equivariance_loss(
@@ -153,13 +166,14 @@ def equivariance_loss(
     """
     last = torch.tensor(features.shape[2:], dtype=places.dtype, device=places.device) - 1
     inside = ((places >= -0.5) & (places <= last + 0.5)).all(-1)
-    return _match_loss(features, moved, places, (mass * inside).clamp_min(1e-9), temperature, width)
+    weight = (mass * inside).clamp_min(1e-9)
+    return _match_loss(features, moved, places, weight, temperature, width).mean()
 
 
 def _match_loss(
     features: Tensor, other: Tensor, places: Tensor, mass: Tensor, temperature: float, width: float
 ) -> Tensor:
-    """Cross-entropy of the match of each patch in the other grid.
+    """(B,) cross-entropy of the match of each patch in the other grid.
 
     The target is a Gaussian around the place (B, M, axes) of the patch in that grid.
     """
@@ -168,7 +182,7 @@ def _match_loss(
     f, g = features.flatten(2).transpose(1, 2), other.flatten(2).transpose(1, 2)
     logits = -pairwise_distance(f, g) / temperature
     cross = -(target * torch.log_softmax(logits, dim=-1)).sum(-1)
-    return ((mass * cross).sum(-1) / mass.sum(-1)).mean()
+    return (mass * cross).sum(-1) / mass.sum(-1)
 
 
 def prediction_loss(

@@ -128,6 +128,11 @@ def brain_incomplete(case: Case) -> str:
     return case.prepared.incomplete
 
 
+def pixel_size_doubtful(case: Case) -> str:
+    """A fetal head was measured with an unusual pixel size."""
+    return "" if case.prepared.outline is None else case.prepared.outline.doubt
+
+
 def unlike_training(case: Case) -> str:
     """The image is out of distribution."""
     text = case.novelty.text
@@ -228,6 +233,7 @@ CHECKS: dict[Callable[[Case], str], Severity] = {
     collapsed_model: "warning",
     poor_registration: "warning",
     brain_incomplete: "warning",
+    pixel_size_doubtful: "warning",
     unlike_training: "warning",
     training_image: "warning",
     no_prototype_in_radius: "warning",

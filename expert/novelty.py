@@ -80,7 +80,7 @@ def image_statistics(
     ImageStatistics
     """
     inside = np.asarray(content, dtype=np.float32) / 255
-    grey = np.asarray(images, dtype=np.float32) / 255
+    grey = np.where(inside > 0, np.asarray(images, dtype=np.float32) / 255, 0)
     counts, _ = np.histogram(grey, BINS, (0, 1), weights=inside)
     axes = tuple(range(1, grey.ndim))
     steep = np.sqrt(sum(np.square(np.gradient(grey, axis=axis)) for axis in axes))

@@ -12,6 +12,7 @@ import numpy as np
 
 from expert.attribution import for_prediction
 from expert.features.grey_values import to_unit
+from expert.features.head_frame import place_name
 from expert.planes import Plane as Plane
 from expert.planes import box as box
 from expert.planes import display as display
@@ -211,7 +212,10 @@ def sharpness(explanation: Explanation, view: int) -> float:
 
 # --- drawing --------------------------------------------------------------------------------------
 def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
-    """The location of a patch as text, such as "L 30 · P 62" (template mm) or "row 2, column 3".
+    """The location of a patch as text.
+
+    Such as "L 30 · P 62" (template mm), "midline, left end" (of a fetal head as it is drawn) or
+    "row 2, column 3".
 
     Parameters
     ----------
@@ -224,6 +228,9 @@ def patch_location_text(explanation: Explanation, view: int, patch: int) -> str:
     -------
     str
     """
+    if explanation.head_size is not None:
+        row, column = patch_center(explanation, patch)
+        return place_name(row, column, explanation.view_shape)
     place = np.array(np.unravel_index(patch, explanation.grid))
     if not is_head(explanation):
         return " ".join(

@@ -280,7 +280,9 @@ def placement(view: View, head: bool, plane: Plane) -> tuple[np.ndarray, np.ndar
     """
     a = view.affine
     if not head:
-        return np.array([a[0, 0], a[1, 1]]), np.array([a[0, 3], a[1, 3]])
+        scale = np.linalg.norm(a[:2, :2], axis=0)
+        turned = bool(a[0, 1] or a[1, 0])  # a fetal head in its frame starts at 0
+        return scale, np.zeros(2) if turned else np.array([a[0, 3], a[1, 3]])
     axes = drawn_axes(plane)
     world = WORLD[1:] if plane.slice is None else tuple(WORLD[axis] for axis in axes)
     scale = np.array([a[row, axis] for row, axis in zip(world, axes, strict=True)])

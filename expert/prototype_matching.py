@@ -18,6 +18,7 @@ from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.features.grey_values import to_unit
+from expert.features.head_frame import with_rim
 from expert.model_file import Model
 from expert.notices import NOT_REQUESTED
 
@@ -179,7 +180,10 @@ def _compared(
     network, shown = model.network, explanation.views[view]
     where = choose_device(device)
     with torch.inference_mode():
-        image = to_unit(np.array(shown.image)[None])[:, None]  # a copy: torch needs it writable
+        pixels = np.array(shown.image)  # a copy: torch needs it writable
+        if explanation.head_size is not None:
+            pixels = with_rim(pixels, explanation.head_size.circumference_mm)
+        image = to_unit(pixels[None])[:, None]
         features = network.backbone.to(where)(image.to(where)).cpu().double()
         latents, target = network.prototypes_for_plane(view)
         mass = torch.from_numpy(np.array(shown.mass, dtype=float))[None]

@@ -48,15 +48,15 @@ class InputSettings(Document):
     `space` "mni": a head, registered to the MNI template; `positions_mm` are the axial planes (mm
     above the anterior commissure) that are each explained and whose predictions are averaged.
     `space` "image": a plain 2D image, resampled to `spacing_mm` where its pixel size is known and
-    fitted into `shape`. `intensity` "robust": the darkest and (nearly) the brightest grey value
-    become 0 and 1; "full" (plain images only): the file's whole range does, 0 to 255 of an 8-bit
-    file; "white matter" (heads only): white matter has one and the same grey value everywhere in
-    every head (`expert.imaging.bias_field`); "tissue" (heads only): fluid, grey and white
-    matter have the same grey values in every head of every scanner
-    (`expert.imaging.tissue_values`).
+    fitted into `shape`. `space` "ellipse": a fetal head in an ultrasound image, found, turned and
+    scaled so that its ellipse lies along the rows of `shape` (`expert.features.head_frame`).
+    `intensity` "robust": the darkest and (nearly) the brightest grey value become 0 and 1; "full"
+    (2D images): the whole range of the file's data type does. For heads in 3D, "white matter":
+    white matter has the same grey value everywhere (`expert.imaging.bias_field`); "tissue": fluid,
+    grey and white matter do, on every scanner (`expert.imaging.tissue_values`).
     """
 
-    space: Literal["mni", "image"] = "mni"
+    space: Literal["mni", "image", "ellipse"] = "mni"
     shape: tuple[int, ...] = Field(
         (192, 160), description="pixels of the input, axes (A, R) or (row, column)"
     )
@@ -82,12 +82,12 @@ class InputSettings(Document):
             raise ValueError("input shape must have 2 or 3 axes of at least 8 pixels")
         if self.space == "mni" and len(self.center_mm) != len(self.shape):
             raise ValueError("center_mm must have one entry per axis of shape")
-        if self.space == "image" and len(self.shape) != 2:
+        if self.space != "mni" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
-        if self.intensity == "full" and self.space != "image":
+        if self.intensity == "full" and self.space == "mni":
             raise ValueError("intensity full is for plain images: scans have no fixed range")
         if self.sized and self.space != "image":
-            raise ValueError("sized is for plain images: heads always need a voxel size")
+            raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
             raise ValueError(f"intensity {self.intensity} is for heads")
         return self
@@ -170,6 +170,7 @@ class Architecture(Document):
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
     )
+    ellipse: bool = later(False, description="for input.space ellipse")
     mirrored: tuple[Literal[0, 1, 2], ...] = later(
         (), description="image axes that are flipped for the network (converted models)"
     )
@@ -193,6 +194,8 @@ class Architecture(Document):
             raise ValueError("coordinates need three dimensions and reach, and no guide")
         if self.weighted_patches and not self.places:
             raise ValueError("weighted_patches is for places")
+        if self.ellipse and (self.backbone != "residual" or self.mirrored):
+            raise ValueError("ellipse is for residual networks without mirrored")
         misplaced = self.places and self.backbone != "histogram"
         if misplaced or bool(self.places) == bool(self.widths):
             raise ValueError("an architecture has either widths or, with histograms, places")
@@ -202,6 +205,8 @@ class Architecture(Document):
         """Why the network does not fit these input settings; empty if it does."""
         if self.dimensions != len(settings.shape):
             return "architecture and input differ in their number of axes"
+        if self.ellipse != (settings.space == "ellipse"):
+            return "architecture.ellipse and input.space: ellipse go together"
         if any(n % self.stride for n in settings.shape):
             return f"input shape {settings.shape} is not a multiple of the stride {self.stride}"
         if self.places and self.places != self.grid(settings.shape):
@@ -220,6 +225,11 @@ class Architecture(Document):
     def planes_combined(self) -> bool:
         """Whether prototypes show every explained plane, and the mean distance decides."""
         return self.planes > 1
+
+    @property
+    def trunk(self) -> int:
+        """Channels before the 1×1 convolutions; `ellipse` adds the size and its square."""
+        return (self.widths[-1] if self.widths else self.channels) + 2 * self.ellipse
 
     @property
     def n_compared_channels(self) -> int:

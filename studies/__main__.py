@@ -6,6 +6,7 @@ from expert.schema import RESEARCH_USE
 from studies import commands
 from studies.external import commands as external_commands
 from studies.heads import commands as heads_commands
+from studies.outline import commands as outline_commands
 
 app = typer.Typer(
     help=f"Experiments on models and the method. {RESEARCH_USE}",
@@ -22,6 +23,8 @@ for command in (
     external_commands.inputs,
     heads_commands.head_network,
     heads_commands.brain_finding,
+    outline_commands.head_outline,
+    outline_commands.turned_heads,
     commands.structures,
     commands.explanations,
     commands.results,

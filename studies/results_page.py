@@ -129,25 +129,26 @@ PLAN = (
     ),
     Part(
         "fetal-head",
-        "fetal-head",
+        "fetal-head-1",
         "weeks.csv",
         (),
         8,
-        "Weeks derived from the head circumference, at a fixed number of millimetres per pixel: "
-        "the size of the head determines the label, so that the model learns to measure it.",
+        "Version 1 of `fetal-head`, before the head was found first. Weeks derived from the head "
+        "circumference, at a fixed number of millimetres per pixel: the size of the head "
+        "determines the label, so that the model learns to measure it.",
     ),
     Part(
         "fetal-head-parts",
-        "fetal-head",
+        "fetal-head-1",
         "weeks.csv",
         HEADS,
         0,
-        "Ablation of `fetal-head`. Each row changes one part. Each row is a single training; the "
-        "intervals do not include the variation between random seeds.",
+        "Ablation of version 1 of `fetal-head`. Each row changes one part. Each row is a single "
+        "training; the intervals do not include the variation between random seeds.",
     ),
     Part(
         "fetal-head-scaled",
-        "fetal-head",
+        "fetal-head-1",
         "weeks-scaled.csv",
         (),
         8,

@@ -56,6 +56,23 @@ def ixi() -> Path:
 
 
 @pytest.fixture(scope="session")
+def hc18() -> Path:
+    """Folder of the ultrasound images of fetal heads with labels.csv."""
+    folder = SHARED / "hc18"
+    if not (folder / "labels.csv").is_file():
+        pytest.skip("the images of HC18 are not at hand (EXPERT_DATA_DIR)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fetal_model():
+    """The shipped model of fetal heads."""
+    from expert.model_file import load_model
+
+    return load_model("fetal-head")
+
+
+@pytest.fixture(scope="session")
 def head():
     """A synthetic head of 72 years."""
     from expert.datasets.phantom import phantom

@@ -80,3 +80,13 @@ def test_losses(reference_case):
     torch.testing.assert_close(
         loss, reference_case["consistency_loss"].reshape(()), rtol=1e-5, atol=1e-6
     )
+
+
+def test_alignment_with_the_best_mirrored_copy():
+    torch.manual_seed(0)
+    features, mass = torch.rand(2, 4, 3, 5), torch.full((2, 15), 1 / 15)
+    turned = torch.stack([features[0].flip(-1), features[1].flip(-2)])
+    mirrors = ((), (-1,), (-2,), (-2, -1))
+    best = alignment_loss(features, turned, mass, mirrors=mirrors)
+    torch.testing.assert_close(best, alignment_loss(features, features, mass))
+    assert best < alignment_loss(features, turned, mass)

@@ -215,3 +215,14 @@ def test_averages_are_said_and_so_is_a_training_image_without_its_file(averaged)
     message = codes["prototype_image_missing"]
     assert "3 of 3 prototypes are shown as the average of at least ten" in message
     assert "EXPERT_DATA_DIR" in message
+
+
+def test_an_unusual_pixel_size_is_said(fetal_model):
+    from helpers.drawn_heads import PIXEL_MM, drawn_head
+
+    small = drawn_head(semi_major_px=180, center=(200, 250), shape=(400, 500))
+    wrong = replace(small, affine=np.diag([PIXEL_MM / 4] * 2 + [1, 1]))
+    found = explain(fetal_model, wrong, images=False, force=True)
+    assert "pixel_size_doubtful" in {notice.code for notice in found.warnings}
+    usual = explain(fetal_model, drawn_head(), images=False)
+    assert "pixel_size_doubtful" not in {notice.code for notice in usual.warnings}

@@ -75,3 +75,16 @@ def test_heads_are_drawn_radiologically(explanation):
     corners = box(explanation, last)
     assert corners[:, 1].max() < view.image.shape[1] / 2  # the patient's right is drawn on the left
     assert corners[:, 0].max() < view.image.shape[0] / 2  # the front is drawn at the top
+
+
+def test_places_of_a_fetal_head_have_names(fetal_model):
+    from helpers.drawn_heads import drawn_head
+
+    from expert.inference import explain
+
+    found = explain(fetal_model, drawn_head(), top=1, images=False)
+    names = [patch_location_text(found, 0, patch) for patch in range(35)]
+    assert len(set(names)) == 35
+    assert names[17] == "midline, centre"
+    assert found.summary.startswith("Head circumference ")
+    assert not found.views[0].image[0].any()

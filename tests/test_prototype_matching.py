@@ -58,3 +58,14 @@ def test_ranks_are_those_of_the_explanation(twelve):
 def test_another_model_cannot_match(tiny_model_file, explanation):
     with pytest.raises(InputError, match=r"by another model than .*open the model phantom"):
         explain_prototypes(load_model(tiny_model_file), explanation, [0])
+
+
+def test_prototypes_of_a_fetal_head_are_matched_with_its_size(fetal_model):
+    from helpers.drawn_heads import drawn_head
+
+    from expert.inference import explain
+
+    found = explain(fetal_model, drawn_head(), top=2, images=False)
+    second = found.prototypes[1]
+    (again,) = explain_prototypes(fetal_model, found, [second.index], images=False)
+    np.testing.assert_allclose(again.views[0].cost, second.views[0].cost, atol=1e-9)

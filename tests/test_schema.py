@@ -41,6 +41,8 @@ def test_newer_fields_are_only_written_where_they_are_used():
         ({"intensity": "full"}, "plain images"),
         ({"space": "image", "intensity": "white matter"}, "heads"),
         ({"sized": True}, "plain images"),
+        ({"space": "ellipse", "shape": (16, 16, 16)}, "plain images are 2D"),
+        ({"space": "ellipse", "intensity": "tissue"}, "heads"),
     ],
 )
 def test_input_settings_that_contradict_each_other_are_refused(settings, message):
@@ -75,6 +77,9 @@ def test_stride_and_grid(settings, stride):
 def test_an_architecture_that_does_not_fit_the_input_is_named():
     solid = InputSettings(shape=(32, 32, 32), center_mm=(0, 0, 0))
     assert "number of axes" in Architecture().problem(solid)
+    framed = InputSettings(space="ellipse", shape=(96, 96))
+    assert "go together" in Architecture().problem(framed)
+    assert Architecture(ellipse=True).problem(framed) == ""
     assert "3 planes" in Architecture(planes=3).problem(InputSettings())
 
 

@@ -12,6 +12,13 @@ import typer
 from expert.cli.console import one_sentence, progress
 from expert.schema import RESEARCH_USE
 
+NEEDS = {
+    "mni": "a whole-head T1 volume",
+    "image": "a plain 2D image",
+    "ellipse": "an ultrasound image of the fetal head, with its pixel size",
+}
+"""Images that a model needs, by `InputSettings.space`."""
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -43,7 +50,7 @@ def info(
     trained_on = f"{about.training.dataset}, {about.training.subjects_text}"
     rows = [
         ("predicts", f"{label.name}, {label.unit}, {label.minimum:g} – {label.maximum:g}"),
-        ("needs", "a whole-head T1 volume" if about.input.space == "mni" else "a plain 2D image"),
+        ("needs", NEEDS[about.input.space]),
         ("input", f"{'×'.join(map(str, about.input.shape))} at {about.input.spacing_mm:g} mm"),
         ("prototypes", f"{len(about.prototypes)}, images {images}"),
         *([("average heads", _averages_text(shown))] if (shown := averages(loaded)) else []),

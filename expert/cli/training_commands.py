@@ -34,6 +34,10 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints and prepared images.")
     ] = None,
+    prepared: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the prepared images, if not in that of the run."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted run.")] = True,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of processes that prepare images.")
@@ -59,6 +63,7 @@ def train(
             plain=plain,
             calibration=calibration,
             run=run,
+            prepared=prepared,
             resume=resume,
             jobs=jobs,
         )

@@ -16,6 +16,7 @@ import numpy as np
 from expert.datasets.table import Entry
 from expert.errors import ExpertError, InputError
 from expert.files import replacing
+from expert.imaging.head_outline import HeadOutline
 from expert.imaging.preprocessing import prepare
 from expert.imaging.volume import read_volume
 from expert.schema import InputSettings
@@ -92,9 +93,29 @@ def training_positions(settings: InputSettings) -> tuple[float, ...] | None:
     return tuple(sorted({*settings.training_positions_mm, *settings.positions_mm}))
 
 
-def _prepare_one(entry: Entry, settings: InputSettings, target: Path) -> None:
+def prepared_file(entry: Entry, settings: InputSettings, folder: Path) -> Path:
+    """Where the prepared image of a row is kept, by the file's content and the settings.
+
+    A changed file is prepared again, a moved one is not.
+    """
+    text = json.dumps([FORMAT, settings.model_dump(mode="json")], sort_keys=True)
+    digest = (
+        hashlib.sha256(entry.file.read_bytes())
+        if entry.file.is_file()
+        else hashlib.sha256(str(entry.file).encode())
+    )
+    digest.update(text.encode())
+    digest.update(repr(entry.pixel_size_mm).encode())
+    return folder / f"{digest.hexdigest()[:24]}.npz"
+
+
+def prepare_entry(
+    entry: Entry, settings: InputSettings, target: Path, outline: HeadOutline | None = None
+) -> None:
+    """Prepare the image of a row and keep it; `outline` is the known ellipse of a fetal head."""
     volume = read_volume(entry.file, pixel_size_mm=entry.pixel_size_mm)
-    prepared = prepare(volume, settings, positions_mm=training_positions(settings))
+    positions = training_positions(settings)
+    prepared = prepare(volume, settings, positions_mm=positions, outline=outline)
     registration = prepared.registration
     unknown = np.full((4, 4), np.nan)
     with replacing(target) as temporary:
@@ -147,26 +168,13 @@ def load_cohort(
         An image cannot be used, and the message names its row; or, with `refused`, no image can.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([FORMAT, settings.model_dump(mode="json")], sort_keys=True)
-
-    def place(entry: Entry) -> Path:
-        # By the file's content: a changed file is prepared again, a moved one is not.
-        digest = (
-            hashlib.sha256(entry.file.read_bytes())
-            if entry.file.is_file()
-            else hashlib.sha256(str(entry.file).encode())
-        )
-        digest.update(text.encode())
-        digest.update(repr(entry.pixel_size_mm).encode())
-        return folder / f"{digest.hexdigest()[:24]}.npz"
-
-    places = [place(entry) for entry in entries]
+    places = [prepared_file(entry, settings, folder) for entry in entries]
     missing = [n for n, path in enumerate(places) if not path.exists()]
     if missing:
         count = min(jobs or os.cpu_count() or 1, len(missing))
         with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
             running = {
-                pool.submit(_prepare_one, entries[n], settings, places[n]): n for n in missing
+                pool.submit(prepare_entry, entries[n], settings, places[n]): n for n in missing
             }
             for done, future in enumerate(as_completed(running), 1):
                 error = future.exception()

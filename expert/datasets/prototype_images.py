@@ -11,6 +11,7 @@ import numpy as np
 
 from expert.datasets.fetching import cache_folder, cached_file, is_image_of, licences, obstacle
 from expert.errors import ExpertError
+from expert.features.head_frame import without_rim
 from expert.imaging.preprocessing import prepare
 from expert.imaging.registration import Registration
 from expert.imaging.volume import read_volume
@@ -40,7 +41,8 @@ def prototype_image(
     """
     images = model.prototype_images
     if images is not None:
-        return np.asarray(images[index]), ""
+        image = np.asarray(images[index])
+        return without_rim(image) if model.info.input.space == "ellipse" else image, ""
     reference = model.info.prototypes[index].reference
     if reference is None:
         return None, "This model does not contain or refer to the image of this prototype."
@@ -69,7 +71,7 @@ def _render(path: Path, reference_json: str, settings_json: str, every_plane: bo
     positions = None if reference.position_mm is None else (reference.position_mm,)
     volume = read_volume(path, pixel_size_mm=reference.pixel_size_mm)
     prepared = prepare(volume, settings, positions_mm=positions, registration=registration)
-    return np.asarray(prepared.images if every_plane else prepared.images[0])
+    return np.asarray(prepared.shown if every_plane else prepared.shown[0])
 
 
 SAMPLE = ImageReference(

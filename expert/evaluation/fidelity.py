@@ -193,7 +193,9 @@ def stability(
        nearby).
     """
     copies = [
-        list(slight_changes(image, inside, network.grid, seed + n))
+        list(
+            slight_changes(image, inside, network.grid, seed + n, rim=network.architecture.ellipse)
+        )
         for n, (image, inside) in enumerate(zip(images, content, strict=True))
     ]
     own, before = foreground_patches(content, network.grid), top_prototypes(result)

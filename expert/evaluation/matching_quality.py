@@ -184,7 +184,7 @@ def self_match(
         `expert.evaluation.perturbations.known_changes`), their "mean", and the "mean without flip",
         0 to 1. Chance level: a foreground patch of the copy at random.
     """
-    changes = list(known_changes(image, content, network.grid))
+    changes = list(known_changes(image, content, network.grid, rim=network.architecture.ellipse))
     found, chance = _found(network, image, content, changes)
     return _with_means(found), _with_means(chance)
 
@@ -213,7 +213,8 @@ def shifted_match(
     found, chance : float
         Means over the axes, 0 to 1, counted as in `self_match`.
     """
-    changes = known_changes(other, other_content, network.grid)
+    rim = network.architecture.ellipse
+    changes = known_changes(other, other_content, network.grid, rim=rim)
     shifts = [change for change in changes if change.name == "shift"]
     found, chance = _found(network, image, content, shifts)
     return nan_mean(found["shift"]), nan_mean(chance["shift"])

@@ -8,7 +8,7 @@ side to side (right–left in heads); a rotation turns the last two axes (the ax
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Change:
 
 
 def known_changes(
-    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
+    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], *, rim: bool = False
 ) -> Iterator[Change]:
     """Copies for the self-match, in which the new place of every patch is known.
 
@@ -49,12 +49,21 @@ def known_changes(
         Intensity and content, 0 to 255.
     grid : tuple of int
         Patches per axis of the feature grid; M is their product.
+    rim : bool
+        Whether the outermost pixels hold the size of a fetal head, which no change touches.
 
     Yields
     ------
     Change
         Named "shift", "flip", "rotation" or "contrast".
     """
+    changes = _known_changes(image, content, grid)
+    yield from (_with_rim_of(image, change) for change in changes) if rim else changes
+
+
+def _known_changes(
+    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...]
+) -> Iterator[Change]:
     x, y = np.asarray(image, dtype=np.float32), np.asarray(content, dtype=np.float32)
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     for axis in range(x.ndim):
@@ -70,8 +79,19 @@ def known_changes(
         yield Change("contrast", (255 * other).astype(np.float32), y, numbers.ravel())
 
 
+def _with_rim_of(image: np.ndarray, change: Change) -> Change:
+    changed = np.array(image, dtype=np.float32)
+    changed[1:-1, 1:-1] = change.image[1:-1, 1:-1]
+    return replace(change, image=changed)
+
+
 def slight_changes(
-    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int
+    image: np.ndarray,
+    content: np.ndarray,
+    grid: tuple[int, ...],
+    seed: int,
+    *,
+    rim: bool = False,
 ) -> Iterator[Change]:
     """Copies whose explanation should stay the same.
 
@@ -86,12 +106,21 @@ def slight_changes(
     seed : int
         Of the noise, whose standard deviation is 2 % of full scale inside the content and 0
         outside.
+    rim : bool
+        As in `known_changes`.
 
     Yields
     ------
     Change
         Named "noise", "shift of 1", "shift of 2" or "flip".
     """
+    changes = _slight_changes(image, content, grid, seed)
+    yield from (_with_rim_of(image, change) for change in changes) if rim else changes
+
+
+def _slight_changes(
+    image: np.ndarray, content: np.ndarray, grid: tuple[int, ...], seed: int
+) -> Iterator[Change]:
     x, y = np.asarray(image, dtype=np.float32), np.asarray(content, dtype=np.float32)
     numbers = np.arange(int(np.prod(grid))).reshape(grid)
     noise = np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)

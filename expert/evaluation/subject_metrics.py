@@ -170,6 +170,9 @@ class SubjectEvaluator:
         middle = int(order[0])
         view = next((int(n) for n in order if not fallbacks[n]), middle)
         replacement = mean_images(self.images, self.names, row)
+        if self.network.architecture.ellipse:  # the size of the head stays
+            replacement[..., [0, -1], :] = self.images[row][..., [0, -1], :]
+            replacement[..., [0, -1]] = self.images[row][..., [0, -1]]
         images, content = self.images[row], self.content[row]
         areas = deletion(
             self.network,

@@ -298,10 +298,13 @@ def summary(evidence: Evidence) -> str:
     str
         "Older than 44 (mean of the prototypes), mostly for more fluid in both lateral ventricles
         (+4.1 years) and less grey matter in the left parietal cortex (+1.2); more white matter in
-        the right frontal lobe points to younger (−0.8), everything else together +2.3." Empty for
-        images without regions, and where no patch contributes.
+        the right frontal lobe points to younger (−0.8), everything else together +2.3." The size of
+        a fetal head, on which its prediction depends. Empty for other images without regions, and
+        where no patch contributes.
     """
     e, found = evidence.explanation, groups(evidence)
+    if e.head_size is not None:
+        return f"{e.head_size.text} The prediction depends mainly on it."
     if not found:
         return ""
     span = float(np.ptp(e.labels))

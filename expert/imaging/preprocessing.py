@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from expert.errors import InputError
+from expert.features.head_frame import with_rim, without_rim
 from expert.imaging.bias_field import fit_bias_field
 from expert.imaging.brain import brain_mask, intensity_range, missing_brain
+from expert.imaging.head_outline import HeadOutline, find_outline, head_frame
 from expert.imaging.registration import Registration, register
 from expert.imaging.resampling import resample_to_template
 from expert.imaging.tissue_values import TissueHead
@@ -42,6 +44,8 @@ class Prepared:
     `expert.imaging.brain.missing_brain`; 0 for plain images."""
     wrong_contrast: str = ""
     """One sentence if the contrast is not that of a T1-weighted image; else empty."""
+    outline: HeadOutline | None = None
+    """The ellipse of a fetal head, for models in "ellipse" space."""
 
     @property
     def incomplete(self) -> str:
@@ -57,9 +61,16 @@ class Prepared:
     @property
     def refusal(self) -> str:
         """One sentence if this image must not be predicted; else empty."""
+        if self.outline is not None:
+            return self.outline.refusal
         if self.registration is None:
             return ""
         return self.registration.message or self.wrong_contrast
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(V, *shape) uint8, the images without the rim that holds the size of a fetal head."""
+        return self.images if self.outline is None else without_rim(self.images)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +84,7 @@ def prepare(
     *,
     positions_mm: tuple[float, ...] | None = None,
     registration: Registration | None = None,
+    outline: HeadOutline | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Register, resample and scale a volume as the training images of a model were.
@@ -80,13 +92,15 @@ def prepare(
     Parameters
     ----------
     volume : Volume
-        A 3D head for models in "mni" space, a 2D image for models in "image" space.
+        A 3D head for models in "mni" space, a 2D image for all others.
     settings : InputSettings
         Of the model.
     positions_mm : tuple[float, ...], optional
         Planes to prepare instead of those in the settings, template mm.
     registration : Registration, optional
         A known registration of this volume; by default it is computed.
+    outline : HeadOutline, optional
+        The known ellipse of this fetal head; by default it is found.
     progress : Progress, optional
         Called with the stage's name ("register") and a fraction; may raise
         `expert.errors.Cancelled`.
@@ -105,6 +119,8 @@ def prepare(
         raise InputError(problem)
     if settings.space == "image":
         return _prepare_image(volume, settings)
+    if settings.space == "ellipse":
+        return _prepare_ellipse(volume, settings, outline or find_outline(volume))
     volume = volume.canonical()  # a file and a layer, in other axis orders, give the same result
     if registration is None:
         registration = register(
@@ -199,11 +215,12 @@ def incompatibility(volume: Volume, settings: InputSettings) -> str:
             f"This model requires a 3D head volume, not a {volume.ndim}D image: open a "
             "T1-weighted scan of the whole head."
         )
-    if settings.space == "image" and volume.ndim != 2:
+    if settings.space != "mni" and volume.ndim != 2:
         return (
             f"This model requires a 2D image, not a {volume.ndim}D volume: choose a single image."
         )
-    if settings.sized and not volume.spacing_known:
+    measured = settings.sized or settings.space == "ellipse"
+    if measured and not volume.spacing_known:
         return (
             "This model measures sizes, and the pixel size of this image is unknown: enter it in "
             "the panel, or as --pixel-size-mm."
@@ -288,4 +305,28 @@ def _prepare_image(volume: Volume, settings: InputSettings) -> Prepared:
         affine[None],
         (None,),
         None,
+    )
+
+
+def _prepare_ellipse(volume: Volume, settings: InputSettings, outline: HeadOutline) -> Prepared:
+    """A fetal head in the frame of its ellipse, with its circumference in the rim of the image."""
+    image, content, to_mm = head_frame(volume, outline, settings.shape)
+    low, high = float(np.min(volume.data)), float(np.percentile(image[content > 0], 99.5))
+    if settings.intensity == "full":
+        low, high = _full_range(volume.data)
+    if not high > low:
+        raise InputError(
+            "The grey values of this image are constant: choose an image with content."
+        )
+    scaled = np.rint(255 * np.clip((image - low) / (high - low), 0, 1) * content).astype(np.uint8)
+    content[[0, -1]] = content[:, [0, -1]] = 0  # where the rim is
+    affine = np.eye(4)
+    affine[:2, :2], affine[:2, 3] = to_mm[:, :2], to_mm[:, 2]
+    return Prepared(
+        with_rim(scaled, outline.circumference)[None],
+        np.rint(255 * content).astype(np.uint8)[None],
+        affine[None],
+        (None,),
+        None,
+        outline=outline,
     )

@@ -82,6 +82,8 @@ def settings_section(e: Explanation, model: ModelInfo | None) -> Section:
     rows.append(("transport plans", f"largest deviation of a plan from its masses: {worst:.0e}"))
     if is_head(e):
         rows.append(("orientation", CONVENTION))
+    if e.head_size is not None:
+        rows.append(("head", f"{e.head_size.text[:-1]}, found by a network"))
     if e.registration is not None:
         verdict = "" if e.registration.acceptable else ", not acceptable"
         rows.append(("registration", f"quality {e.registration.quality:.2f} (1 is best){verdict}"))

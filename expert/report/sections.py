@@ -316,6 +316,11 @@ def matches_section(e: Explanation, plane: Plane, patches: list[int]) -> Section
             "Positions are the patches' centres in mm from the anterior commissure (R right, "
             "L left, A anterior, P posterior). "
         )
+    if e.head_size is not None:
+        where = (
+            "Places are named as the head is drawn, upright in the frame of its ellipse; which end "
+            "is the front, and which side the left one, is not known. "
+        )
     text = (
         f"{where}Share: the part of the patch that is matched to its best match; spread: the "
         "number of patches it is spread over; cost: the dissimilarity of the two patches; "

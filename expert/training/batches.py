@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.features.grey_values import to_unit
+from expert.features.head_frame import keep_rim
 from expert.training.augmentation import augment
 from expert.training.histogram_cache import HistogramCopies, as_input
 from expert.training.recipe import Recipe
@@ -166,7 +167,8 @@ def augmented_views(
         Of the same shapes.
     """
     if recipe.architecture.backbone != "histogram":
-        return augment(images, content, recipe.augmentation, flip)
+        changed, content = augment(images, content, recipe.augmentation, flip)
+        return keep_rim(changed, images) if recipe.architecture.ellipse else changed, content
     mirrored = torch.rand(len(images), device=images.device) < flip
     one = [-1, *[1] * (content.dim() - 1)]
     content = torch.where(mirrored.view(one), content.flip(-1), content)

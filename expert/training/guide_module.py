@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from expert.backbone import Backbone, matching_architecture, patch_mass
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.features.grey_values import to_unit
+from expert.features.head_frame import MIRRORS, keep_rim
 from expert.losses import alignment_loss, equivariance_loss
 from expert.training.augmentation import augment, moved, new_places
 from expert.training.recipe import Augmentation, Recipe
@@ -46,7 +47,7 @@ class MatchingModule(lightning.LightningModule):
     def __init__(self, recipe: Recipe, cohort: CohortArrays) -> None:
         super().__init__()
         self.settings, self.cohort = recipe.guide, cohort
-        self.network = Backbone(matching_architecture(recipe.architecture))
+        self.network = Backbone(matching_architecture(recipe.architecture), sized=False)
         self.network.mixed_precision = recipe.schedule.mixed_precision
         self.grid = recipe.grid
 
@@ -71,10 +72,19 @@ class MatchingModule(lightning.LightningModule):
         )
         images = images[:, None]
         near, inside = augment(images, content, SLIGHT)
+        ellipse = self.network.ellipse
+        near = keep_rim(near, images) if ellipse else near
         features, mass = self.network(near), patch_mass(inside, self.grid)
-        loss = alignment_loss(features, features.roll(1, 0), mass, settings.temperature)
+        loss = alignment_loss(
+            features,
+            features.roll(1, 0),
+            mass,
+            settings.temperature,
+            mirrors=MIRRORS if ellipse else ((),),
+        )
         if settings.equivariance:
             copies, _, theta = moved(images, content, STRONG)
+            copies = keep_rim(copies, images) if ellipse else copies
             found = equivariance_loss(
                 self.network(images),
                 self.network(copies),

@@ -284,7 +284,7 @@ def _prototypes(recipe: Recipe, module: PrototypeModule) -> tuple[PrototypeInfo,
 
 def _pixels_checksum(recipe: Recipe, entry: Entry) -> str | None:
     """Of a plain image: with it, the image can be made again from a public original."""
-    pixels = grey_pixels(entry.file) if recipe.input.space == "image" else None
+    pixels = grey_pixels(entry.file) if recipe.input.space != "mni" else None
     return None if pixels is None else pixels_checksum(pixels)
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from expert.backbone import Backbone, HistogramBackbone, Members
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.features.grey_values import to_unit
+from expert.features.head_frame import MIRRORS, keep_rim
 from expert.losses import (
     alignment_loss,
     consistency_loss,
@@ -317,6 +318,8 @@ def feature_losses(
     if losses.equivariance:
         few = slice(losses.copies)
         copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
+        if recipe.architecture.ellipse:
+            copies = keep_rim(copies, images[few])
         parts["equivariance"] = losses.equivariance * equivariance_loss(
             features[few],
             network.backbone(copies),
@@ -327,7 +330,11 @@ def feature_losses(
     if losses.alignment:  # with the next subject of the batch, each plane with the same plane
         neighbour = features.roll(recipe.architecture.planes, 0)
         parts["alignment"] = losses.alignment * alignment_loss(
-            features, neighbour, mass, losses.temperature
+            features,
+            neighbour,
+            mass,
+            losses.temperature,
+            mirrors=MIRRORS if recipe.architecture.ellipse else ((),),
         )
     return parts
 

@@ -194,6 +194,7 @@ class Recipe(Document):
         """Refuse combinations of settings that cannot be trained."""
         settings, losses, schedule = self.architecture, self.losses, self.schedule
         registered, by_position = self.input.space == "mni", schedule.by_position
+        aligned = registered or self.input.space == "ellipse"
         if settings.problem(self.input):
             raise ValueError(settings.problem(self.input))
         if settings.backbone == "histogram" and (losses.equivariance or losses.consistency):
@@ -220,10 +221,10 @@ class Recipe(Document):
                 "schedule.by_position matches single patches, but architecture.matching: average "
                 "averages them: use one of the two"
             )
-        if settings.guide and not registered:
-            raise ValueError("architecture.guide needs registered images: input.space must be mni")
-        if losses.alignment and not registered:
-            raise ValueError("losses.alignment needs registered images: input.space must be mni")
+        if settings.guide and not aligned:
+            raise ValueError("architecture.guide needs aligned images: not input.space: image")
+        if losses.alignment and not aligned:
+            raise ValueError("losses.alignment needs aligned images: not input.space: image")
         if losses.alignment and schedule.batch < 2 * settings.planes:
             raise ValueError(
                 "losses.alignment needs two subjects in a batch: schedule.batch must be at "

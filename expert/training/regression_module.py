@@ -42,8 +42,7 @@ class RegressionModule(lightning.LightningModule):
         # Where prototypes show every plane, each plane has its own output.
         settings = recipe.architecture
         standardise(self.backbone, cohort)
-        width = settings.widths[-1] if settings.widths else settings.channels
-        self.head = nn.Linear(width, settings.planes)
+        self.head = nn.Linear(settings.trunk, settings.planes)
         self.register_buffer("center", torch.tensor(float(cohort.labels.mean())))
         self.register_buffer("spread", torch.tensor(float(cohort.labels.std()) or 1.0))
         near = nearest_planes(cohort, recipe)

@@ -331,7 +331,9 @@ def _summary(info: ModelInfo) -> str:
 
 def _needs(info: ModelInfo) -> str:
     """Which images a model is for."""
-    if info.input.space != "mni":
+    if info.input.space == "ellipse":
+        return "needs an ultrasound image of the fetal head, with its pixel size"
+    if info.input.space == "image":
         return "needs a plain 2D image"
     stripped = ", with or without skull" if info.input.intensity == "tissue" else ""
     return f"needs a T1 volume of the whole head{stripped}"
@@ -355,9 +357,9 @@ def _fit(layer: Layer, info: ModelInfo) -> tuple[str, str]:
     steps = list(dict.fromkeys(f"{step:.3g}" for step in volume.spacing))
     spacing = steps[0] if len(steps) == 1 else "×".join(f"{step:.3g}" for step in volume.spacing)
     spacing = f"{spacing} mm" if volume.spacing_known else "pixel size unknown"
-    todo = (
-        "will be registered to the template"
-        if info.input.space == "mni"
-        else "will be fitted to the input size"
-    )
+    todo = {
+        "mni": "will be registered to the template",
+        "image": "will be fitted to the input size",
+        "ellipse": "the head will be found and put upright",
+    }[info.input.space]
     return problem, f"{size}, {spacing} → {todo}"

@@ -6,6 +6,7 @@ import numpy as np
 from helpers.squares import changed
 
 from expert.datasets.derived_images import grey_pixels, pixels_checksum
+from expert.datasets.fetching import public_address
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.prototype_images import prototype_image
 from expert.datasets.table import read_table
@@ -32,3 +33,15 @@ def test_a_prototype_by_reference_is_shown_at_its_own_pixel_size(tiny_recipe, sq
         pixels = grey_pixels(tmp_path / prototype.reference.file)
         assert prototype.reference.pixels_sha256 == pixels_checksum(pixels)
         np.testing.assert_array_equal(image, own[prototype.reference.file])
+
+
+def test_the_prototypes_of_fetal_heads_can_be_made_from_public_originals(hc18, fetal_model):
+    for number, prototype in list(enumerate(fetal_model.info.prototypes))[::10]:
+        reference = prototype.reference
+        assert public_address(reference).startswith("https://zenodo.org/")
+        found = next(hc18.rglob(reference.file.rsplit("/", 1)[-1]))
+        assert reference.pixels_sha256 == pixels_checksum(grey_pixels(found))
+        image, message = prototype_image(fetal_model, number, hc18)
+        assert not message
+        assert image.shape == fetal_model.info.input.shape
+        assert not image[0].any()

@@ -7,7 +7,7 @@ import pytest
 from helpers.hand_made import FLAT, Pixels, both, grid_of, network, picture, prototypes
 
 from expert.evaluation.matching_quality import self_match
-from expert.evaluation.perturbations import known_changes, rotated_patches
+from expert.evaluation.perturbations import known_changes, rotated_patches, slight_changes
 
 
 @both
@@ -44,3 +44,17 @@ def test_the_true_cell_of_a_rotation_is_where_the_centre_went():
             assert abs(place - (np.array(divmod(true, 5)) * 8 + 3.5)).max() < 5
     assert rotated_patches(FLAT.shape, (6, 5), 0.0).tolist() == list(range(30))
     assert rotated_patches((10, 20, 20), (1, 2, 2), 90.0).tolist() in ([1, 3, 0, 2], [2, 0, 3, 1])
+
+
+def test_no_change_touches_the_size_of_a_fetal_head():
+    image = np.random.default_rng(0).integers(0, 256, (40, 56)).astype(np.uint8)
+    content = np.full_like(image, 255)
+    changes = [
+        *known_changes(image, content, (5, 7), rim=True),
+        *slight_changes(image, content, (5, 7), 1, rim=True),
+    ]
+    assert len(changes) == 10
+    for change in changes:
+        assert np.array_equal(change.image[[0, -1]], image[[0, -1]])
+        assert np.array_equal(change.image[:, [0, -1]], image[:, [0, -1]])
+    assert len(list(slight_changes(image, content, (5, 7), 1))) == 4

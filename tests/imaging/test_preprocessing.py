@@ -29,6 +29,30 @@ def test_a_model_that_measures_sizes_refuses_an_image_without_one(tiny_recipe, s
     assert "sized" not in recipe.model_dump()
 
 
+def test_a_fetal_head_is_prepared_in_its_frame():
+    from dataclasses import replace
+
+    from helpers.drawn_heads import drawn_head
+
+    from expert.features.head_frame import circumference_of
+
+    settings = InputSettings(space="ellipse", shape=(80, 112))
+    prepared = prepare(drawn_head(60.0), settings)
+    assert not prepared.refusal
+    outline = prepared.outline
+    assert circumference_of(prepared.images[0]) == pytest.approx(outline.circumference, abs=0.01)
+    assert not prepared.shown[0, 0].any()
+    assert not prepared.content[0, 0].any()
+    place = prepared.affines[0] @ [39.5, 55.5, 0, 1]
+    assert np.allclose(place[:2], outline.center)
+    known = prepare(drawn_head(60.0), settings, outline=outline)
+    assert np.array_equal(known.images, prepared.images)
+    with pytest.raises(InputError, match="--pixel-size-mm"):
+        prepare(replace(drawn_head(), spacing_known=False), settings)
+    with pytest.raises(InputError, match="constant"):
+        prepare(replace(drawn_head(), data=np.full((90, 90), 7, np.uint8)), settings)
+
+
 RECIPE = InputSettings(intensity="white matter")
 
 

@@ -4,6 +4,7 @@ not pass."""
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +151,33 @@ def test_models_of_heads_by_reference_contain_averages(
     planes = planes_cohort.explained_planes(planes_recipe.input)
     exact = planes_cohort.images[:, planes].mean(axis=0)
     assert np.abs(image - exact).max() <= STEP / 2 + 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::expert.training.pipeline.CollapseWarning")
+def test_a_model_of_fetal_heads_is_trained(tmp_path):
+    from helpers.drawn_heads import PIXEL_MM, drawn_head
+    from PIL import Image
+
+    rows = ["file,label,pixel_size_mm"]
+    for number, semi_major in enumerate(np.linspace(70, 125, 12)):
+        head = drawn_head(15.0 * number, float(semi_major), seed=number)
+        Image.fromarray(head.data).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{semi_major:.1f},{PIXEL_MM}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "fetal-head.yaml")
+    small = changed(
+        recipe,
+        label_column="label",
+        architecture={"widths": (8, 16), "channels": 16, "guide": 8, "prototypes": 5},
+        warmup={"epochs": 2},
+        schedule={"epochs": 4, "batch": 6, "mixed_precision": False},
+        guide={"epochs": 1, "batch": 4},
+        projection={"every": 2, "window": None},
+    )
+    made = train(small, tmp_path / "table.csv", tmp_path / "model.safetensors", jobs=1)
+    model = load_model(made)
+    assert all(one.reference.pixels_sha256 for one in model.info.prototypes)
+    one, other = (explain(model, drawn_head(angle), top=1) for angle in (10.0, 100.0))
+    assert abs(one.prediction - other.prediction) < 0.1 * np.ptp(one.labels)
+    assert one.guide
