@@ -21,6 +21,9 @@ STANDS_OUT = 0.1
 """A group is listed if it has this fraction of all contributions in its direction …"""
 FLOOR = 0.005
 """… and at least this fraction of the range of the labels."""
+DISAGREEING, CANCELLING = 0.2, 0.2
+"""Patches disagree if the sum of their contributions is at most this fraction of the sum of their
+absolute values, and the latter at least this fraction of the range of the labels."""
 CLOSE = 0.01
 """A prediction is called close to the reference within this fraction of the range."""
 COMPARABLE = 1 / 3
@@ -326,7 +329,7 @@ def summary(evidence: Evidence) -> str:
             if side
         ]
         text = f"{lead}: {'; '.join(words)}" if words else f"{lead}; no region stands out"
-        return text + "."
+        return text + "." + _cancelling(evidence)
     lead = f"{(higher if sign > 0 else lower).capitalize()} than {start}"
     if not along:
         text = f"{lead} by {abs(total):.1f} {e.unit}; no region stands out"
@@ -337,7 +340,18 @@ def summary(evidence: Evidence) -> str:
     rest = total - sum(group.value for group in (*along, *against))
     if along and abs(rest) >= 0.05:
         text += f"; everything else together {signed(rest)}"
-    return text + "."
+    return text + "." + _cancelling(evidence)
+
+
+def _cancelling(evidence: Evidence) -> str:
+    """A sentence where the contributions of the patches nearly cancel; else empty."""
+    values = evidence.contributions
+    span = float(np.ptp(evidence.explanation.labels))
+    up, down = float(values[values > 0].sum()), float(values[values < 0].sum())
+    if up - down < CANCELLING * span or abs(up + down) > DISAGREEING * (up - down):
+        return ""
+    unit = evidence.explanation.unit
+    return f" The patches disagree: {signed(up, 0)} and {signed(down, 0)} {unit} nearly cancel."
 
 
 def _standing_out(found: list[Group], span: float) -> list[Group]:

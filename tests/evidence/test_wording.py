@@ -120,6 +120,14 @@ def test_an_area_is_named_once_with_its_sum(explanation):
     assert text.count("parietal") == 1
 
 
+def test_contributions_that_cancel_are_said(explanation):
+    patches = [("left parietal cortex", 21.0, None), ("left caudate", -20.0, None)]
+    text = summary(evidence(explanation, patches))
+    assert text.endswith(" The patches disagree: +21 and −20 years nearly cancel.")
+    one_sided = [("left parietal cortex", 21.0, None), ("left caudate", -10.0, None)]
+    assert "disagree" not in summary(evidence(explanation, one_sided))
+
+
 def test_what_is_left_over_is_said(explanation):
     many = [("left parietal cortex", 4.0, None), *[("left caudate", 0.3, None)]]
     text = summary(evidence(explanation, many))
