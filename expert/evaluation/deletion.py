@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 STEPS = 10
 ORDERS = 5
 """Random orders with which the ordered deletion is compared."""
+TOGETHER = 4
+"""Images that are compared with the prototypes at once."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,15 @@ def predictions(
     with torch.inference_mode():
         inside = to_unit(content)[None]
         mass = network.image_mass(inside)
-        for features in _features(network, images):
-            distance = network.compare(features[None].double(), mass, plane).distance
+        for features in torch.stack(_features(network, images)).split(TOGETHER):
+            distance = network.compare(
+                features.double(), mass.expand(len(features), -1), plane
+            ).distance
             if others is not None:
-                distance = torch.cat([distance, torch.from_numpy(others)]).mean(0, keepdim=True)
+                known = torch.from_numpy(others)[None].expand(len(distance), -1, -1)
+                distance = torch.cat([distance[:, None], known], 1).mean(1)
             weighted = weighted_prediction(distance, labels, settings.radius, settings.weights)
-            out.append(float(weighted.prediction))
+            out += weighted.prediction.tolist()
     return np.array(out)
 
 

@@ -283,24 +283,30 @@ def match_neighbours(
     compared = settings.n_compared_channels
     outside = near.sources == len(near.sources)
     flat, parts = others.flatten(2), []
+    known: tuple[Tensor, Tensor, LocalPlan] | None = None
     for own, mass in zip(features, source, strict=True):
         read = with_maps_of(own, near.sources).permute(2, 0, 1)
         cost = pair_distance(read, flat[:, :compared]).sqrt()
-        if settings.coordinates:
-            places = neighbours(own[compared : compared + 3].flatten(1), near.sources)
-            matching = pair_distance(places.permute(1, 2, 0), flat[:, compared : compared + 3])
+        own_places = own[compared : compared + 3].flatten(1)
+        if known and torch.equal(known[0], own_places) and torch.equal(known[1], mass):
+            plan = known[2]  # versions of one image: the plan does not depend on its grey values
         else:
-            apart = torch.from_numpy(np.linalg.norm(near.offsets, axis=1)).to(cost)
-            matching = cost + settings.prior * apart
-        matching = matching.masked_fill(outside, torch.inf)
-        plan = local_plan(
-            other_layout(matching, near.partners, torch.inf).float(),
-            mass.float(),
-            target.float(),
-            near,
-            settings.regularization,
-            relaxation=settings.relaxation,
-        )
+            if settings.coordinates:
+                places = neighbours(own_places, near.sources)
+                matching = pair_distance(places.permute(1, 2, 0), flat[:, compared : compared + 3])
+            else:
+                apart = torch.from_numpy(np.linalg.norm(near.offsets, axis=1)).to(cost)
+                matching = cost + settings.prior * apart
+            matching = matching.masked_fill(outside, torch.inf)
+            plan = local_plan(
+                other_layout(matching, near.partners, torch.inf).float(),
+                mass.float(),
+                target.float(),
+                near,
+                settings.regularization,
+                relaxation=settings.relaxation,
+            )
+            known = (own_places, mass, plan) if settings.coordinates else None
         # In the precision of the features, the rows sum to the mass of the patches.
         flow = plan.flow.to(cost)
         flow = flow * (mass / flow.sum(2).clamp_min(1e-30))[..., None]

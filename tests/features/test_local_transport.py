@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from expert.backbone import Members
 from expert.comparison import dense
 from expert.features.local_transport import (
     local_plan,
+    match_neighbours,
     neighbourhood,
     neighbours,
     other_layout,
     pair_distance,
 )
+from expert.schema import Architecture
 from expert.transport import grid_indices, transport_plan
 
 GRID = (3, 4, 2)
@@ -113,3 +116,29 @@ def test_pair_distance() -> None:
     own, others = torch.rand(COUNT, 3, 5).double(), torch.rand(2, 5, COUNT).double()
     expected = (own[None] - others.permute(0, 2, 1)[:, :, None]).square().sum(3)
     assert torch.allclose(pair_distance(own, others), expected, atol=1e-12)
+
+
+def test_versions_of_one_image_have_the_plan_of_the_image() -> None:
+    settings = Architecture(
+        dimensions=3, backbone="histogram", bins=4, places=GRID, widths=(), pool=2, channels=3,
+        prototypes=2, reach=1.5, coordinates=True, relaxation=0.2, regularization=0.3,
+    )  # fmt: skip
+    backbone, near = Members(settings), neighbourhood(GRID, 1.5)
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(3, settings.latent + 5, *GRID, generator=generator)
+    images[1, 3:6] = images[0, 3:6]  # the same coordinates, other grey values
+    others = torch.rand(2, settings.latent, *GRID, generator=generator)
+    source, target = mass(1).expand(3, -1).float(), mass(2).float()
+
+    def matched(rows: slice) -> tuple[torch.Tensor, ...]:
+        with torch.no_grad():
+            return match_neighbours(
+                settings, near, backbone.with_maps_of, images[rows], others, source[rows], target
+            )
+
+    together = matched(slice(0, 3))
+    for row in range(3):
+        for part, alone in zip(together, matched(slice(row, row + 1)), strict=True):
+            torch.testing.assert_close(part[row], alone[0])
+    assert torch.equal(together[0][0], together[0][1])
+    assert not torch.equal(together[0][0], together[0][2])
