@@ -85,7 +85,7 @@ class InputSettings(Document):
         if self.space != "mni" and len(self.shape) != 2:
             raise ValueError("plain images are 2D: shape must have 2 axes")
         if self.intensity == "full" and self.space == "mni":
-            raise ValueError("intensity full is for plain images: scans have no fixed range")
+            raise ValueError("intensity full is for plain images")
         if self.sized and self.space != "image":
             raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
@@ -135,11 +135,7 @@ class Architecture(Document):
     )
     members: int = later(1, ge=1, description="ensemble members, trained separately")
     prototypes: int = Field(100, ge=2)
-    radius: float = Field(
-        5.0,
-        gt=0,
-        description="label units; see weights",
-    )
+    radius: float = Field(5.0, gt=0, description="label units; see weights")
     weights: Literal["cut", "relative"] = later(
         "cut",
         description="0 beyond the radius (published), or relative to the nearest prototype's",
@@ -163,9 +159,7 @@ class Architecture(Document):
     relaxation: float = later(
         0.0, ge=0, description="cost per mass that a prototype's marginals differ; with reach"
     )
-    weighted_patches: bool = later(
-        False, description="patch distances are weighted by how well each predicts the label alone"
-    )
+    weighted_patches: bool = later(False, description="see `expert.features.patch_weights`")
     marginals: Literal["uniform", "content"] = Field(
         "uniform",
         description="mass of the patches: equal (published), or by their brain content",
