@@ -22,7 +22,7 @@ def test_every_variant_changes_what_it_says_or_nothing(squares_recipe):
             assert variant.of(squares_recipe) is squares_recipe
             continue
         if variant.name == "alignment":
-            with pytest.raises(RecipeError, match="registered images"):
+            with pytest.raises(RecipeError, match="aligned images"):
                 variant.of(squares_recipe)
             continue
         changed = variant.of(squares_recipe).model_dump()

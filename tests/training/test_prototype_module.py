@@ -36,7 +36,7 @@ def test_cells_are_aligned_with_those_of_another_subject(planes_recipe, planes_c
     pairs = []
     monkeypatch.setattr(
         "expert.training.prototype_module.alignment_loss",
-        lambda one, other, *rest: pairs.append((one, other)) or one.sum() * 0,
+        lambda one, other, *rest, **more: pairs.append((one, other)) or one.sum() * 0,
     )
     monkeypatch.setattr(task, "log_dict", lambda *args, **kwargs: None)
     batch = next(iter(task.train_dataloader()))
