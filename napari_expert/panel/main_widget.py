@@ -159,10 +159,8 @@ class ExpertWidget(QWidget):
 
     def run_or_cancel(self) -> None:
         """Start a run, or cancel the one in progress."""
-        if self.job is not None:
-            self.runs.cancel()
-        else:
-            self.run()
+        act = self.run if self.job is None else self.runs.cancel
+        act()
 
     def run(self, force: bool = False) -> None:
         """Explain the chosen layer, even if it is refused with `force`; returns at once."""
@@ -236,8 +234,10 @@ class ExpertWidget(QWidget):
         self.show_explanation(Explanation.load(path))
 
     def clear(self) -> None:
-        """Remove the result and restore the viewer."""
+        """Remove the result and restore the viewer; the chosen image stays chosen."""
+        chosen = self.input.layer
         self.session.clear()
+        self.input.choose_layer(chosen)
 
     def _mode_asked(self, mode: Any) -> None:
         self.attempt(lambda: self.session.show_mode(mode))

@@ -72,6 +72,15 @@ def test_a_refused_head_leaves_no_result_and_can_be_forced(
     assert not panel.runs.force_button.isVisibleTo(panel)
 
 
+def test_the_chosen_image_stays_chosen_when_the_result_is_removed(viewer, panel, explanation):
+    panel.show_explanation(explanation)
+    viewer.add_image(np.zeros((5, 5, 5)), name="other")
+    assert panel.input.layer.name == "other"
+    panel.clear()
+    assert [layer.name for layer in viewer.layers] == ["head", "other"]
+    assert panel.input.layer.name == "other"
+
+
 def test_closing_the_panel_gives_the_viewer_back(viewer, head, explanation):
     before = state(viewer)
     data, arguments = layer_arguments(head)
