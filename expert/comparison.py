@@ -30,7 +30,10 @@ class CombinedPrediction(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewsResult:
-    """All views of one subject compared with all prototypes, in double precision."""
+    """All views of one subject compared with all prototypes, in double precision.
+
+    Plans and costs between neighbours are in single precision.
+    """
 
     predictions: np.ndarray
     """(V,) label units."""
@@ -58,7 +61,8 @@ class ViewsResult:
     @cached_property
     def contributions(self) -> np.ndarray:
         """(V, P, M) contribution of each patch to each distance, label units."""
-        return np.asarray(self.scale * np.einsum("vpmk,vpmk->vpm", self.flow, self.cost))
+        total = np.einsum("vpmk,vpmk->vpm", self.flow, self.cost)
+        return np.asarray(self.scale * total.astype(float))
 
     def distances_in_place(self) -> np.ndarray:
         """(V, P) distances if every patch were matched to the same place, label units.
@@ -309,16 +313,17 @@ def compare_images(
         labels = network.prototype_labels.double()
         for n in range(len(images)):
             mass = network.image_mass(to_unit(content[n : n + 1]))
-            features = backbone(to_unit(images[n : n + 1])[:, None].to(where)).cpu().double()
+            features = backbone(to_unit(images[n : n + 1])[:, None].to(where)).cpu()
+            # Plans between neighbours are five million pairs, and their sums are short.
+            features = features.float() if settings.reach else features.double()
             comparison = network.compare(features, mass, n)
-            outcome = weighted_prediction(
-                comparison.distance, labels, settings.radius, settings.weights
-            )
+            distance = comparison.distance.double()
+            outcome = weighted_prediction(distance, labels, settings.radius, settings.weights)
             parts = {
                 "predictions": outcome.prediction,
                 "fallbacks": outcome.fallback,
                 "view_shares": outcome.weights / outcome.weights.sum(dim=1, keepdim=True),
-                "distances": comparison.distance,
+                "distances": distance,
                 "mass": mass,
                 "flow": comparison.flow,
                 "cost": comparison.cost,

@@ -262,6 +262,28 @@ def patch_center(explanation: Explanation, patch: int) -> np.ndarray:
     return np.asarray((np.array(np.unravel_index(patch, explanation.grid)) + 0.5) * size - 0.5)
 
 
+def mean_place(explanation: Explanation, shares: np.ndarray) -> np.ndarray:
+    """Where the mass of a patch went: the mean place in the strongest partner and its neighbours.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    shares : (M,) ndarray
+        Mass in each patch; more than 0 in all.
+
+    Returns
+    -------
+    (2,) or (3,) ndarray
+        Along each axis of the view, in pixels.
+    """
+    grid, best = explanation.grid, int(shares.argmax())
+    places = np.stack(np.unravel_index(np.arange(shares.size), grid), -1)
+    near = np.flatnonzero(np.abs(places - places[best]).max(1) <= 1)
+    return np.asarray(
+        np.average([patch_center(explanation, n) for n in near], axis=0, weights=shares[near])
+    )
+
+
 def placement(view: View, head: bool, plane: Plane) -> tuple[np.ndarray, np.ndarray]:
     """Pixel size and position of the first pixel of a plane as it is drawn.
 

@@ -20,6 +20,7 @@ from expert.planes import (
     ORIENTATIONS,
     Plane,
     is_head,
+    mean_place,
     patch_center,
     patch_of,
     plane_image,
@@ -253,8 +254,9 @@ class Board:
     def counterparts(self, view: int, tile: int, voxel: np.ndarray) -> tuple[np.ndarray, ...]:
         """The place in every tile that corresponds to a place in one of them.
 
-        It follows the plan: the same place within the patch that took most of the patch's mass.
-        Where the patch was not matched (background), it is the same place in the template.
+        It follows the plan: the patch that took most of the mass, and the mean place of the mass
+        around it. Where the patch was not matched (background), it is the same place in the
+        template.
 
         Parameters
         ----------
@@ -276,7 +278,7 @@ class Board:
             return (here,) * self.tiles
         within = here - patch_center(first, patch)
         return tuple(
-            patch_center(first, int(share.argmax())) + within if share.any() else here
+            mean_place(first, share) + within if share.any() else here
             for share in self.partners(view, tile, patch)
         )
 

@@ -64,6 +64,14 @@ class Viewing:
             slices = [board.planes_along(axis)[middle_plane(e, axis)].slice for axis in range(3)]
             self.points = (np.array(slices, dtype=float),) * board.tiles
 
+    def exchange(self, board: Board) -> None:
+        """Look at a board with other prototypes beside the same images."""
+        self.board = board
+        if self.placed:
+            self.put(0, self.points[0])
+        elif self.points:
+            self.points = (self.points[0],) * board.tiles
+
     # --- planes -----------------------------------------------------------------------------------
     @property
     def planes(self) -> tuple[Plane, ...]:

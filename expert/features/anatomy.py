@@ -22,8 +22,9 @@ from torch.nn import functional
 
 from expert.features.grey_values import WHITE_MATTER
 
-LEVELS = ((4, 30), (2, 30), (1, 15))
-"""Pixels averaged to one, and iterations, from coarse to fine."""
+LEVELS = ((4, 30), (2, 20))
+"""Pixels averaged to one, and iterations, from coarse to fine. A third level at full resolution takes
+three times as long and moves the coordinates of a patch by 0.2 mm on average (4 heads)."""
 SMOOTHING = 0.7
 """Standard deviation of the Gaussian that smooths displacements, pixels of the level."""
 KEPT = 1024
@@ -63,14 +64,13 @@ def anatomical_displacement(image: np.ndarray, average: np.ndarray) -> np.ndarra
         demons.SetUpdateFieldStandardDeviations(float(factor))
         start = () if field is None else (sitk.Resample(field, one),)
         field = demons.Execute(one, two, *start)
+    field = sitk.Resample(field, fixed)
     return np.ascontiguousarray(np.moveaxis(sitk.GetArrayFromImage(field)[..., ::-1], -1, 0))
 
 
 def _shrunk(picture: object, factor: int) -> object:
     import SimpleITK as sitk
 
-    if factor == 1:
-        return picture
     return sitk.Shrink(sitk.SmoothingRecursiveGaussian(picture, 0.6 * factor), [factor] * 3)
 
 

@@ -76,6 +76,15 @@ def test_more_prototypes_without_another_run(panel, model, head, viewer):
     assert panel.session.shown_explanation().prototypes[-1].rank == 5
 
 
+@pytest.mark.visible
+def test_more_prototypes_of_a_volume(panel, solid):
+    panel.input.prototypes.value = 1
+    panel.show_explanation(solid)
+    panel.input.prototypes.value = 2
+    assert panel.session.board.tiles == len(panel.session.viewing.points) == 3
+    assert not panel.runs.error.text()
+
+
 @pytest.mark.slow
 @pytest.mark.visible
 def test_ten_runs_leave_no_more_than_one(viewer, panel, qtbot, explanation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from expert.planes import START_MM, patch_center
+from expert.planes import START_MM, mean_place, patch_center
 from napari_expert.side_by_side import Board
 from napari_expert.viewing import WINDOWS, Viewing
 
@@ -37,19 +37,43 @@ def test_2d_views_have_no_crosshair(explanation):
 
 
 def test_the_crosshair_follows_the_plan(viewing, solid):
-    """Strongest partner, same place within the patch; an untrained network matches anything."""
+    """Mean place around the strongest partner; an untrained network matches anything."""
     patch = int(solid.views[0].mass.argmax())
     voxel = patch_center(solid, patch) + WITHIN
     viewing.put(0, voxel)
     np.testing.assert_array_equal(viewing.points[0], voxel)
     for tile, match in enumerate(solid.prototypes, 1):
-        target = int(match.views[0].matches(patch).argmax())
-        expected = patch_center(solid, target) + WITHIN
+        share = match.views[0].matches(patch)
+        target = patch_center(solid, int(share.argmax()))
+        size = np.array(solid.view_shape) / np.array(solid.grid)
+        centers = np.array([patch_center(solid, n) for n in range(share.size)])
+        near = (np.abs(centers - target) < 1.5 * size).all(1)
+        expected = share[near] @ centers[near] / share[near].sum() + WITHIN
         np.testing.assert_allclose(viewing.points[tile], expected)
     # Back from a prototype, by the column of the plan.
     viewing.put(1, voxel)
-    source = int(solid.prototypes[0].views[0].flow[:, patch].argmax())
-    np.testing.assert_allclose(viewing.points[0], patch_center(solid, source) + WITHIN)
+    back = solid.prototypes[0].views[0].flow[:, patch]
+    np.testing.assert_allclose(viewing.points[0], mean_place(solid, back) + WITHIN)
+
+
+def test_the_crosshair_follows_the_plan_of_other_prototypes(viewing, solid):
+    patch = int(solid.views[0].mass.argmax())
+    viewing.put(0, patch_center(solid, patch) + WITHIN)
+    second = solid.prototypes[1]
+    viewing.exchange(Board(solid, top=2, prototypes=(second.index,)))
+    expected = mean_place(solid, second.views[0].matches(patch)) + WITHIN
+    assert len(viewing.points) == 2
+    np.testing.assert_allclose(viewing.points[1], expected)
+
+
+def test_more_prototypes_are_at_the_same_place_until_the_crosshair_is_put(solid):
+    viewing = Viewing()
+    viewing.reset(Board(solid, top=1))
+    before = viewing.points[0]
+    viewing.exchange(Board(solid, top=2))
+    assert len(viewing.points) == 3
+    for point in viewing.points:
+        np.testing.assert_array_equal(point, before)
 
 
 def test_what_was_not_matched_is_at_the_same_place_of_the_template(viewing, solid):
