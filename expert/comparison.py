@@ -14,6 +14,8 @@ from expert.features.grey_values import to_unit
 from expert.model_file import Model
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from expert.model import PrototypeRegressor
 
 
@@ -307,15 +309,12 @@ def compare_images(
 
     settings = network.architecture
     where = choose_device(device)
-    backbone = network.backbone.to(where)
     views, partners = [], None
     with torch.inference_mode():
         labels = network.prototype_labels.double()
         for n in range(len(images)):
             mass = network.image_mass(to_unit(content[n : n + 1]))
-            features = backbone(to_unit(images[n : n + 1])[:, None].to(where)).cpu()
-            # Plans between neighbours are five million pairs, and their sums are short.
-            features = features.float() if settings.reach else features.double()
+            features = features_of(network, images[n : n + 1], where)
             comparison = network.compare(features, mass, n)
             distance = comparison.distance.double()
             outcome = weighted_prediction(distance, labels, settings.radius, settings.weights)
@@ -349,3 +348,26 @@ def compare_images(
         combined=combined,
         partners=None if partners is None else partners.numpy(),
     )
+
+
+def features_of(network: PrototypeRegressor, images: np.ndarray, device: str) -> Tensor:
+    """The features of images, in the precision in which they are matched.
+
+    That is single precision for plans between neighbouring patches, which have millions of pairs
+    and short sums, and double precision for all others.
+
+    Parameters
+    ----------
+    network : PrototypeRegressor
+    images : (B, *shape) ndarray
+        0 to 255.
+    device : str
+        Where the backbone runs.
+
+    Returns
+    -------
+    (B, C, *grid) Tensor
+        On the CPU.
+    """
+    features: Tensor = network.backbone.to(device)(to_unit(images)[:, None].to(device)).cpu()
+    return features.float() if network.architecture.reach else features.double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,14 @@ from expert.explanation import (
     ViewMatch,
 )
 from expert.imaging.preprocessing import Prepared, prepare
-from expert.imaging.registration import Registration
+from expert.imaging.region_atlas import load_atlas
+from expert.imaging.registration import Registration, load_registration
+from expert.imaging.tissue_values import load_tissue_values
 from expert.imaging.volume import Volume
 from expert.model_file import Model, versions
 from expert.notices import NOT_REQUESTED, Case, collect_notices
 from expert.prototype_matching import prototype_match
+from expert.schema import InputSettings
 
 Progress = Callable[[str, float], None]
 
@@ -44,6 +48,7 @@ def explain(
     progress: Progress | None = None,
     registration: Registration | None = None,
     force: bool = False,
+    cache: ExplainCache | None = None,
 ) -> Explanation:
     """Predict the label of an image, with the prototypes and patches the prediction is made of.
 
@@ -70,6 +75,8 @@ def explain(
         A known registration of this head; by default it is computed.
     force : bool
         Predict an image that is refused all the same; the reason is in `Explanation.forced`.
+    cache : ExplainCache, optional
+        What earlier calls computed of the same image is used again; the result is the same.
 
     Returns
     -------
@@ -97,15 +104,13 @@ def explain(
         if progress is not None:
             progress(stage, fraction)
 
+    cache = cache or ExplainCache()
     report("register", 0.0)
-    prepared = prepare(volume, model.info.input, registration=registration, progress=report)
+    prepared = cache.prepare(volume, model.info.input, registration, report)
     if prepared.refusal and not force:
         raise RefusedError(prepared.refusal)
     report("features", 0.0)
-    _ = model.network  # built on first use
-    result = compare_views(
-        model, prepared.images, prepared.content, lambda f: report("features", f), device
-    )
+    result = cache.compare(model, prepared, device, lambda f: report("features", f))
     report("match", 0.0)
     # Prototypes of equal weight (often 0) are ranked by their distance.
     order = np.lexsort((result.mean_distances, -result.shares))[:top]
@@ -117,6 +122,89 @@ def explain(
         report("match", rank / len(order))
     found = _explanation(Case(model, volume, prepared, result, tuple(prototypes)))
     return found.model_copy(update={"summary": summary(Evidence.of(found))})
+
+
+class ExplainCache:
+    """What `explain` computed of the last image, for another call with the same image.
+
+    The registration serves every model; the comparison with the prototypes serves calls with the
+    same model and another `top`. About 50 MB for `brain-age`.
+    """
+
+    def __init__(self) -> None:
+        self._prepared: tuple[Volume, dict[str, Prepared]] | None = None
+        self._compared: tuple[Prepared, str, str, ViewsResult] | None = None
+
+    def clear(self) -> None:
+        """Forget the image."""
+        self._prepared = self._compared = None
+
+    def prepare(
+        self,
+        volume: Volume,
+        settings: InputSettings,
+        registration: Registration | None = None,
+        progress: Progress | None = None,
+    ) -> Prepared:
+        """As `expert.imaging.preprocessing.prepare`, without what was computed before."""
+        if registration is not None:
+            return prepare(volume, settings, registration=registration, progress=progress)
+        last, known = self._prepared, {}
+        if last is not None and _same(last[0], volume):
+            known = last[1]
+        key = settings.model_dump_json()
+        if key not in known:
+            registered = [one.registration for one in known.values() if one.registration]
+            known[key] = prepare(
+                volume, settings, registration=(*registered, None)[0], progress=progress
+            )
+            self._prepared = volume, known
+        return known[key]
+
+    def compare(
+        self,
+        model: Model,
+        prepared: Prepared,
+        device: str = "cpu",
+        progress: Callable[[float], None] | None = None,
+    ) -> ViewsResult:
+        """As `expert.comparison.compare_views`, if it is not the last one again."""
+        last = self._compared
+        if last is not None and last[0] is prepared and last[1:3] == (model.sha256, device):
+            return last[3]
+        result = compare_views(model, prepared.images, prepared.content, progress, device)
+        self._compared = prepared, model.sha256, device, result
+        return result
+
+
+def _same(one: Volume, other: Volume) -> bool:
+    """Whether two volumes have the same voxels at the same places."""
+    return one is other or (
+        (one.space, one.spacing_known, one.shape) == (other.space, other.spacing_known, other.shape)
+        and np.array_equal(one.affine, other.affine)
+        and np.array_equal(one.data, other.data)
+    )
+
+
+def warm_up(model: Model, progress: Progress | None = None) -> None:
+    """Load what `explain` needs with a model, so that the first image takes less time.
+
+    Parameters
+    ----------
+    model : Model
+    progress : callable, optional
+        Called with "load" and a fraction between the steps; it may raise
+        `expert.errors.Cancelled`.
+    """
+    steps: list[Callable[[], object]] = [lambda: import_module("torch"), lambda: model.network]
+    if model.info.input.space == "mni":
+        steps += [load_registration, load_tissue_values, load_atlas]
+    elif model.info.input.space == "ellipse":
+        steps.append(lambda: import_module("expert.imaging.outline_network").load_outline_network())
+    for number, step in enumerate(steps):
+        if progress is not None:
+            progress("load", number / len(steps))
+        step()
 
 
 def _explanation(case: Case) -> Explanation:

@@ -280,7 +280,7 @@ def mean_place(explanation: Explanation, shares: np.ndarray) -> np.ndarray:
     places = np.stack(np.unravel_index(np.arange(shares.size), grid), -1)
     near = np.flatnonzero(np.abs(places - places[best]).max(1) <= 1)
     return np.asarray(
-        np.average([patch_center(explanation, n) for n in near], axis=0, weights=shares[near])
+        np.average([patch_center(explanation, int(n)) for n in near], axis=0, weights=shares[near])
     )
 
 

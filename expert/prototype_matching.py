@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from expert.comparison import dense
+from expert.comparison import choose_device, dense, features_of
 from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
-from expert.features.grey_values import to_unit
 from expert.features.head_frame import with_rim
 from expert.model_file import Model
 from expert.notices import NOT_REQUESTED
@@ -175,18 +174,15 @@ def _compared(
     """
     import torch
 
-    from expert.comparison import choose_device
-
     network, shown = model.network, explanation.views[view]
     where = choose_device(device)
     with torch.inference_mode():
         pixels = np.array(shown.image)  # a copy: torch needs it writable
         if explanation.head_size is not None:
             pixels = with_rim(pixels, explanation.head_size.circumference_mm)
-        image = to_unit(pixels[None])[:, None]
-        features = network.backbone.to(where)(image.to(where)).cpu().double()
-        latents, target = network.prototypes_for_plane(view)
-        mass = torch.from_numpy(np.array(shown.mass, dtype=float))[None]
-        return network.match_patches(
-            features, latents[indices].double(), mass, target[indices].double()
+        features = features_of(network, pixels[None], where)
+        latents, target = (
+            part[indices].to(features) for part in network.prototypes_for_plane(view)
         )
+        mass = torch.from_numpy(np.array(shown.mass)).to(features)[None]
+        return network.match_patches(features, latents, mass, target)

@@ -193,10 +193,8 @@ class Session:
     def put(self, board: Board | None, keep: bool = False) -> None:
         """Replace the tiles without an event; `keep` plane, numbered patches and colours."""
         self.board = board
-        if not keep or board is None:
+        if not (keep and self.viewing.exchange(board)):
             self._reset()
-        else:
-            self.viewing.exchange(board)
 
     def set_source(self, layer: Image | None) -> None:
         """Set the layer with the explained image; None if it is not open any more."""

@@ -254,9 +254,8 @@ class Board:
     def counterparts(self, view: int, tile: int, voxel: np.ndarray) -> tuple[np.ndarray, ...]:
         """The place in every tile that corresponds to a place in one of them.
 
-        It follows the plan: the patch that took most of the mass, and the mean place of the mass
-        around it. Where the patch was not matched (background), it is the same place in the
-        template.
+        It follows the plan: the mean place of the mass around the strongest partner. Where the
+        patch was not matched (background), it is the same place in the template.
 
         Parameters
         ----------

@@ -64,13 +64,16 @@ class Viewing:
             slices = [board.planes_along(axis)[middle_plane(e, axis)].slice for axis in range(3)]
             self.points = (np.array(slices, dtype=float),) * board.tiles
 
-    def exchange(self, board: Board) -> None:
-        """Look at a board with other prototypes beside the same images."""
+    def exchange(self, board: Board | None) -> bool:
+        """Look at a board with other prototypes beside the same images; False if there is none."""
         self.board = board
+        if board is None:
+            return False
         if self.placed:
             self.put(0, self.points[0])
         elif self.points:
             self.points = (self.points[0],) * board.tiles
+        return True
 
     # --- planes -----------------------------------------------------------------------------------
     @property

@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 # Before torch and ITK are imported: several test processes share the cores.
@@ -174,15 +175,22 @@ def averaged(referring, head):
     )
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Downloaded and rendered images of one test are not found by the next one."""
+    folder = tmp_path_factory.getbasetemp() / f"cache-{time.monotonic_ns()}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: folder / name)
+    return folder
+
+
 @pytest.fixture
-def empty_cache(tmp_path, monkeypatch):
+def empty_cache(own_cache, monkeypatch):
     """No image is on this computer, and none can be downloaded: proxies do not respond."""
     monkeypatch.delenv("EXPERT_DATA_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: tmp_path / "cache" / name)
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    return tmp_path / "cache" / "napari-expert" / "data"
+    return own_cache / "napari-expert" / "data"
 
 
 @pytest.fixture

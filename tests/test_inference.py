@@ -13,7 +13,7 @@ from expert.errors import Cancelled, InputError, RefusedError
 from expert.explanation import Explanation
 from expert.imaging.registration import Registration
 from expert.imaging.volume import Volume
-from expert.inference import explain
+from expert.inference import ExplainCache, explain, warm_up
 from expert.model import weighted_prediction
 from expert.model_file import load_model
 
@@ -30,6 +30,82 @@ def test_explaining_stops_when_asked(model, head):
 
     with pytest.raises(Cancelled):
         expert.explain(model, head, progress=stop)
+
+
+def test_the_same_image_is_not_computed_again(model, head, explanation):
+    cache, stages = ExplainCache(), []
+    first = explain(model, head, top=2, cache=cache)
+    again = explain(
+        model,
+        Volume(head.data.copy(), head.affine.copy()),
+        top=3,
+        cache=cache,
+        progress=lambda *step: stages.append(step),
+    )
+    assert again.prediction == first.prediction == explanation.prediction
+    assert len(again.prototypes) == 3
+    np.testing.assert_array_equal(again.distances, explanation.distances)
+    # One call for each stage: nothing was registered or compared.
+    assert [stage for stage, _ in stages] == ["register", "features", *["match"] * 4]
+
+
+def test_another_image_is_computed(model, head):
+    cache = ExplainCache()
+    explain(model, head, top=1, cache=cache)
+    moved = head.affine.copy()
+    moved[0, 3] += 8
+    other = Volume(head.data, moved)
+    fresh, cached = explain(model, other, top=1), explain(model, other, top=1, cache=cache)
+    assert cached.prediction == fresh.prediction
+    np.testing.assert_array_equal(
+        cached.registration.template_to_subject, fresh.registration.template_to_subject
+    )
+    cache.clear()
+    assert explain(model, other, top=1, cache=cache).prediction == fresh.prediction
+
+
+def test_a_registration_serves_other_models(model, one_plane, head):
+    cache, fractions = ExplainCache(), []
+    explain(model, head, top=1, cache=cache)
+    other = explain(one_plane, head, top=1, cache=cache, progress=lambda *s: fractions.append(s))
+    assert other.prediction == explain(one_plane, head, top=1).prediction
+    assert len([stage for stage, _ in fractions if stage == "register"]) == 1
+
+
+WARM = """
+import sys
+from expert.inference import warm_up
+from expert.model_file import load_model
+assert not {"torch", "SimpleITK"} & set(sys.modules)
+warm_up(load_model(sys.argv[1]))
+before = set(sys.modules)
+from expert.datasets.phantom import phantom
+import expert
+if sys.argv[1] == "phantom":
+    expert.explain(load_model("phantom"), phantom(72, 5), top=1)
+    print(*[name for name in set(sys.modules) - before if name.split(".")[0] in
+            ("torch", "SimpleITK", "safetensors")])
+"""
+
+
+@pytest.mark.parametrize("name", ["phantom", "fetal-head"])
+def test_a_warm_process_has_nothing_heavy_left_to_import(name):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", WARM, name], capture_output=True, text=True, check=True
+    )
+    late = [one for one in done.stdout.split() if one in ("torch", "SimpleITK")]
+    assert not late
+
+
+def test_warming_up_can_be_cancelled(model):
+    def stop(stage: str, fraction: float) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        warm_up(model, stop)
 
 
 def test_a_plain_image_is_refused_by_a_head_model(model):

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from expert.datasets.fetching import cache_folder, cached_file, is_image_of, licences, obstacle
+from expert.datasets.fetching import (
+    cache_folder,
+    cached_file,
+    is_image_of,
+    licences,
+    obstacle,
+    source_of,
+)
 from expert.errors import ExpertError
 from expert.features.head_frame import without_rim
+from expert.files import replacing
 from expert.imaging.preprocessing import prepare
 from expert.imaging.registration import Registration
 from expert.imaging.volume import read_volume
 from expert.model_file import Model
 from expert.schema import ImageReference, InputSettings
+
+RENDERING = 1
+"""Increase it when an image is rendered in another way: kept images are then rendered again."""
 
 
 def prototype_image(
@@ -46,21 +61,47 @@ def prototype_image(
     reference = model.info.prototypes[index].reference
     if reference is None:
         return None, "This model does not contain or refer to the image of this prototype."
+    every_plane = model.info.architecture.planes_combined
+    documents = reference.model_dump_json(), model.info.input.model_dump_json()
+    # Images that are not public never leave their folder.
+    kept = None if source_of(reference) is None else _kept_file(*documents, every_plane)
+    if kept is not None and (known := _read_kept(kept)) is not None:
+        return known, ""
     folders = () if data is None else (Path(data),)
     path, message = find_reference(reference, folders)
     if path is None:
         return None, message
     try:
-        every_plane = model.info.architecture.planes_combined
-        documents = reference.model_dump_json(), model.info.input.model_dump_json()
-        return _render(path, *documents, every_plane), ""
+        image = _render(path, *documents, every_plane)
     except ExpertError:  # its message may contain a path of this computer, which is not shared
         return None, (
             f"The image of prototype {index + 1} could not be read: download the data set again."
         )
+    if kept is not None:
+        with contextlib.suppress(OSError):  # without it, the image is rendered again next time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(kept) as temporary:
+                np.savez_compressed(temporary, image=image)
+    return image, ""
 
 
-@functools.lru_cache(maxsize=64)  # a head takes a second, and is often shown again
+def _kept_file(reference_json: str, settings_json: str, every_plane: bool) -> Path:
+    """Where the rendered image of a prototype is kept: beside the downloaded images."""
+    key = f"{RENDERING} {reference_json} {settings_json} {every_plane}"
+    return (
+        cache_folder().parent / "rendered" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    )
+
+
+def _read_kept(path: Path) -> np.ndarray | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return np.asarray(file["image"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+@functools.lru_cache(maxsize=64)  # where the cache cannot be written
 def _render(path: Path, reference_json: str, settings_json: str, every_plane: bool) -> np.ndarray:
     """The image in a file with the right checksum, by `ImageReference` and `InputSettings`."""
     reference = ImageReference.model_validate_json(reference_json)

@@ -23,8 +23,8 @@ from torch.nn import functional
 from expert.features.grey_values import WHITE_MATTER
 
 LEVELS = ((4, 30), (2, 20))
-"""Pixels averaged to one, and iterations, from coarse to fine. A third level at full resolution takes
-three times as long and moves the coordinates of a patch by 0.2 mm on average (4 heads)."""
+"""Pixels averaged to one, and iterations, from coarse to fine. A third level at full resolution
+takes three times as long and moves the coordinates of a patch by 0.2 mm on average (4 heads)."""
 SMOOTHING = 0.7
 """Standard deviation of the Gaussian that smooths displacements, pixels of the level."""
 KEPT = 1024

@@ -127,6 +127,17 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     return _assess(matrix, agreement, found)
 
 
+def load_registration() -> None:
+    """Load what `register` needs: the head network, SimpleITK and the template."""
+    from expert.imaging.head_network import load_head_network
+
+    load_head_network()
+    for spacing in (4.0, 2.0):
+        _fixed(spacing)
+    _template_maps()
+    _brain_points()
+
+
 def distance_mm(one: np.ndarray, other: np.ndarray) -> float:
     """Mean distance between the images of the template's brain under two transforms, mm.
 

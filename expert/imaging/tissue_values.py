@@ -282,6 +282,12 @@ def _sample_points() -> np.ndarray:
     return np.asarray(affine[:3, :3] @ _sample_index() + affine[:3, 3:])
 
 
+def load_tissue_values() -> None:
+    """Load the template's tissues, which `TissueHead` needs."""
+    _sample_points()
+    _tissue_cores()
+
+
 @functools.lru_cache(maxsize=1)
 def _tissue_cores() -> tuple[np.ndarray, np.ndarray]:
     """(N,) bool each: points well inside the white and in the grey matter of the template."""

@@ -1,6 +1,6 @@
-"""Background job: run the core in another thread.
+"""Background jobs: run the core in another thread, and load what a run needs before the first one.
 
-It touches no layer, and reports its progress through signals.
+They touch no layer, and report their progress through signals.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from expert.explanation import Explanation
     from expert.imaging.volume import Volume
+    from expert.inference import ExplainCache
     from expert.model_file import Model
 
 
@@ -44,6 +45,8 @@ class ExplainJob(BackgroundJob):
     refused = QtSignal(str)
     """The image must not be predicted: why, in one sentence."""
     doing = "explaining"
+    cache: ExplainCache | None = None
+    """What earlier runs computed of the same image."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class ExplainJob(BackgroundJob):
             device=self._device,
             progress=self.report,
             force=self._force,
+            cache=self.cache,
         )
         return result
 
@@ -88,3 +92,28 @@ class ExplainJob(BackgroundJob):
             self.refused.emit(str(error))
         else:
             super().fail(error)
+
+
+class WarmUpJob(BackgroundJob):
+    """Loads libraries, template and network before the first run.
+
+    Parameters
+    ----------
+    model : Model
+    parent : QObject, optional
+    """
+
+    doing = "loading"
+
+    def __init__(self, model: Model, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._model = model
+
+    def work(self) -> None:
+        """Load, in the other thread."""
+        from expert.inference import warm_up
+
+        warm_up(self._model, self.report)
+
+    def fail(self, error: Exception) -> None:
+        """Report nothing: a run meets the same error, and reports it."""

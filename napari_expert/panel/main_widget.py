@@ -22,6 +22,7 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from expert import DEFAULT_MODEL
 from expert.errors import ExpertError
+from expert.explanation import Explanation
 from expert.schema import RESEARCH_USE
 from napari_expert.actions import PANEL_NAME, KeyBindings
 from napari_expert.canvas.result_view import ResultView
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
 
-    from expert.explanation import Explanation
     from expert.model_file import Model
     from napari_expert.canvas.result_layers import ResultLayers
 
@@ -229,8 +229,6 @@ class ExpertWidget(QWidget):
         expert.errors.InputError
             The file is no explanation; nothing changes.
         """
-        from expert.explanation import Explanation
-
         self.show_explanation(Explanation.load(path))
 
     def clear(self) -> None:
@@ -277,12 +275,13 @@ class ExpertWidget(QWidget):
         while (above := window.parentWidget()) is not None:
             window = above
         window.installEventFilter(self)  # once, however often it is asked for
+        self.runs.warm_up(self.input.loaded)
 
     def eventFilter(self, watched: Any, event: QEvent | None) -> bool:
         # The panel gets no event when its window is closed, and the run would go on.
         hidden = event is not None and event.type() == QEvent.Type.Hide and not event.spontaneous()
         if hidden:
-            self.runs.cancel()
+            self.runs.close_down()
         return bool(super().eventFilter(watched, event))
 
     def closeEvent(self, event: Any) -> None:
@@ -295,7 +294,7 @@ class ExpertWidget(QWidget):
             return
         self._closed = True
         self._keys.unbind()
-        self.runs.cancel()
+        self.runs.close_down()
         self.result.fetch.cancel()
         self.clear()
         self.input.close_down()

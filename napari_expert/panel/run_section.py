@@ -10,18 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from expert.errors import ExpertError
-from napari_expert.panel.explain_worker import ExplainJob
+from expert.inference import ExplainCache
+from napari_expert.panel.explain_worker import ExplainJob, WarmUpJob
 from napari_expert.panel.qt_helpers import Label
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
     from expert.explanation import Explanation
+    from expert.model_file import Model
 
+WARM_UP_MS = 300
+"""From the panel's first appearance until `WarmUpJob` starts: the window is drawn first."""
 STAGES = {
     "load": ("loading the model", 0, 5),
     "register": ("registering", 5, 40),
@@ -47,6 +52,11 @@ class RunSection(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.job: ExplainJob | None = None
+        self.cache = ExplainCache()
+        self._warm_up: WarmUpJob | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WARM_UP_MS)
         self._ready = False
         self.button = QPushButton("Run")
         self.button.setToolTip("Explain the chosen image with the chosen model (Shift-R).")
@@ -75,6 +85,24 @@ class RunSection(QWidget):
         if self.job is None:
             self.button.setEnabled(ready)
 
+    def warm_up(self, model: Model | None) -> None:
+        """Soon load what a run needs, in another thread; only once."""
+        if model is not None and self._warm_up is None:
+            self._warm_up = WarmUpJob(model, self)
+            self._timer.timeout.connect(self._warm_up.start)
+            self._timer.start()
+
+    def close_down(self) -> None:
+        """Cancel what goes on, and forget the image."""
+        self.cancel()
+        self._stop_warm_up()
+        self.cache.clear()
+
+    def _stop_warm_up(self) -> None:
+        self._timer.stop()
+        if self._warm_up is not None:
+            self._warm_up.cancel()
+
     # --- running ----------------------------------------------------------------------------------
     def start(self, job: ExplainJob, source: Layer) -> None:
         """Start a run.
@@ -86,7 +114,8 @@ class RunSection(QWidget):
         source : napari.layers.Layer
             The layer that it explains.
         """
-        self.job = job
+        self.job, job.cache = job, self.cache
+        self._stop_warm_up()
         job.advanced.connect(self.advance)
         job.succeeded.connect(partial(self._succeed, source))
         job.failed.connect(self.fail)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from helpers.squares import changed
 
 from expert.datasets.derived_images import grey_pixels, pixels_checksum
-from expert.datasets.fetching import public_address
+from expert.datasets.fetching import cache_folder, public_address
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.prototype_images import prototype_image
 from expert.datasets.table import read_table
@@ -45,3 +47,30 @@ def test_the_prototypes_of_fetal_heads_can_be_made_from_public_originals(hc18, f
         assert not message
         assert image.shape == fetal_model.info.input.shape
         assert not image[0].any()
+
+
+def test_rendered_images_of_public_data_sets_are_kept(referring):
+    model = load_model(referring.file)
+    first, message = prototype_image(model, 0, referring.data)
+    assert not message
+    (kept,) = (cache_folder().parent / "rendered").iterdir()
+    again, message = prototype_image(model, 0)  # without the folder
+    np.testing.assert_array_equal(again, first)
+    assert not message
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert prototype_image(model, 0)[0] is None
+    np.testing.assert_array_equal(prototype_image(model, 0, referring.data)[0], first)
+    np.testing.assert_array_equal(prototype_image(model, 0)[0], first)
+
+
+def test_images_that_are_not_public_stay_in_their_folder(referring):
+    model = load_model(referring.file)
+    own = model.info.prototypes[0].reference.model_copy(update={"dataset": "our clinic"})
+    prototypes = (
+        model.info.prototypes[0].model_copy(update={"reference": own}),
+        *model.info.prototypes[1:],
+    )
+    model = replace(model, info=model.info.model_copy(update={"prototypes": prototypes}))
+    assert prototype_image(model, 0, referring.data / "IXI")[0] is not None
+    assert not (cache_folder().parent / "rendered").exists()
+    assert prototype_image(model, 0)[0] is None

@@ -6,10 +6,13 @@ import pytest
 from helpers.refusals import REASON
 from helpers.window import notifications
 from napari.layers import Image
+from qtpy.QtCore import Qt
 
 from expert.errors import InputError
 from napari_expert.panel.explain_worker import ExplainJob
-from napari_expert.panel.run_section import RunSection
+from napari_expert.panel.run_section import WARM_UP_MS, RunSection
+
+DIRECT = Qt.ConnectionType.DirectConnection
 
 
 @pytest.fixture
@@ -107,3 +110,33 @@ def test_other_errors_have_no_way_on(section):
     assert section.force_button.isHidden()
     section.set_ready(True, "phantom", "head")
     assert not section.error.isHidden()
+
+
+def test_what_a_run_needs_is_loaded_before_it(section, model, qtbot):
+    section.warm_up(model)
+    job = section._warm_up
+    with qtbot.waitSignal(job.finished, timeout=60_000):
+        pass
+    section.warm_up(model)
+    assert section._warm_up is job
+
+
+def test_loading_ends_with_the_panel(section, model, qtbot):
+    section.warm_up(model)
+    section.close_down()
+    assert not section._warm_up.running
+    qtbot.wait(2 * WARM_UP_MS)  # and does not start later
+
+
+def test_runs_share_what_was_computed_of_an_image(section, model, head, qtbot):
+    layer, stages = Image(head.data), []
+    for top in (1, 2):
+        job = ExplainJob(model, head, top)
+        job.advanced.connect(lambda stage, _: stages.append(stage), type=DIRECT)
+        with qtbot.waitSignal(section.ended, timeout=120_000):
+            section.start(job, layer)
+        if top == 1:
+            stages.clear()
+    assert stages.count("register") == stages.count("features") == 1
+    section.close_down()
+    assert section.cache._prepared is None
