@@ -228,6 +228,8 @@ def measure(head: Path | None, model: str, data: Path | None, runs: int) -> None
     ):
         if explanation is None:
             assert panel.explanation is not None
+            if len(panel.explanation.grid) == 3:  # many patches already
+                continue
             panel.input.prototypes.value = top
             panel.show_explanation(enlarged(panel.explanation, top=top))
             settle(1.0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from expert.errors import ExpertError
 from expert.features.grey_values import to_unit
+from expert.imaging.brain_finding import one_thread
 from expert.model_file import Model
 
 if TYPE_CHECKING:
@@ -310,7 +311,8 @@ def compare_images(
     settings = network.architecture
     where = choose_device(device)
     views, partners = [], None
-    with torch.inference_mode():
+    # Many small steps: several threads wait for each other longer than they compute.
+    with torch.inference_mode(), one_thread():
         labels = network.prototype_labels.double()
         for n in range(len(images)):
             mass = network.image_mass(to_unit(content[n : n + 1]))

@@ -18,6 +18,7 @@ from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.features.head_frame import with_rim
+from expert.imaging.brain_finding import one_thread
 from expert.model_file import Model
 from expert.notices import NOT_REQUESTED
 
@@ -176,7 +177,7 @@ def _compared(
 
     network, shown = model.network, explanation.views[view]
     where = choose_device(device)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         pixels = np.array(shown.image)  # a copy: torch needs it writable
         if explanation.head_size is not None:
             pixels = with_rim(pixels, explanation.head_size.circumference_mm)

@@ -28,6 +28,9 @@ from torch import Tensor
 
 from expert.schema import Architecture
 
+BLOCK = 65
+"""Prototypes matched at a time: more need more memory, fewer more time."""
+
 
 class Neighbourhood(NamedTuple):
     """Pairs of patches of two equal grids that are close to each other."""
@@ -242,8 +245,8 @@ def pair_distance(own: Tensor, others: Tensor) -> Tensor:
     """
     middle = others.mean(0)  # relative to the mean, less of a small distance is lost to rounding
     own, others = own - middle.T[:, None], (others - middle).permute(2, 1, 0)
-    product = torch.bmm(own, others)  # (M, K, P)
-    squared = own.square().sum(2)[..., None] + others.square().sum(1)[:, None] - 2 * product
+    squared = torch.baddbmm(own.square().sum(2)[..., None], own, others, alpha=-2)  # (M, K, P)
+    squared = squared.add_(others.square().sum(1)[:, None])
     return squared.clamp_min(0).permute(2, 0, 1)
 
 
@@ -280,36 +283,52 @@ def match_neighbours(
         By image; row sums of the plans are the mass of the patches.
     marginal_error : (B, P) Tensor
     """
-    compared = settings.n_compared_channels
-    outside = near.sources == len(near.sources)
-    flat, parts = others.flatten(2), []
-    known: tuple[Tensor, Tensor, LocalPlan] | None = None
+    compared, flat = settings.n_compared_channels, others.flatten(2)
+    known: tuple[Tensor, Tensor] | None = None
+    plans: dict[int, LocalPlan] = {}
+    images = []
     for own, mass in zip(features, source, strict=True):
         read = with_maps_of(own, near.sources).permute(2, 0, 1)
-        cost = pair_distance(read, flat[:, :compared]).sqrt()
-        own_places = own[compared : compared + 3].flatten(1)
-        if known and torch.equal(known[0], own_places) and torch.equal(known[1], mass):
-            plan = known[2]  # versions of one image: the plan does not depend on its grey values
-        else:
-            if settings.coordinates:
-                places = neighbours(own_places, near.sources)
-                matching = pair_distance(places.permute(1, 2, 0), flat[:, compared : compared + 3])
-            else:
-                apart = torch.from_numpy(np.linalg.norm(near.offsets, axis=1)).to(cost)
-                matching = cost + settings.prior * apart
-            matching = matching.masked_fill(outside, torch.inf)
-            plan = local_plan(
-                other_layout(matching, near.partners, torch.inf).float(),
-                mass.float(),
-                target.float(),
-                near,
-                settings.regularization,
-                relaxation=settings.relaxation,
-            )
-            known = (own_places, mass, plan) if settings.coordinates else None
-        # In the precision of the features, the rows sum to the mass of the patches.
-        flow = plan.flow.to(cost)
-        flow = flow * (mass / flow.sum(2).clamp_min(1e-30))[..., None]
-        parts.append((flow, other_layout(cost, near.partners), plan.marginal_error.to(cost)))
-    flow, cost, error = (torch.stack(part) for part in zip(*parts, strict=True))
+        places = own[compared : compared + 3].flatten(1)
+        same = known and torch.equal(known[0], places) and torch.equal(known[1], mass)
+        if not (same and settings.coordinates):
+            known, plans = (places, mass), {}
+        # Otherwise they are versions of one image, whose plans do not depend on its grey values.
+        parts = []
+        for start in range(0, len(flat), BLOCK):
+            rows = slice(start, start + BLOCK)
+            cost = pair_distance(read, flat[rows, :compared]).sqrt()
+            if start not in plans:
+                plans[start] = local_plan(
+                    _matching_cost(settings, near, cost, places, flat[rows, compared:]),
+                    mass.float(),
+                    target[rows].float(),
+                    near,
+                    settings.regularization,
+                    relaxation=settings.relaxation,
+                )
+            # In the precision of the features, the rows sum to the mass of the patches.
+            flow = plans[start].flow.to(cost)
+            flow = flow * (mass / flow.sum(2).clamp_min(1e-30))[..., None]
+            error = plans[start].marginal_error.to(cost)
+            parts.append((flow, other_layout(cost, near.partners), error))
+        images.append([torch.cat(part) for part in zip(*parts, strict=True)])
+    if len(images) == 1:  # no copy
+        flow, cost, error = (part[None] for part in images[0])
+    else:
+        flow, cost, error = (torch.stack(part) for part in zip(*images, strict=True))
     return flow, cost, error
+
+
+def _matching_cost(
+    settings: Architecture, near: Neighbourhood, cost: Tensor, places: Tensor, others: Tensor
+) -> Tensor:
+    """(P, M, K) what plans minimise, by image, from the cost (P, M, K) by prototype."""
+    if settings.coordinates:
+        moved = neighbours(places, near.sources)
+        matching = pair_distance(moved.permute(1, 2, 0), others[:, :3])
+    else:
+        apart = torch.from_numpy(np.linalg.norm(near.offsets, axis=1)).to(cost)
+        matching = cost + settings.prior * apart
+    matching = matching.masked_fill(near.sources == len(near.sources), torch.inf)
+    return other_layout(matching, near.partners, torch.inf).float()

@@ -5,6 +5,7 @@ They touch no layer, and report their progress through signals.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
@@ -114,6 +115,10 @@ class WarmUpJob(BackgroundJob):
         from expert.inference import warm_up
 
         warm_up(self._model, self.report)
+        # The result's tables and plot.
+        for name in ("pandas", "expert.report.drawings"):
+            self.report("load", 1.0)
+            import_module(name)
 
     def fail(self, error: Exception) -> None:
         """Report nothing: a run meets the same error, and reports it."""

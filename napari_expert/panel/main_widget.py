@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from expert.model_file import Model
     from napari_expert.canvas.result_layers import ResultLayers
 
-EXPLAINED = 8
+EXPLAINED = 5
 """Prototypes explained in full, so that more can be shown, and two results compared, without
 another run."""
 
