@@ -166,16 +166,16 @@ def transport_plan(
     b = uniform_columns[None].expand(images, -1, -1).flatten(0, 1)
 
     with torch.no_grad():
-        u, v = torch.zeros_like(a), torch.zeros_like(b)
+        # Potentials with which the largest entry of each row and column is 1: no sum underflows.
+        u = -kernel.amax(dim=2)
+        v = -(kernel + u[:, :, None]).amax(dim=1)
         iterations = torch.zeros(len(a), dtype=torch.long, device=cost.device)
         active = torch.arange(len(a), device=cost.device)
         block, done = 5, 0
         while len(active) and done < max_iterations:
             block = min(block, max_iterations - done)
             absorbed = kernel[active] + u[active, :, None] + v[active, None, :]
-            # The first block starts from zero potentials, in the log domain; the later ones start
-            # from its (bounded) plans.
-            du, dv, flow = _scale(absorbed, a[active], b[active], block, log_domain=done == 0)
+            du, dv, flow = _scale(absorbed, a[active], b[active], block)
             u[active] += du
             v[active] += dv
             done += block
