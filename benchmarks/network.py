@@ -2,7 +2,8 @@
 
     python benchmarks/network.py
 
-ResNet-18 on slices of 192 x 160 pixels, 6 x 5 patches, 100 prototypes. Medians of alternating calls.
+ResNet-18 on slices of 192 x 160 pixels, 6 x 5 patches, 100 prototypes. The calls take turns;
+medians.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def main() -> None:
         row = f"{1000 * bare:.0f} | {1000 * whole:.0f} | {whole / bare:.2f}"
         print(f"| inference, batch of {batch} | {row} |", flush=True)
     bare, whole = training(network, 30, chosen.repeats)
-    print(f"| training step, batch of 30 | {1000 * bare:.0f} | {1000 * whole:.0f} | {whole / bare:.2f} |")
+    row = f"{1000 * bare:.0f} | {1000 * whole:.0f} | {whole / bare:.2f}"
+    print(f"| training step, batch of 30 | {row} |")
 
 
 if __name__ == "__main__":

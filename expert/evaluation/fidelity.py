@@ -198,27 +198,58 @@ def stability(
         )
         for n, (image, inside) in enumerate(zip(images, content, strict=True))
     ]
-    own, before = foreground_patches(content, network.grid), top_prototypes(result)
-    out = {}
+    own, out = foreground_patches(content, network.grid), {}
     for views in zip(*copies, strict=True):  # one change, all views
         changed = compare_images(
             network, np.stack([c.image for c in views]), np.stack([c.content for c in views])
         )
         there = foreground_patches(np.stack([c.content for c in views]), network.grid)
-        mirrored = views[0].name == "flip"
-        same, ranks = [], []
-        for n, change in enumerate(views):
-            rows = np.flatnonzero(own[n] & (change.partner >= 0) & there[n][change.partner])
-            partner = strongest(result, n, before)[:, rows]
-            again = strongest(changed, n, before)[:, change.partner[rows]]
-            expected = change.partner[partner] if mirrored else partner
-            same.append(float((again == expected).mean()) if len(rows) else float("nan"))
-            then, now = (_contributions(network, one, n) for one in (result, changed))
-            ranks.append(rank_correlation(then[rows], now[change.partner[rows]]))
-        out[views[0].name] = Stability(
-            prototypes=jaccard(before, top_prototypes(changed)),
-            matches=nan_mean(same),
-            contributions=nan_mean(ranks),
-            prediction=abs(changed.prediction - result.prediction),
-        )
+        partners = [
+            np.where(own[n] & (c.partner >= 0) & there[n][c.partner], c.partner, -1)
+            for n, c in enumerate(views)
+        ]
+        mirror = [c.partner for c in views] if views[0].name == "flip" else None
+        out[views[0].name] = agreement(network, result, changed, partners, mirror)
     return out
+
+
+def agreement(
+    network: PrototypeRegressor,
+    result: ViewsResult,
+    changed: ViewsResult,
+    partners: list[np.ndarray],
+    mirror: list[np.ndarray] | None = None,
+) -> Stability:
+    """Compare the explanations of an image and of a changed copy.
+
+    Parameters
+    ----------
+    network : PrototypeRegressor
+    result, changed : ViewsResult
+        Of the image and of its copy.
+    partners : list of (M,) int ndarray
+        For each view, where the content of each patch of the image is in the copy; -1 for patches
+        that are not compared.
+    mirror : list of (M,) int ndarray, optional
+        Where the partners in the prototypes are expected, if not at the same place.
+
+    Returns
+    -------
+    Stability
+    """
+    before = top_prototypes(result)
+    same, ranks = [], []
+    for n, moved in enumerate(partners):
+        rows = np.flatnonzero(moved >= 0)
+        partner = strongest(result, n, before)[:, rows]
+        again = strongest(changed, n, before)[:, moved[rows]]
+        expected = partner if mirror is None else mirror[n][partner]
+        same.append(float((again == expected).mean()) if len(rows) else float("nan"))
+        then, now = (_contributions(network, one, n) for one in (result, changed))
+        ranks.append(rank_correlation(then[rows], now[moved[rows]]))
+    return Stability(
+        prototypes=jaccard(before, top_prototypes(changed)),
+        matches=nan_mean(same),
+        contributions=nan_mean(ranks),
+        prediction=abs(changed.prediction - result.prediction),
+    )

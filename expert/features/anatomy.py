@@ -25,9 +25,9 @@ from expert.features.grey_values import WHITE_MATTER
 LEVELS = ((4, 30), (2, 30))
 """Pixels averaged to one, and iterations, from coarse to fine. A third level at full resolution,
 with twice the smoothing, found partners no better, in four times the time."""
-SMOOTHING = 0.35
+SMOOTHING = 0.5
 """Standard deviation of the Gaussian that smooths displacements, pixels of the level."""
-UPDATE_SMOOTHING = 0.5
+UPDATE_SMOOTHING = 0.7
 """The same for the change of each iteration."""
 KEPT = 1024
 """Images whose coordinates are kept in memory: a cross-validation needs the same ones again."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from studies.fold_explanations import ROWS, run_study
+import numpy as np
+
+from studies.fold_explanations import ROWS, SHIFT_MM, TURN_DEG, moved, run_study
 
 
 def test_held_out_subjects_of_every_fold_are_measured(
@@ -18,3 +20,24 @@ def test_held_out_subjects_of_every_fold_are_measured(
         if title.startswith("top five"):
             assert 0 <= float(figures.split(" (")[0]) <= 1
             assert count == "6"
+
+
+def test_a_moved_head_has_the_same_voxels_elsewhere(head):
+    other = moved(head, 1)
+    assert other.data is head.data
+    change = other.affine @ np.linalg.inv(head.affine)
+    np.testing.assert_allclose(np.linalg.norm(change[:3, 3]), SHIFT_MM)
+    turned = np.rad2deg(np.arccos((np.trace(change[:3, :3]) - 1) / 2))
+    np.testing.assert_allclose(turned, TURN_DEG)
+    assert not np.allclose(moved(head, 2).affine, other.affine)
+
+
+def test_moved_heads_are_registered_again(head_file, model):
+    from types import SimpleNamespace
+
+    from studies.fold_explanations import moved_heads
+
+    cohort = SimpleNamespace(entries=(SimpleNamespace(file=head_file),))
+    measured = moved_heads(model.network, model.info.input, cohort, 2)
+    assert measured["prototypes"]["subjects"] == 1
+    assert 0 <= measured["prediction"]["value"] < 5
