@@ -19,6 +19,7 @@ MOST_POINTS = 500
 """With more images, the number of images in each cell of a grid is drawn."""
 CELLS = 48
 BINS = 24
+"""Most bins of a histogram."""
 GRID = "#DDDDDD"
 
 
@@ -26,7 +27,12 @@ class _Plot:
     """A canvas with two axes, from data to its units."""
 
     def __init__(
-        self, axes: Axes, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str]
+        self,
+        axes: Axes,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        names: tuple[str, str],
+        whole: bool = False,
     ) -> None:
         self.canvas = Canvas(axes, WIDTH, HEIGHT)
         self.x, self.y = x, y
@@ -34,7 +40,7 @@ class _Plot:
             across = self.place(value, y[0])[0]
             self.canvas.line((across, MARGIN), (across, HEIGHT - BOTTOM), GRID, 0.5)
             self.canvas.text(across, HEIGHT - BOTTOM + 1.4 * LETTERS, f"{value:g}", LETTERS)
-        for value in _ticks(y):
+        for value in _ticks(y, whole):
             down = self.place(x[0], value)[1]
             self.canvas.line((LEFT, down), (WIDTH - MARGIN, down), GRID, 0.5)
             self.canvas.text(LEFT - 5, down + 0.35 * LETTERS, f"{value:g}", LETTERS, align="right")
@@ -58,8 +64,9 @@ class _Plot:
         self.canvas.rectangle((left, top), size, fill=STEM, opacity=opacity)
 
 
-def _ticks(ends: tuple[float, float]) -> list[float]:
-    values = MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(*ends)
+def _ticks(ends: tuple[float, float], whole: bool = False) -> list[float]:
+    locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=whole)
+    values = locator.tick_values(*ends)
     return [float(value) for value in values if ends[0] <= value <= ends[1]]
 
 
@@ -119,11 +126,11 @@ def histogram(values: np.ndarray, name: str, unit: str) -> Drawing:
     Drawing
     """
     ends = _ends(values)
-    counts, edges = np.histogram(values, BINS, ends)
+    counts, edges = np.histogram(values, int(np.clip(np.sqrt(len(values)), 5, BINS)), ends)
 
     def draw(axes: Axes) -> None:
         top = 1.1 * float(counts.max())
-        plot = _Plot(axes, ends, (0.0, top), (f"predicted {name} ({unit})", "images"))
+        plot = _Plot(axes, ends, (0.0, top), (f"predicted {name} ({unit})", "images"), whole=True)
         for n in np.flatnonzero(counts).tolist():
             plot.box((edges[n], 0.0), (edges[n + 1], float(counts[n])), 0.85)
 

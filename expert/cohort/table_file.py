@@ -253,7 +253,7 @@ def open_table(
     with _writing(target), record.open("a", encoding="utf-8") as former:
         _claim(former, record, target)
         try:
-            rows = [] if overwrite else _former_rows(target, columns, model)
+            rows = _former_rows(target, columns, model, overwrite)
         except InputError:
             if new:
                 record.unlink()
@@ -309,9 +309,14 @@ def _claim(file: IO[str], path: Path, target: Path) -> None:
         raise InputError(f"The table {target} is being written by another command: wait for it.")
 
 
-def _former_rows(target: Path, columns: Sequence[str], model: Mapping[str, str]) -> list[Texts]:
+def _former_rows(
+    target: Path, columns: Sequence[str], model: Mapping[str, str], overwrite: bool
+) -> list[Texts]:
+    """Rows to continue; the check comes first, so that only tables are overwritten."""
     record = record_of(target)
     rows = _read_csv(record)
+    if overwrite:
+        return []
     if not rows and record != target and target.exists():
         rows = _read_parquet(target)
     remedy = "Give another --out, or --overwrite to start anew."
@@ -327,17 +332,18 @@ def _former_rows(target: Path, columns: Sequence[str], model: Mapping[str, str])
 def _read_csv(record: Path) -> list[Texts]:
     """Rows of a file, without an incomplete last line."""
     content = record.read_bytes()
-    complete = content[: content.rfind(b"\n") + 1].decode("utf-8", "replace")
-    lines = list(csv.reader(io.StringIO(complete, newline="")))
-    if not lines:
+    if not content:
         return []
-    header, *body = lines
+    complete = content[: content.rfind(b"\n") + 1].decode("utf-8", "replace")
+    try:
+        header, *body = csv.reader(io.StringIO(complete, newline=""))
+    except (csv.Error, ValueError):  # no line, or none of a table
+        header, body = [], []
     if body and len(body[-1]) != len(header):
         body.pop()
     if header[:1] != ["input"] or any(len(line) != len(header) for line in body):
         raise InputError(
-            f"The file {record} is not a table of predictions. Give another --out, or --overwrite "
-            "to start anew."
+            f"The file {record} is not a table of predictions: give another --out, or remove it."
         )
     return [dict(zip(header, line, strict=True)) for line in body]
 
