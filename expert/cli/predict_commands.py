@@ -79,7 +79,7 @@ def predict(
         typer.Option(metavar="DIR", help="Folder for an explanation and a report of every image."),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page on the whole cohort (.html).")
+        Path | None, typer.Option(metavar="FILE", help="Write a page on the cohort (.html).")
     ] = None,
     show_names: Annotated[
         bool,

@@ -328,8 +328,8 @@ def _list(title: str, images: Sequence[Listed], column: str, model: ModelInfo) -
         (image.cell(), _number(image.prediction), _number(image.label), image.sentence(column))
         for image in shown
     ]
-    blocks = [table(("image", f">predicted ({unit})", ">label", "why"), rows), *_more(images)]
-    return Section(title, tuple(blocks))
+    head = ("image", f">predicted ({unit})", ">label", "why")
+    return Section(title, (table(head, rows), *_more(images)))
 
 
 def _number(value: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,13 +103,34 @@ def model_columns(model: Model) -> dict[str, str]:
     Returns
     -------
     dict
-        `model`, `model_version` and `model_sha256`.
+        `unit`, `model`, `model_version` and `model_sha256`.
     """
     return {
+        "unit": model.info.label.unit,
         "model": model.info.name,
         "model_version": model.info.version,
         "model_sha256": model.sha256,
     }
+
+
+def first_columns(item: Item, options: Options, model: Mapping[str, str]) -> Row:
+    """A row with what is known before the image is read.
+
+    Parameters
+    ----------
+    item : Item
+    options : Options
+    model : mapping
+        From `model_columns`.
+
+    Returns
+    -------
+    dict
+        All columns; the others are empty.
+    """
+    row: Row = dict.fromkeys(options.columns, "")
+    label = "" if math.isnan(item.label) else f"{item.label:g}"
+    return row | model | {"input": item.name, "label": label}
 
 
 def predict_row(
@@ -132,10 +153,7 @@ def predict_row(
     dict
         One row of the table, by column; ``error`` is empty if the input was predicted.
     """
-    row: Row = dict.fromkeys(options.columns, "")
-    row |= {"input": item.name, "unit": model.info.label.unit, **model_columns(model)}
-    if not math.isnan(item.label):
-        row["label"] = f"{item.label:g}"
+    row = first_columns(item, options, model_columns(model))
     try:
         _fill(row, model, item, options, progress)
     except Cancelled:

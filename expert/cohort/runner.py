@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from expert import __version__
 from expert.cohort.inputs import Item
-from expert.cohort.rows import Options, Row, model_columns, predict_row
+from expert.cohort.rows import Options, Row, first_columns, model_columns, predict_row
 from expert.errors import ExpertError, InputError, ModelError
 from expert.model_file import SHIPPED, Model, load_model
 
@@ -81,7 +81,7 @@ def default_workers(images: int) -> int:
     from distributed.system import MEMORY_LIMIT
 
     free = min(psutil.virtual_memory().available, MEMORY_LIMIT)
-    return max(1, min(CPU_COUNT, int(free / WORKER_BYTES), images))
+    return max(1, min(int(CPU_COUNT), int(free / WORKER_BYTES), images))
 
 
 def predict_rows(
@@ -139,7 +139,7 @@ def predict_rows(
         raise ModelError(f"The model {model.info.name} must be a file to be used by workers.")
     name = path.stem if path.parent == SHIPPED else str(path.absolute())
     job = Job(name, model.sha256, options, one_thread=True)
-    identity = {"unit": model.info.label.unit, **model_columns(model)}
+    identity = model_columns(model)
     with _cluster(workers, scheduler) as client:
         if scheduler is not None and not client.nthreads():
             notify(f"The scheduler {scheduler} has no workers yet: waiting for them.")
@@ -229,13 +229,12 @@ def _row(item: Item, future: Future, options: Options, identity: dict[str, str])
     if future.status in ("cancelled", "lost"):
         raise _connection_lost()
     if future.status == "finished":
-        return future.result()
+        row: Row = future.result()
+        return row
     problem = future.exception()
     if isinstance(problem, KilledWorker):
         error = "The image ended several worker processes: it is too large, or damaged."
-        return dict.fromkeys(options.columns, "") | {
-            "input": item.name, "error": error, **identity
-        }  # fmt: skip
+        return first_columns(item, options, identity) | {"error": error}
     if isinstance(problem, ExpertError):
         raise problem
     raise ExpertError(

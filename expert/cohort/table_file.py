@@ -323,7 +323,7 @@ def _former_rows(
     for row in rows:
         if tuple(row) != tuple(columns):
             raise InputError(f"The table {target} has other columns than this run. {remedy}")
-        if {name: row[name] for name in model} != dict(model):
+        if {name: row[name] for name in model} != {n: cell(n, v) for n, v in model.items()}:
             former = f"{row['model']} {row['model_version']} ({row['model_sha256'][:8]})"
             raise InputError(f"The table {target} is of another model, {former}. {remedy}")
     return rows

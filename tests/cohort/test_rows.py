@@ -27,7 +27,8 @@ def test_a_row_says_what_was_predicted_and_by_which_model(one_plane, head, head_
     assert row["error"] == ""
     assert row["label"] == "72"
     assert model_columns(one_plane) == {
-        "model": "phantom", "model_version": "1", "model_sha256": one_plane.sha256,
+        "unit": "years", "model": "phantom", "model_version": "1",
+        "model_sha256": one_plane.sha256,
     }  # fmt: skip
     assert row["model_sha256"] == one_plane.sha256
     assert row["input_checksum"] == head.fingerprint()
