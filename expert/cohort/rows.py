@@ -130,7 +130,7 @@ def first_columns(item: Item, options: Options, model: Mapping[str, str]) -> Row
     """
     row: Row = dict.fromkeys(options.columns, "")
     label = "" if math.isnan(item.label) else f"{item.label:g}"
-    return row | model | {"input": item.name, "label": label}
+    return {**row, **model, "input": item.name, "label": label}
 
 
 def predict_row(
