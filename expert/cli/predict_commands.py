@@ -148,7 +148,8 @@ def predict(
         typer.echo(f"{page}: page on the cohort.")
     if failed:
         typer.echo(
-            f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {out}.",
+            f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {out}. "
+            f"The first: {next(row['error'] for row in outcome.rows if row['error'])}",
             err=True,
         )
     if failed == len(todo):

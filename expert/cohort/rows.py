@@ -185,7 +185,8 @@ def _fill(row: Row, model: Model, item: Item, options: Options, progress: Progre
         force=options.force,
         progress=progress,
     )
-    warnings = list(result.warnings)
+    # Which images of prototypes are available is no property of the input.
+    warnings = [notice for notice in result.warnings if notice.code != "prototype_image_missing"]
     if not any(notice.code == "training_image" for notice in warnings):
         warnings += _training_image(model, item.path)
     if options.explanations is not None:

@@ -127,6 +127,7 @@ def predict_rows(
             check()
             yield predict_row(model, item, options, lambda stage, fraction: check())
         return
+    given = {item.name: str(item.path) for item in items}
     if scheduler is not None:
         items = [replace(item, path=item.path.absolute()) for item in items]
         options = replace(
@@ -144,7 +145,9 @@ def predict_rows(
         if scheduler is not None and not client.nthreads():
             notify(f"The scheduler {scheduler} has no workers yet: waiting for them.")
         for item, future in _finished(client, job, items, check):
-            yield _row(item, future, options, identity)
+            row = _row(item, future, options, identity)
+            row["error"] = str(row["error"]).replace(str(item.path), given[item.name])
+            yield row
 
 
 def predict_task(job: Job, item: Item) -> Row:

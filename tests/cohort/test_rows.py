@@ -19,6 +19,7 @@ from expert.cohort.rows import (
 )
 from expert.errors import Cancelled, InputError
 from expert.explanation import Explanation
+from expert.model_file import load_model
 
 
 def test_a_row_says_what_was_predicted_and_by_which_model(one_plane, head, head_file):
@@ -51,6 +52,19 @@ def test_the_explanation_is_beside_the_table_and_without_a_name(one_plane, head_
     assert head_file.name in report.read_text(encoding="utf-8")
     blocked = replace(options, explanations=head_file)
     assert "could not be made" in predict_row(one_plane, Item("h", head_file), blocked)["error"]
+
+
+def test_warnings_do_not_depend_on_the_images_of_prototypes(
+    referring, empty_cache, head_file, tmp_path
+):
+    model = load_model(referring.file)
+    options = Options(explanations=tmp_path, beside=tmp_path)
+    plain = predict_row(model, Item("h", head_file), Options())
+    explained = predict_row(model, Item("h", head_file), options)
+    assert explained.pop("explanation")
+    assert plain.pop("explanation") == ""
+    assert explained == plain
+    assert "prototype_image_missing" not in explained["warnings"]
 
 
 def test_what_cannot_be_predicted_is_one_sentence(one_plane, tmp_path):

@@ -149,6 +149,7 @@ def test_workers_of_a_scheduler_elsewhere(scheduler, tiny_model_file, squares, m
     monkeypatch.chdir(squares.parent)
     model = load_model(tiny_model_file)
     todo = items([path.name for path in sorted(squares.parent.glob("*.png"))[:8]])
+    todo.append(Item("gone.png", Path("gone.png")))
     rows = list(predict_rows(model, todo, Options(), scheduler=scheduler))
     assert {row["input"]: row for row in rows} == {
         item.name: predict_row(model, item, Options()) for item in todo
