@@ -132,7 +132,8 @@ def interruptible() -> Iterator[Interruption]:
             interruption.requested = True
             timer.start()
 
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+    elsewhere = threading.current_thread() is not threading.main_thread()  # without signals
+    if elsewhere or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in background jobs
         yield interruption
         return
     former = signal.signal(signal.SIGINT, on_signal)
@@ -196,10 +197,13 @@ class Pace:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self._start: tuple[int, float] | None = None
+        self._kept: int | None = None
+        self._first: tuple[int, float] | None = None
 
     def text(self, done: int, now: float) -> str:
-        """For example "27.3 per minute, 2 h 5 min left"; empty before the first new image.
+        """For example "27.3 per minute, 2 h 5 min left"; empty before the second new image.
+
+        The time until the first one is not counted: it contains the start of the workers.
 
         Parameters
         ----------
@@ -212,12 +216,19 @@ class Pace:
         -------
         str
         """
-        if self._start is None:
-            self._start = done, now
-        first, began = self._start
+        if self._kept is None:
+            self._kept = done
+        if done == self._kept:
+            return ""
+        if self._first is None:
+            self._first = done, now
+        first, began = self._first
         if done == first or now <= began:
             return ""
         rate = (done - first) / (now - began)
-        minutes = int((self.total - done) / rate / 60 + 0.5)
-        hours = f"{minutes // 60} h " if minutes >= 60 else ""
-        return f"{60 * rate:.1f} per minute, {hours}{minutes % 60} min left"
+        seconds = int((self.total - done) / rate + 0.5)
+        left = f"{seconds} s"
+        if seconds >= 120:
+            minutes = (seconds + 30) // 60
+            left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+        return f"{60 * rate:.1f} per minute, {left} left"

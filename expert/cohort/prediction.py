@@ -56,6 +56,9 @@ def predict_cohort(
 ) -> Outcome:
     """Predict images into a table; finished rows stay if the run is ended, and are not repeated.
 
+    A script that calls this must have its code below ``if __name__ == "__main__":``, because worker
+    processes import it.
+
     Parameters
     ----------
     model : Model

@@ -46,8 +46,16 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": 2**30,
     "MALLOC_TRIM_THRESHOLD_": 2**30,
 }
-"""Environment of worker processes on this computer. They keep their memory from image to image: with
-Dask's own setting, which returns it after each step, images take 1.5 times as long."""
+"""Environment of worker processes on this computer. They keep their memory from image to image:
+with Dask's own setting, which returns it after each step, images take 1.5 times as long."""
+SETTINGS = {
+    "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,  # it would wait for memory that is needed
+}
+"""Dask's configuration for workers on this computer."""
 Check = Callable[[], None]
 
 
@@ -261,6 +269,7 @@ def _cluster(workers: int, scheduler: str | None) -> Iterator[Client]:
     """A client of a scheduler, or of a cluster on this computer that no other can reach."""
     import dask
     from distributed import Client, LocalCluster
+    from distributed.system import MEMORY_LIMIT
 
     # Lost workers are dealt with here, and are no news for the user.
     for name in ("distributed", "distributed.client"):
@@ -278,14 +287,11 @@ def _cluster(workers: int, scheduler: str | None) -> Iterator[Client]:
         finally:
             client.close(timeout=2)
         return
-    settings = {
-        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
-        "distributed.worker.profile.enabled": False,
-    }
-    with dask.config.set(settings):
+    with dask.config.set(SETTINGS):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
+            memory_limit=MEMORY_LIMIT // 2,  # a worker above is ended, not the whole computer
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",

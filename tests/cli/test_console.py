@@ -91,6 +91,16 @@ def test_ctrl_c_ends_work_that_does_not_look():
     assert done.stderr == "Cancelled: 3 rows.\n"
 
 
+def test_a_background_job_that_ignores_ctrl_c_keeps_ignoring_it():
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible() as interruption:
+            os.kill(os.getpid(), signal.SIGINT)
+            interruption.check()
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
 def test_another_thread_does_without_signals():
     seen = []
 
@@ -108,9 +118,10 @@ def test_another_thread_does_without_signals():
 def test_rate_and_time_left_are_those_of_this_run():
     pace = Pace(1000)
     assert pace.text(400, 10.0) == ""
-    assert pace.text(400, 20.0) == ""
-    assert pace.text(410, 40.0) == "20.0 per minute, 30 min left"
-    assert pace.text(401, 70.0) == "1.0 per minute, 9 h 59 min left"
+    assert pace.text(401, 40.0) == ""  # the first one waits for the start
+    assert pace.text(411, 70.0) == "20.0 per minute, 29 min left"
+    assert pace.text(402, 100.0) == "1.0 per minute, 9 h 58 min left"
+    assert pace.text(999, 638.0) == "60.0 per minute, 1 s left"
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch):
@@ -119,7 +130,7 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(capsys, monkeypatch)
         count(1)
     assert capsys.readouterr().err.strip() == ""
     monkeypatch.setattr("expert.cli.console.REPORT_SECONDS", 0.0)
-    with counter(3) as count:
-        count(1)
-        count(2)
-    assert "2 of 3, " in capsys.readouterr().err
+    with counter(4) as count:
+        for done in range(4):
+            count(done)
+    assert "3 of 4, " in capsys.readouterr().err
