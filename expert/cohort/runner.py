@@ -68,8 +68,6 @@ class Job:
     sha256: str
     """Checksum of the model that the command has loaded."""
     options: Options
-    one_thread: bool
-    """Whether the libraries may use one thread only."""
     version: str = __version__
 
 
@@ -150,7 +148,7 @@ def predict_rows(
     if path is None:
         raise ModelError(f"The model {model.info.name} must be a file to be used by workers.")
     name = path.stem if path.parent == SHIPPED else str(path.absolute())
-    job = Job(name, model.sha256, options, one_thread=True)
+    job = Job(name, model.sha256, options)
     identity = model_columns(model)
     with _cluster(workers, scheduler) as client:
         if scheduler is not None and not client.nthreads():
@@ -184,8 +182,7 @@ def predict_task(job: Job, item: Item) -> Row:
             f"A worker has version {__version__} of napari-expert, and this computer {job.version}:"
             " install the same version."
         )
-    if job.one_thread:
-        _use_one_thread()
+    _use_one_thread()
     return predict_row(_worker_model(job.model, job.sha256), item, job.options)
 
 

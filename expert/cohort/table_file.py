@@ -263,6 +263,8 @@ def open_table(
             former.close()
         with replacing(record) as temporary, _open(temporary) as file:
             _write(file, columns, kept.values())
+        if overwrite and record != target:
+            target.unlink(missing_ok=True)
         file = record.open("a", newline="", encoding="utf-8")
         _claim(file, record, target)
     table = TableFile(target, columns, file, {name: bool(r["error"]) for name, r in kept.items()})
@@ -315,10 +317,11 @@ def _former_rows(
     """Rows to continue; the check comes first, so that only tables are overwritten."""
     record = record_of(target)
     rows = _read_csv(record)
+    if record != target and target.exists():
+        finished = _read_parquet(target)
+        rows = rows or finished
     if overwrite:
         return []
-    if not rows and record != target and target.exists():
-        rows = _read_parquet(target)
     remedy = "Give another --out, or --overwrite to start anew."
     for row in rows:
         if tuple(row) != tuple(columns):
@@ -342,22 +345,28 @@ def _read_csv(record: Path) -> list[Texts]:
     if body and len(body[-1]) != len(header):
         body.pop()
     if header[:1] != ["input"] or any(len(line) != len(header) for line in body):
-        raise InputError(
-            f"The file {record} is not a table of predictions: give another --out, or remove it."
-        )
+        raise _not_a_table(record)
     return [dict(zip(header, line, strict=True)) for line in body]
 
 
 def _read_parquet(target: Path) -> list[Texts]:
     pyarrow = import_pyarrow()
     try:
-        rows = pyarrow.parquet.read_table(target).to_pylist()
+        table = pyarrow.parquet.read_table(target)
     except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"The table {target} could not be read: {error}.") from error
+        raise _not_a_table(target) from error
+    if table.column_names[:1] != ["input"]:
+        raise _not_a_table(target)
     return [
         {column: cell(column, _as_text(column, value)) for column, value in row.items()}
-        for row in rows
+        for row in table.to_pylist()
     ]
+
+
+def _not_a_table(file: Path) -> InputError:
+    return InputError(
+        f"The file {file} is not a table of predictions: give another --out, or remove it."
+    )
 
 
 def _as_text(column: str, value: Any) -> str:

@@ -182,6 +182,29 @@ def test_parquet_has_types_and_can_be_continued(tmp_path):
     assert not record_of(out).exists()
 
 
+def test_parquet_is_started_anew_and_no_other_file_is_overwritten(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "o.parquet"
+    for overwrite in (False, True):
+        with open_table(out, COLUMNS, MODEL, overwrite=overwrite) as table:
+            assert not table.done
+            assert not out.exists()
+            if not overwrite:
+                table.append(row("a"))
+                table.finish(["a"])
+    parquet.write_table(pyarrow.table({"file": ["a.png"]}), out)
+    record_of(out).unlink()
+    before = out.read_bytes()
+    with (
+        pytest.raises(InputError, match="is not a table of predictions"),
+        open_table(out, COLUMNS, MODEL, overwrite=True),
+    ):
+        pass
+    assert out.read_bytes() == before
+    assert not record_of(out).exists()
+
+
 def test_without_pyarrow_one_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with (
