@@ -1,7 +1,7 @@
 """Measure `expert predict` on many images: images per minute with 1, 2 … workers, and memory.
 
     python benchmarks/cohort.py
-    python benchmarks/cohort.py --model brain-age --heads 200 --workers 1 2 4 ixi/T1/*.nii.gz
+    python benchmarks/cohort.py ixi/T1/*.nii.gz --model brain-age --heads 100 --workers 1 2 4
 
 Synthetic heads by default. Images are used again until there are as many as asked for. The rate is
 that after the start of the workers, which is stated separately. CPU seconds per image say whether

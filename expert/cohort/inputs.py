@@ -7,7 +7,7 @@ import glob
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from expert.datasets.table import LABEL_COLUMNS, PARQUET, as_number, read_table
@@ -187,21 +187,31 @@ def _ages(table: Path, key: str) -> dict[str, float]:
 
 def _without_repeats(found: Sequence[Item]) -> list[Item]:
     by_path: dict[str, Item] = {}
-    by_name: dict[str, Item] = {}
+    paths: dict[str, str] = {}
     for item in found:
         place = os.path.abspath(item.path)  # noqa: PTH100 (links stay what they are)
-        first = by_path.setdefault(place, item)
-        if first is not item:
-            facts = [
-                (i.pixel_size_mm, None if math.isnan(i.label) else i.label) for i in (first, item)
-            ]
-            if facts[0] != facts[1] and None not in (facts[0][1], facts[1][1]):
-                raise InputError(
-                    f"{item.name} is given twice with different labels or pixel sizes: remove one."
-                )
-            continue
-        if by_name.setdefault(item.name, item) is not item:
+        if place in by_path:
+            by_path[place] = _merged(by_path[place], item)
+        elif paths.setdefault(item.name, place) != place:
             raise InputError(
                 f"Two different files are named {item.name}: predict them into two tables."
             )
+        else:
+            by_path[place] = item
     return list(by_path.values())
+
+
+def _merged(first: Item, again: Item) -> Item:
+    """One file that is given twice, with what is known from either."""
+    labels = [item.label for item in (first, again) if not math.isnan(item.label)]
+    sizes = [item.pixel_size_mm for item in (first, again) if item.pixel_size_mm is not None]
+    if len(set(labels)) > 1 or len(set(sizes)) > 1:
+        raise InputError(
+            f"{first.name} is given twice with different labels or pixel sizes: remove one."
+        )
+    return replace(
+        first,
+        label=labels[0] if labels else math.nan,
+        pixel_size_mm=sizes[0] if sizes else None,
+        subject=first.subject or again.subject,
+    )

@@ -25,8 +25,8 @@ from expert.report.document import Cell, Figure, Figures, Paragraph, Remark, Rep
 from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:
+    from expert.cohort.cells import Texts
     from expert.cohort.prediction import Outcome
-    from expert.cohort.table_file import Texts
     from expert.schema import ModelInfo
 
 MOST_LISTED = 200

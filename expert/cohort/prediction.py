@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from expert.cohort.cells import Texts
 from expert.cohort.inputs import Item
 from expert.cohort.rows import FORCE_HINT, Options, check_options, model_columns
 from expert.cohort.runner import Check, default_workers, predict_rows
-from expert.cohort.table_file import Texts, open_table
+from expert.cohort.table_file import open_table
 from expert.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,63 +10,20 @@ from __future__ import annotations
 import csv
 import io
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from expert.datasets.table import PARQUET, as_number, import_pyarrow
+from expert.cohort.cells import Texts, cell, plain_row
+from expert.cohort.parquet_file import not_a_table, read_parquet, write_parquet
+from expert.datasets.table import PARQUET, import_pyarrow
 from expert.errors import InputError
 from expert.files import replacing
-from expert.schema import RESEARCH_USE
 
-FLOATS = {
-    "prediction": ".4f",
-    "bias_corrected": ".4f",
-    "lower": ".4f",
-    "upper": ".4f",
-    "nearest_distance": ".4f",
-    "registration_quality": ".3f",
-    "label": "g",
-    "nearest_label": ".4f",
-}
-"""Columns of numbers, and how they are written."""
-INTEGERS = ("prototypes_in_radius", "nearest_prototype")
-BOOLEANS = ("fallback",)
-FORMULA = "=+-@'"
-"""First characters of a text that spreadsheets take for a formula; the last one prevents it."""
-CONTROL = re.compile("[\x00-\x1f\x7f]")
 SYNC_SECONDS = 5.0
 """Longest time until finished rows are on the disk, even if the computer loses power."""
-Texts = dict[str, str]
-
-
-def cell(column: str, value: object) -> str:
-    """Text of a cell of the CSV file: one line of UTF-8, and never a formula.
-
-    Parameters
-    ----------
-    column : str
-    value : object
-
-    Returns
-    -------
-    str
-        A text that spreadsheets would take for a formula starts with an apostrophe.
-    """
-    text = CONTROL.sub(" ", str(value)).encode("utf-8", "backslashreplace").decode("utf-8")
-    if column in FLOATS or column in INTEGERS or not text.startswith(tuple(FORMULA)):
-        return text
-    return f"'{text}"
-
-
-def _plain(column: str, text: str) -> str:
-    """The text without the apostrophe of `cell`."""
-    if column in FLOATS or column in INTEGERS:
-        return text
-    return text.removeprefix("'")
 
 
 class TableFile:
@@ -169,7 +126,7 @@ class TableFile:
             with replacing(record) as temporary, _open(temporary) as file:
                 _write(file, self.columns, rows)
             if record != self.target:
-                _write_parquet(self.target, self.columns, rows)
+                write_parquet(self.target, self.columns, rows)
                 record.unlink()
         return [plain_row(row) for row in rows if row["input"] in place]
 
@@ -195,20 +152,6 @@ def record_of(target: Path) -> Path:
         The table itself; of a Parquet file, one beside it.
     """
     return target.with_name(f"{target.name}.csv") if target.suffix.lower() == PARQUET else target
-
-
-def plain_row(row: Mapping[str, str]) -> Texts:
-    """A row without the apostrophes of `cell`.
-
-    Parameters
-    ----------
-    row : mapping
-
-    Returns
-    -------
-    dict
-    """
-    return {column: _plain(column, text) for column, text in row.items()}
 
 
 @contextmanager
@@ -318,7 +261,7 @@ def _former_rows(
     record = record_of(target)
     rows = _read_csv(record)
     if record != target and target.exists():
-        finished = _read_parquet(target)
+        finished = read_parquet(target)
         rows = rows or finished
     if overwrite:
         return []
@@ -345,60 +288,5 @@ def _read_csv(record: Path) -> list[Texts]:
     if body and len(body[-1]) != len(header):
         body.pop()
     if header[:1] != ["input"] or any(len(line) != len(header) for line in body):
-        raise _not_a_table(record)
+        raise not_a_table(record)
     return [dict(zip(header, line, strict=True)) for line in body]
-
-
-def _read_parquet(target: Path) -> list[Texts]:
-    pyarrow = import_pyarrow()
-    try:
-        table = pyarrow.parquet.read_table(target)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _not_a_table(target) from error
-    if table.column_names[:1] != ["input"]:
-        raise _not_a_table(target)
-    return [
-        {column: cell(column, _as_text(column, value)) for column, value in row.items()}
-        for row in table.to_pylist()
-    ]
-
-
-def _not_a_table(file: Path) -> InputError:
-    return InputError(
-        f"The file {file} is not a table of predictions: give another --out, or remove it."
-    )
-
-
-def _as_text(column: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if column in FLOATS:
-        return format(value, FLOATS[column])
-    return str(value).lower() if column in BOOLEANS else str(value)
-
-
-def _write_parquet(target: Path, columns: Sequence[str], rows: Sequence[Texts]) -> None:
-    pyarrow = import_pyarrow()
-
-    def value(column: str, text: str) -> object:
-        if not text and column != "error":
-            return None
-        if column in FLOATS:
-            return as_number(text)
-        if column in INTEGERS:
-            return int(text)
-        return text == "true" if column in BOOLEANS else _plain(column, text)
-
-    def kind(column: str) -> Any:
-        if column in FLOATS:
-            return pyarrow.float64()
-        if column in INTEGERS:
-            return pyarrow.int64()
-        return pyarrow.bool_() if column in BOOLEANS else pyarrow.string()
-
-    schema = pyarrow.schema(
-        [(column, kind(column)) for column in columns], metadata={"statement": RESEARCH_USE}
-    )
-    values = [{column: value(column, row[column]) for column in columns} for row in rows]
-    with replacing(target) as temporary:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(values, schema), temporary)

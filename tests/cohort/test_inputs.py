@@ -112,6 +112,10 @@ def test_a_file_given_twice_is_listed_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     touch(tmp_path, "a.nii", "b.nii")
     assert names(items(["a.nii", "./a.nii", "*.nii"])) == ["a.nii", "b.nii"]
+    (tmp_path / "t.csv").write_text("file,age,subject\nb.nii,30,s\n")
+    a, b = items(["*.nii", "t.csv"])
+    assert math.isnan(a.label)
+    assert (b.name, b.label, b.subject) == ("b.nii", 30, "s")
     (tmp_path / "t.csv").write_text("file,age\na.nii,30\na.nii,40\n")
     with pytest.raises(InputError, match=r"a\.nii is given twice with different labels"):
         items(["t.csv"])
