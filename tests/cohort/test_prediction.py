@@ -149,12 +149,12 @@ def test_a_killed_command_is_continued(head_file, tmp_path, workers):
         process.communicate()
         assert group_is_gone(process.pid)  # workers do not outlive the command
     process = start_predict(*heads, *options, "--out", out)
-    text, _ = process.communicate(timeout=120)
+    text, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     assert "were predicted by an earlier run" in text
     assert "5 of 5 predicted" in text
     process = start_predict(*heads, *options, "--out", tmp_path / "whole.csv")
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 

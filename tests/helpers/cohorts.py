@@ -38,9 +38,9 @@ def start_predict(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for_rows(path: Path, number: int, process: subprocess.Popen[str]) -> None:
     """Wait until a table has some rows."""
-    for _ in range(3000):
+    for _ in range(15_000):
         if path.exists() and path.read_bytes().count(b"\n") > number:
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    raise AssertionError(f"{path} has no {number} rows after a minute")
+    raise AssertionError(f"{path} has no {number} rows after five minutes")
