@@ -47,7 +47,6 @@ MOVED = {
     "tables": "report.csv_export",
     "conversion": "convert.conversion",
     "checkpoint": "convert.checkpoint_reader",
-    "cohort": "cli.batch_prediction",
     "terminal": "cli.console",
 }
 """Former module of `expert` → its present one."""

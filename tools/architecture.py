@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("evaluation", ("expert.evaluation",)),
     ("training", ("expert.training",)),
     ("report", ("expert.report",)),
+    ("cohort", ("expert.cohort",)),
     ("convert", ("expert.convert",)),
     ("cli", ("expert.cli",)),
     ("plugin base", ("napari_expert.layer_geometry", "napari_expert.side_by_side")),

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+import signal
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +24,14 @@ DataOption = Annotated[
     Path | None,
     typer.Option(help="Folder of the data set that contains the model's prototype images."),
 ]
+
+CANCELLED = "Cancelled."
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+PATIENCE_SECONDS = 1.5
+"""Longest time from Ctrl-C to the end of the program."""
+REPORT_SECONDS = 60.0
+"""Time between two lines of progress where there is no terminal."""
 
 
 def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
@@ -39,9 +52,9 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
-        except (Cancelled, KeyboardInterrupt):
-            typer.echo("Cancelled.", err=True)
-            raise typer.Exit(130) from None
+        except (Cancelled, KeyboardInterrupt) as error:
+            typer.echo(str(error) or CANCELLED, err=True)
+            raise typer.Exit(INTERRUPTED) from None
         except ExpertError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
@@ -77,3 +90,145 @@ def progress() -> Iterator[Callable[[str, float], None]]:
             bars.update(tasks[stage], completed=fraction)
 
         yield report
+
+
+class Interruption:
+    """Whether Ctrl-C was pressed; made by `interruptible`."""
+
+    def __init__(self) -> None:
+        self.message = CANCELLED
+        """The sentence that the user reads then."""
+        self.requested = False
+
+    def check(self) -> None:
+        """Raise `expert.errors.Cancelled` after Ctrl-C."""
+        if self.requested:
+            raise Cancelled(self.message)
+
+
+@contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turn Ctrl-C into `expert.errors.Cancelled`, raised where the work calls `check`.
+
+    Python's own exception would be raised within a callback of SimpleITK, which prints it and goes
+    on. If the work does not call `check` in time, the program ends all the same.
+
+    Yields
+    ------
+    Interruption
+    """
+    interruption = Interruption()
+
+    def leave() -> None:
+        sys.stderr.write(f"{interruption.message}\n")
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+    timer = threading.Timer(PATIENCE_SECONDS, leave)
+    timer.daemon = True
+
+    def on_signal(number: int, frame: object) -> None:
+        if not interruption.requested:
+            interruption.requested = True
+            timer.start()
+
+    elsewhere = threading.current_thread() is not threading.main_thread()  # without signals
+    if elsewhere or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in background jobs
+        yield interruption
+        return
+    former = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield interruption
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, former)
+
+
+@contextmanager
+def counter(total: int) -> Iterator[Callable[[int], None]]:
+    """Progress of many images on standard error: number, images per minute, and time left.
+
+    A bar on a terminal, else a line every minute.
+
+    Parameters
+    ----------
+    total : int
+        Number of images.
+
+    Yields
+    ------
+    callable
+        Takes the number of finished images; the first number is that of an earlier run.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+    )
+    pace = Pace(total)
+    printed = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("predict", total=total, pace="")
+
+        def report(done: int) -> None:
+            nonlocal printed
+            text = pace.text(done, time.monotonic())
+            bars.update(bar, completed=done, pace=text)
+            if bars.disable and time.monotonic() - printed > REPORT_SECONDS:
+                printed = time.monotonic()
+                typer.echo(f"{done} of {total}, {text}", err=True)
+
+        yield report
+
+
+class Pace:
+    """Rate and time left.
+
+    Parameters
+    ----------
+    total : int
+        Number of images.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._kept: int | None = None
+        self._first: tuple[int, float] | None = None
+
+    def text(self, done: int, now: float) -> str:
+        """For example "27.3 per minute, 2 h 5 min left"; empty before the second new image.
+
+        The time until the first one is not counted: it contains the start of the workers.
+
+        Parameters
+        ----------
+        done : int
+            Finished images; in the first call, those of an earlier run.
+        now : float
+            Time, seconds.
+
+        Returns
+        -------
+        str
+        """
+        if self._kept is None:
+            self._kept = done
+        if done == self._kept:
+            return ""
+        if self._first is None:
+            self._first = done, now
+        first, began = self._first
+        if done == first or now <= began:
+            return ""
+        rate = (done - first) / (now - began)
+        seconds = int((self.total - done) / rate + 0.5)
+        left = f"{seconds} s"
+        if seconds >= 120:
+            minutes = (seconds + 30) // 60
+            left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+        return f"{60 * rate:.1f} per minute, {left} left"

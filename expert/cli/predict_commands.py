@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from expert import DEFAULT_MODEL
-from expert.cli.console import DataOption, ModelOption, one_sentence, progress
+from expert.cli.console import (
+    DataOption,
+    ModelOption,
+    counter,
+    interruptible,
+    one_sentence,
+    progress,
+)
 from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE
 
@@ -22,16 +29,23 @@ ForceOption = Annotated[
 @one_sentence
 def predict(
     inputs: Annotated[
-        list[Path] | None, typer.Argument(metavar="INPUT...", help="Images or DICOM folders.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Images, DICOM folders, folders of images, quoted globs, CSV or Parquet tables, "
+            "BIDS data sets.",
+        ),
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(help="CSV with the column 'file' (and 'pixel_size_mm' for 2D images)."),
+        typer.Option(
+            help="CSV or Parquet with the column 'file' (and 'pixel_size_mm' for 2D images)."
+        ),
     ] = None,
     model: ModelOption = DEFAULT_MODEL,
-    out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write.")] = Path(
-        "predictions.csv"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="CSV or Parquet (.parquet) to write.")
+    ] = Path("predictions.csv"),
     bias_corrected: Annotated[
         bool,
         typer.Option(
@@ -40,32 +54,102 @@ def predict(
         ),
     ] = False,
     force: ForceOption = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worker processes  [default: one per core, as far as memory allows; 1 for fewer "
+            "than 20 images]",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Use the workers of this Dask scheduler (tcp://HOST:8786)."
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew instead of continuing the table.")
+    ] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Repeat the images whose row has an error.")
+    ] = False,
+    explanations: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for an explanation and a report of every image."),
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page on the cohort (.html).")
+    ] = None,
+    show_names: Annotated[
+        bool,
+        typer.Option("--show-names", help="Print the inputs' names on the page and in reports."),
+    ] = False,
 ) -> None:
-    """Predict many images into one table; failed images are reported in the `error` column."""
-    from expert.cli.batch_prediction import items, predict_table
+    """Predict many images into one table; failed images are reported in the `error` column.
+
+    The same command continues a table that is not finished.
+    """
+    from expert.cohort.inputs import items
+    from expert.cohort.prediction import predict_cohort
+    from expert.cohort.rows import Options
     from expert.model_file import load_model
 
-    todo = items(inputs or [], table)
     loaded = load_model(model)
-    with progress() as report:
-        target, failed = predict_table(
+    todo = items(inputs or [], table, plain=loaded.info.input.space == "image")
+    if page is not None:
+        from expert.cohort.page import check_page
+
+        check_page(page)
+    options = Options(
+        corrected=bias_corrected, force=force, explanations=explanations, show_names=show_names
+    )
+    with interruptible() as interruption, counter(len(todo)) as count:
+
+        def progress(done: int) -> None:
+            interruption.message = (
+                f"Cancelled: {out} has the rows of {done} of {len(todo)} images. The same command "
+                "continues."
+            )
+            count(done)
+
+        outcome = predict_cohort(
             loaded,
             todo,
             out,
-            lambda done: report("predict", done),
-            corrected=bias_corrected,
-            force=force,
+            options,
+            workers=workers,
+            scheduler=scheduler,
+            overwrite=overwrite,
+            retry_errors=retry_errors,
+            progress=progress,
+            check=interruption.check,
+            notify=lambda text: typer.echo(text, err=True),
         )
+    if page is not None:
+        from expert.cohort.page import write_page
+
+        subjects = {item.name: item.subject for item in todo if item.subject}
+        write_page(outcome, page, loaded.info, subjects=subjects, show_names=show_names)
     if force:
         typer.echo(
             "Predictions of refused images are probably wrong: those with 'forced_prediction' in "
             "the column 'warnings'."
         )
-    typer.echo(f"{target}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
+    if outcome.kept:
+        repeat = " (--retry-errors repeats them)" if outcome.kept_errors else ""
+        typer.echo(
+            f"{outcome.kept} of {len(todo)} were predicted by an earlier run, "
+            f"{outcome.kept_errors} of them with an error{repeat}."
+        )
+    failed = outcome.failed
+    typer.echo(f"{out}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
+    if page is not None:
+        typer.echo(f"{page}: page on the cohort.")
     if failed:
         typer.echo(
-            f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of "
-            f"{target}.",
+            f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {out}. "
+            f"The first: {next(row['error'] for row in outcome.rows if row['error'])}",
             err=True,
         )
     if failed == len(todo):
@@ -98,10 +182,15 @@ def explain(
 
     volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
     loaded = expert.load_model(model)
-    with progress() as report:
+    with interruptible() as interruption, progress() as report:
+
+        def advance(stage: str, fraction: float) -> None:
+            interruption.check()
+            report(stage, fraction)
+
         try:
             result = expert.explain(
-                loaded, volume, top=top, data=data, progress=report, force=force
+                loaded, volume, top=top, data=data, progress=advance, force=force
             )
         except RefusedError as error:
             raise RefusedError(f"{error} {FORCE_HINT}") from error

@@ -1,4 +1,4 @@
-"""Read tables of images with labels (CSV)."""
+"""Read tables of images with labels (CSV or Parquet)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from expert.errors import InputError
 
@@ -15,6 +16,7 @@ LABEL_COLUMNS = ("age_years", "age", "label")
 """Label columns, in order of preference."""
 SUBJECT_COLUMNS = ("subject", "exam")
 """Subject columns, in order of preference."""
+PARQUET = ".parquet"
 LABELS, SUBJECTS = LABEL_COLUMNS, SUBJECT_COLUMNS  # former names
 
 
@@ -29,7 +31,7 @@ class Entry:
     file: Path
     """Path of the file."""
     label: float
-    """NaN where the table has no labels."""
+    """NaN where the table has none that is a number."""
     pixel_size_mm: float | None
     """Of a plain 2D image."""
     sha256: str
@@ -54,12 +56,13 @@ def _public_name(name: str) -> str:
 def read_table(
     path: str | os.PathLike[str], *, label_column: str | None = None, labelled: bool = True
 ) -> tuple[Entry, ...]:
-    """Read a CSV table of images.
+    """Read a table of images.
 
     Parameters
     ----------
     path : str or os.PathLike
-        CSV with the column `file` (relative to the table) and, optionally, `subject` or `exam`
+        CSV or Parquet with the column `file` (relative to the table) and, optionally, `subject` or
+        `exam`
         (rows that belong together), `site`, `reference` (path in a public data set),
         `pixel_size_mm` (plain 2D images) and `sha256`.
     label_column : str, optional
@@ -79,17 +82,7 @@ def read_table(
         missing or has another checksum. The message names row and column.
     """
     source = Path(path)
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [
-                {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"The table {source} could not be read: {error}.") from error
+    columns, rows = _parquet(source) if source.suffix.lower() == PARQUET else _csv(source)
     if "file" not in columns:
         raise InputError(
             f"The table {source.name} has no column 'file' (it has: "
@@ -122,7 +115,7 @@ def read_table(
                 subject=(row.get(subject, "") if subject else "") or _public_name(row["file"]),
                 name=row["file"],
                 file=file,
-                label=_number(where, row, label) if labelled and label else math.nan,
+                label=_label(where, row, label, labelled),
                 pixel_size_mm=_number(where, row, "pixel_size_mm")
                 if row.get("pixel_size_mm")
                 else None,
@@ -134,12 +127,89 @@ def read_table(
     return tuple(out)
 
 
-def _number(where: str, row: dict[str, str], column: str) -> float:
+def _csv(source: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a CSV file."""
     try:
-        value = float(row.get(column, ""))
+        with source.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = [
+                {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The table {source} could not be read: {error}.") from error
+    return columns, rows
+
+
+def _parquet(source: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a Parquet file, as texts."""
+    pyarrow = import_pyarrow()
+    try:
+        table = pyarrow.parquet.read_table(source)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise InputError(f"The table {source} could not be read: {error}.") from error
+    rows = [
+        {name: "" if value is None else str(value).strip() for name, value in row.items()}
+        for row in table.to_pylist()
+    ]
+    return list(table.column_names), rows
+
+
+def import_pyarrow() -> Any:
+    """The package that reads and writes Parquet.
+
+    Returns
+    -------
+    module
+        `pyarrow`, with `pyarrow.parquet`.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError(
+            "Parquet files need the package pyarrow: pip install 'napari-expert[parquet]', or use "
+            "CSV."
+        ) from error
+    return pyarrow
+
+
+def _label(where: str, row: dict[str, str], column: str | None, required: bool) -> float:
+    if column is None:
+        return math.nan
+    if required:
+        return _number(where, row, column)
+    return as_number(row.get(column, ""))
+
+
+def as_number(text: str) -> float:
+    """A number that may be missing.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float
+        NaN if the text is not a finite number.
+    """
+    try:
+        value = float(text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _number(where: str, row: dict[str, str], column: str) -> float:
+    value = as_number(row.get(column, ""))
+    if math.isnan(value):
         raise InputError(f"{where}: column '{column}' holds '{row.get(column, '')}', not a number.")
     return value
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2000
+LARGEST_DRAW = 4_000_000
+"""Numbers that are drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,14 @@ def mean_interval(values: np.ndarray, subjects: np.ndarray | None = None) -> tup
     # Subjects are numbered in the order of the table, so that their names do not matter.
     order = np.argsort(np.argsort(first))[inverse]
     count, sums = np.bincount(order), np.bincount(order, values)
-    drawn = np.random.default_rng(0).integers(0, len(sums), (RESAMPLES, len(sums)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / count[drawn].sum(axis=1), [2.5, 97.5])
+    generator = np.random.default_rng(0)
+    means = np.empty(RESAMPLES)
+    step = max(1, LARGEST_DRAW // len(sums))
+    for start in range(0, RESAMPLES, step):  # in parts, for the memory; the numbers are the same
+        part = slice(start, min(start + step, RESAMPLES))
+        drawn = generator.integers(0, len(sums), (part.stop - start, len(sums)))
+        means[part] = sums[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

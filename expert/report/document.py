@@ -60,6 +60,8 @@ class Cell:
     text: str
     color: str = ""
     mono: bool = False
+    link: str = ""
+    """Relative path of a page; HTML only."""
 
 
 @dataclass(frozen=True)

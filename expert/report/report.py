@@ -66,7 +66,7 @@ def write_report(
     target = Path(path)
     report = compose(explanation, model=model, source=source)
     if target.suffix.lower() in (".html", ".htm"):
-        data = _html(report)
+        data = html_page(report)
     elif target.suffix.lower() == ".pdf":
         from expert.report.pdf import render
 
@@ -83,7 +83,18 @@ def write_report(
     return target
 
 
-def _html(report: Report) -> bytes:
+def html_page(report: Report) -> bytes:
+    """A report as one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    report : Report
+
+    Returns
+    -------
+    bytes
+        UTF-8; all texts are escaped.
+    """
     import jinja2
     from markupsafe import Markup
 

@@ -11,9 +11,11 @@ from helpers.refusals import REASON
 from helpers.squares import draw_squares
 from typer.testing import CliRunner
 
+from expert.cli import batch_prediction
 from expert.cli.batch_prediction import COLUMNS, FORCE_HINT
 from expert.cli.main import app
 from expert.errors import InputError
+from expert.model_file import load_model
 
 
 def test_a_bias_corrected_column_stands_beside_the_prediction(tiny_model_file, squares, tmp_path):
@@ -85,11 +87,33 @@ def test_predict_a_table_of_plain_images(tiny_model_file, tmp_path):
 
 
 def test_the_columns_of_before_keep_their_places():
-    assert COLUMNS == (
+    assert COLUMNS[:12] == (
         "input", "prediction", "unit", "lower", "upper", "nearest_distance",
         "prototypes_in_radius", "fallback", "registration_quality", "warnings", "warning_text",
         "error",
     )  # fmt: skip
+
+
+def test_the_former_module_still_has_its_names():
+    import expert.cohort
+
+    for name in ("items", "Item", "COLUMNS", "predict", "predict_one", "predict_table"):
+        with pytest.warns(DeprecationWarning, match=r"is now expert\.cli\.batch_prediction"):
+            found = getattr(expert.cohort, name)
+        assert found is getattr(batch_prediction, name)
+    with pytest.raises(AttributeError):
+        _ = expert.cohort.never_there
+
+
+def test_a_table_is_written_anew(tiny_model_file, squares, tmp_path):
+    model, out = load_model(tiny_model_file), tmp_path / "p.csv"
+    fractions = []
+    for todo in (batch_prediction.items([], squares)[:2], batch_prediction.items([], squares)[2:4]):
+        target, failed = batch_prediction.predict_table(model, todo, out, fractions.append)
+        assert (target, failed) == (out, 0)
+        with out.open() as file:
+            assert [row["input"] for row in csv.DictReader(file)] == [item.name for item in todo]
+    assert fractions == [0.5, 1.0] * 2
 
 
 def test_a_refused_head_has_no_number_in_its_row(head_file, heads_refused, tmp_path):
@@ -100,7 +124,9 @@ def test_a_refused_head_has_no_number_in_its_row(head_file, heads_refused, tmp_p
     with out.open() as file:
         (row,) = csv.DictReader(file)
     assert row["error"] == f"{REASON} {FORCE_HINT}"
-    assert {name for name, value in row.items() if value} == {"input", "unit", "error"}
+    assert {name for name, value in row.items() if value} == {
+        "input", "unit", "error", "model", "model_version", "model_sha256", "input_checksum",
+    }  # fmt: skip
     result = run(app, [*options, "--force"])
     assert result.exit_code == 0
     assert "Predictions of refused images are probably wrong" in result.output

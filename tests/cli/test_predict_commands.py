@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 from helpers.refusals import REASON
-from helpers.reports import pdf_pages
+from helpers.reports import Page, pdf_pages
 from typer.testing import CliRunner
 
 from expert import DEFAULT_MODEL
@@ -89,3 +89,52 @@ def test_a_head_of_a_third_of_its_size_is_not_explained(head, tmp_path):
     result = run(app, ["explain", str(file), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_predict_continues_explains_and_writes_a_page(tiny_model_file, squares, tmp_path):
+    out, page, explanations = tmp_path / "o.csv", tmp_path / "p.html", tmp_path / "ex"
+    images = [str(path) for path in sorted(squares.parent.glob("*.png"))[:2]]
+    options = ["--model", str(tiny_model_file), "--out", str(out)]
+    result = run(app, ["predict", images[0], "gone.png", *options])
+    assert result.exit_code == 0
+    assert "1 of 2 predicted" in result.output
+    options += ["--explanations", str(explanations), "--page", str(page)]
+    result = run(app, ["predict", *images, "gone.png", *options])
+    assert result.exit_code == 0, result.output
+    assert "1 of 3 were predicted by an earlier run, 1 of them with an error" in result.output
+    assert "--retry-errors repeats them" in result.output
+    assert "2 of 3 predicted" in result.output
+    assert len(list(explanations.glob("*/report.html"))) == 2
+    text = page.read_text(encoding="utf-8")
+    assert RESEARCH_USE in text
+    assert "square-" not in text
+    assert len({link for link in Page(text).links if link.startswith("ex/")}) == 2
+    assert run(app, ["predict", *images, *options, "--show-names"]).exit_code == 0
+    assert "square-" in page.read_text(encoding="utf-8")
+
+
+def test_predict_says_at_once_what_it_cannot_write(tiny_model_file, squares, tmp_path):
+    given = ["predict", str(squares), "--model", str(tiny_model_file)]
+    for options, message in [
+        (["--out", str(tmp_path)], "it is not a file"),
+        (["--out", str(tmp_path / "no" / "o.csv")], "could not be written: No such file"),
+        (["--page", str(tmp_path / "p.txt")], "must end in .html"),
+        (["--out", str(tmp_path / "o.csv"), "--explanations", str(squares)], "could not be made"),
+    ]:
+        result = run(app, [*given, *options])
+        assert result.exit_code == 1
+        assert message in " ".join(result.output.split())
+
+
+def test_predict_does_not_continue_the_table_of_another_model(tiny_model_file, squares, tmp_path):
+    out = tmp_path / "o.csv"
+    image = str(sorted(squares.parent.glob("*.png"))[0])
+    assert run(app, ["predict", image, "-m", str(tiny_model_file), "-o", str(out)]).exit_code == 0
+    before = out.read_bytes()
+    result = run(app, ["predict", image, "-m", "phantom", "-o", str(out)])
+    assert result.exit_code == 1
+    assert "is of another model, tiny 1 (" in " ".join(result.output.split())
+    assert out.read_bytes() == before
+    result = run(app, ["predict", image, "-m", "phantom", "-o", str(out), "--overwrite"])
+    assert "1 of 1 inputs could not be used" in result.output
+    assert out.read_bytes() != before

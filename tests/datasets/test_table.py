@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
-from expert.datasets.table import read_table
+from expert.datasets.table import as_number, read_table
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,29 @@ def test_a_reference_is_the_public_name(tmp_path):
     (entry,) = read_table(table)
     assert entry.public_name == "T1/b.png"
     assert entry.file == tmp_path / "a.png"
+
+
+def test_labels_are_optional_where_none_are_needed(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("file,age\na.png,30\nb.png,\nc.png,n/a\nd.png,inf\n")
+    labels = [entry.label for entry in read_table(table, labelled=False)]
+    assert labels[0] == 30
+    assert all(math.isnan(label) for label in labels[1:])
+
+
+def test_parquet_is_read_like_csv(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    rows = {"file": ["a.png", "b.png"], "age": [30, 40], "site": ["x", None]}
+    parquet.write_table(pyarrow.table(rows), tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text("file,age,site\na.png,30,x\nb.png,40,\n")
+    assert read_table(tmp_path / "t.parquet") == read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3.5", 3.5), (" 2 ", 2), ("", None), ("n/a", None), ("nan", None)]
+)
+def test_numbers_may_be_missing(text, value):
+    assert as_number(text) == value or (value is None and math.isnan(as_number(text)))

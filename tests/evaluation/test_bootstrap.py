@@ -38,3 +38,11 @@ def test_trainings_that_disagree_are_a_wide_interval():
     assert (apart.subjects, apart.chance) == (40, 0.25)
     assert mean_over_models(np.full((2, 3), np.nan)) is None
     assert mean_over_models(np.array([[np.nan, 1.0], [np.nan, 3.0]])).subjects == 1
+
+
+def test_drawing_in_parts_changes_nothing(monkeypatch):
+    values = np.random.default_rng(1).normal(size=501)
+    whole = mean_over_subjects(values)
+    for part in (1, 1503):
+        monkeypatch.setattr("expert.evaluation.bootstrap.LARGEST_DRAW", part)
+        assert mean_over_subjects(values) == whole
