@@ -11,7 +11,7 @@ import numpy as np
 
 from expert.errors import ExpertError
 from expert.features.grey_values import to_unit
-from expert.imaging.brain_finding import one_thread
+from expert.features.threads import one_thread
 from expert.model_file import Model
 
 if TYPE_CHECKING:
@@ -311,7 +311,6 @@ def compare_images(
     settings = network.architecture
     where = choose_device(device)
     views, partners = [], None
-    # Many small steps: several threads wait for each other longer than they compute.
     with torch.inference_mode(), one_thread():
         labels = network.prototype_labels.double()
         for n in range(len(images)):

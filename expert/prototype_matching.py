@@ -18,7 +18,7 @@ from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.features.head_frame import with_rim
-from expert.imaging.brain_finding import one_thread
+from expert.features.threads import one_thread
 from expert.model_file import Model
 from expert.notices import NOT_REQUESTED
 

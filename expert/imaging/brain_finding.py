@@ -6,14 +6,13 @@ registration and the grey values, follows from what it found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from expert.errors import InputError
+from expert.features.threads import one_thread
 from expert.imaging.conforming import regular_grid
 from expert.imaging.volume import Volume
 
@@ -83,23 +82,6 @@ def find_brain(volume: Volume) -> FoundBrain:
             "No brain was found in this volume: open a T1-weighted scan of the whole head."
         )
     return FoundBrain(tissues, grid.affine, _fit_pose(coordinates, tissues, grid.affine))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within it, torch computes in one thread: the result is the same with any number of cores.
-
-    Sums in another order differ in the last digits; registration and rounding to grey values make
-    thousandths of a year of that.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def normalise(image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from expert.features.head_frame import FILL, MIRRORS
-from expert.imaging.brain_finding import largest_component, one_thread
+from expert.features.threads import one_thread
+from expert.imaging.brain_finding import largest_component
 from expert.imaging.volume import Volume
 
 if TYPE_CHECKING:
