@@ -147,12 +147,13 @@ class AverageOf(_Frozen):
     people: int = Field(ge=10)
     low: float = Field(description="smallest label, label units")
     high: float = Field(description="largest label, label units")
+    noun: Literal["people", "fetuses"] = "people"
 
     @property
     def text(self) -> str:
         """For titles: "average of 12 people of 43–47"."""
         low, high = f"{self.low:.0f}", f"{self.high:.0f}"
-        return f"average of {self.people} people of {low if low == high else f'{low}–{high}'}"
+        return f"average of {self.people} {self.noun} of {low if low == high else f'{low}–{high}'}"
 
 
 class PrototypeMatch(_Frozen):

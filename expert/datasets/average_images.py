@@ -11,7 +11,7 @@ import os
 import zlib
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ from expert.datasets.prepared_dataset import CohortArrays
 from expert.datasets.prototype_images import prototype_image
 from expert.errors import InputError, ModelError
 from expert.explanation import AverageOf
+from expert.features.head_frame import without_rim
 from expert.json_arrays import inflate
 from expert.model_file import AVERAGES, WEIGHTS, Model, save_model
 from expert.schema import ModelInfo
@@ -147,6 +148,8 @@ def averages_of(info: ModelInfo, cohort: CohortArrays) -> np.ndarray | None:
     planes = cohort.explained_planes(info.input)
     several = info.architecture.planes_combined
     images = cohort.images[:, planes] if several else cohort.images[:, planes[0]]
+    if info.architecture.ellipse:
+        images = without_rim(images)
     return pack_averages(images, cohort.labels, cohort.subjects)
 
 
@@ -183,8 +186,8 @@ def add_averages(model: Model, cohort: CohortArrays, path: str | os.PathLike[str
     averages = averages_of(model.info, cohort)
     if averages is None:
         raise InputError(
-            f"The model {name} can have no averages: they are for heads in three dimensions, or "
-            f"in planes that are explained together, of at least {PEOPLE} subjects."
+            f"The model {name} can have no averages: they are for heads in three dimensions, in "
+            f"planes that are explained together, or upright, of at least {PEOPLE} subjects."
         )
     weights = {
         key.removeprefix(WEIGHTS): value
@@ -236,8 +239,13 @@ def average_image(model: Model, index: int) -> tuple[np.ndarray, AverageOf] | No
         return max(one.low - label, label - one.high, 0.0), abs(one.mean - label)
 
     best = min(range(len(groups)), key=away)
-    one = groups[best]
-    return images[best], AverageOf(people=one.people, low=one.low, high=one.high)
+    return images[best], _about(model, groups[best])
+
+
+def _about(model: Model, group: _Group) -> AverageOf:
+    fetal = model.info.input.space == "ellipse"
+    noun: Literal["people", "fetuses"] = "fetuses" if fetal else "people"
+    return AverageOf(people=group.people, low=group.low, high=group.high, noun=noun)
 
 
 def averages(model: Model) -> tuple[AverageOf, ...]:
@@ -260,7 +268,7 @@ def averages(model: Model) -> tuple[AverageOf, ...]:
     found = _averages(model)
     if found is None:
         return ()
-    return tuple(AverageOf(people=one.people, low=one.low, high=one.high) for one in found[1])
+    return tuple(_about(model, one) for one in found[1])
 
 
 class ShownImage(NamedTuple):
@@ -310,9 +318,11 @@ def average_shape(info: ModelInfo) -> tuple[int, ...] | None:
     Returns
     -------
     tuple of int, optional
-        None for models without averages: of plain images, and of planes that prototypes show
-        singly.
+        None for models without averages: of plain images that are not upright heads, and of planes
+        that prototypes show singly.
     """
+    if info.input.space == "ellipse":
+        return info.input.shape
     several = info.architecture.planes_combined
     if info.input.space != "mni" or not (several or len(info.input.shape) == 3):
         return None

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from expert.datasets import average_images
 from expert.datasets.average_images import (
     MOST,
     PEOPLE,
@@ -130,3 +131,15 @@ def test_averages_are_added_to_a_model_of_the_same_table_only(referring, tmp_pat
     few = cohort.select(np.arange(11))
     with pytest.raises(InputError, match="at least 12 subjects"):
         add_averages(replace(model, info=info), few, tmp_path / "m.safetensors")
+
+
+def test_upright_heads_have_averages_without_the_rim(fetal_model):
+    image, about = average_image(fetal_model, 0)
+    assert image.shape == fetal_model.info.input.shape
+    assert not image[[0, -1]].any()
+    assert not image[:, [0, -1]].any()
+    assert image.max() > 60
+    assert about.people >= PEOPLE
+    assert f"{about.people} fetuses of " in about.text
+    labels = [one.low for one in average_images.averages(fetal_model)]
+    assert labels == sorted(labels)
