@@ -6,6 +6,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -210,7 +211,7 @@ def _offered(path: str, error: SeriesChoiceError) -> bool:
     panel = None if viewer is None else panel_of(viewer)
     if panel is None:
         return False
-    panel.input.series.offer(path, error.choices)
+    panel.input.series.offer(Path(path).name, error.choices, partial(read, path))
     return True
 
 

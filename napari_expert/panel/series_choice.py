@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import napari
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -28,8 +28,9 @@ class SeriesChoice(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self.path = ""
+        self.name = ""
         self.choices: tuple[Series, ...] = ()
+        self._read: Callable[[str], list[Any]] = lambda number: []
         self.text = Label()
         self.box = combo("DICOM series", "The DICOM series to open.")
         self.button = QPushButton("Open")
@@ -42,31 +43,33 @@ class SeriesChoice(QWidget):
         layout.addLayout(row)
         self.hide()
 
-    def offer(self, path: str, choices: tuple[Series, ...]) -> None:
+    def offer(
+        self, name: str, choices: tuple[Series, ...], read: Callable[[str], list[Any]]
+    ) -> None:
         """Show the series of a folder, whole volumes first.
 
         Parameters
         ----------
-        path : str
-            The folder or file.
+        name : str
+            Of the folder or file.
         choices : tuple of Series
             From `SeriesChoiceError`.
+        read : callable
+            Takes the number of a series, and returns napari's layer data.
         """
-        self.path = path
+        self.name, self._read = name, read
         self.choices = tuple(sorted(choices, key=lambda one: one.rank))
-        self.text.setText(f"{Path(path).name} contains {len(choices)} DICOM series: choose one.")
+        self.text.setText(f"{name} contains {len(choices)} DICOM series: choose one.")
         fill_combo(self.box, [one.text.strip() for one in self.choices])
         self.show()
 
     def open_chosen(self) -> None:
         """Open the chosen series as a layer."""
-        from napari_expert.readers import read
-
         chosen = self.choices[self.box.currentIndex()]
         try:
-            layers = read(self.path, chosen.number)
+            layers = self._read(chosen.number)
         except SeriesChoiceError as error:  # the folder has changed
-            self.offer(self.path, error.choices)
+            self.offer(self.name, error.choices, self._read)
             return
         except ExpertError as error:
             self.text.setText(str(error))
