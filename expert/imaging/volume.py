@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from expert.errors import ExpertError, InputError
-from expert.imaging.formats.stored import StoredImage
+from expert.imaging.formats.stored import StoredImage, printable
 from expert.schema import RESEARCH_USE
 
 
@@ -162,7 +162,7 @@ def read_volume(
     except (OSError, ValueError):  # a name that is too long or has impossible characters
         exists = False
     if not exists:
-        raise InputError(f"The file {source} does not exist: check the path.")
+        raise InputError(f"The file {printable(source, 200)} does not exist: check the path.")
     if pixel_size_mm is not None and not (np.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise InputError(
             f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}."

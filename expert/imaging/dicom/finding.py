@@ -36,6 +36,8 @@ class Found:
     """Images of other formats, relative to the input."""
     chosen: DicomFile | None = None
     """The one file that was given."""
+    archive: bool = False
+    """Whether it is a ZIP archive."""
     absent: int = 0
     """Files that a DICOMDIR lists, and that are not there."""
 
@@ -77,6 +79,7 @@ def dicom_files(source: Path) -> Iterator[Found]:
         yield found
     elif beginning(source, 2) == b"PK":
         with tempfile.TemporaryDirectory(prefix="expert-") as folder:
+            found.archive = True
             for path, name in _unpack(source, Path(folder)):
                 found.add(path, name)
             yield found

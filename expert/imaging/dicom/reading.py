@@ -53,7 +53,7 @@ def read_dicom(source: Path, series: int | str | None = None) -> StoredImage:
             )
     assumed = _chosen_text(chosen, stack, len(entries))
     if found.absent:
-        absent = f"{found.absent} files that the DICOMDIR lists are not in its folder."
+        absent = f"Files that the DICOMDIR lists are not in its folder: {found.absent}."
         image = replace(image, doubts=(*image.doubts, absent))
     return replace(image, assumed=(*assumed, *image.assumed))
 
@@ -67,19 +67,18 @@ def _chosen_text(chosen: Series, stack: Stack, among: int) -> list[str]:
             + (f": {len(stack.frames)} slices." if len(stack.frames) > 1 else ".")
         )
     if stack.copies:
-        said.append(f"{stack.copies} copies of slices were left out.")
+        said.append(f"Copies of slices were left out: {stack.copies}.")
     return said
 
 
 def _check_files(found: Found, stack: Stack) -> None:
     """Refuse a series with a damaged file, and a film."""
-    uid, folders = (
-        stack.first.file.text("SeriesInstanceUID"),
-        {f.file.path.parent for f in stack.frames},
-    )
+    uid = stack.first.file.text("SeriesInstanceUID")
+    folders = {frame.file.path.parent for frame in stack.frames}
+    whole = {file.text("SeriesInstanceUID") for file in found.files}
     for file in found.damaged:
         own = file.text("SeriesInstanceUID")
-        if own == uid or (not own and file.path.parent in folders):
+        if own == uid or (own not in whole and file.path.parent in folders):
             raise InputError(f"{file.name} {file.damage}: copy the series again.")
     frames = film_length(stack.first)
     if frames > 1:

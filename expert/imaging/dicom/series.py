@@ -111,6 +111,8 @@ def _nothing(found: Found) -> str:
     """Why there is no DICOM image."""
     if found.damaged:
         return f"{found.damaged[0].name} {found.damaged[0].damage}."
+    if found.archive:
+        return f"{found.name} contains no DICOM image: unpack it, and open the image."
     if len(found.others) == 1:
         return f"{found.name} contains no DICOM image, but one file to open: {found.others[0]}."
     if found.others:

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -211,4 +212,40 @@ def _resolved(frames: list[Frame], traits: tuple[str, ...]) -> list[Stack]:
         found = [one for part, more in parts for one in _resolved(part, more)]
         if not any(one.geometry.collisions or one.geometry.problem for one in found):
             return found
-    return [stack]
+    return _by_turns(stack) or [stack]
+
+
+def _by_turns(stack: Stack) -> list[Stack]:
+    """Repeated images that only their numbers distinguish; empty where these do not, either.
+
+    The numbers of each image must follow those of the one before, or the images must take turns at
+    every slice: nothing else is certain.
+    """
+    ordered = [stack.frames[n] for n in stack.geometry.order]
+    repeats, rest = divmod(len(ordered), len(ordered) - stack.geometry.collisions)
+    if rest or repeats < 2 or len(ordered) < 2 * repeats:
+        return []
+    images: list[list[Frame]] = [[] for _ in range(repeats)]
+    for start in range(0, len(ordered), repeats):
+        same_place = ordered[start : start + repeats]
+        if any(frame.number is None for frame in same_place):
+            return []
+        for image, frame in zip(images, sorted(same_place, key=_number), strict=True):
+            image.append(frame)
+    numbers = [sorted(map(_number, image)) for image in images]
+    follow = all(a[-1] < b[0] for a, b in pairwise(numbers))
+    take_turns = all(
+        {number % repeats for number in one} == {(numbers[0][0] + n) % repeats}
+        for n, one in enumerate(numbers)
+    )
+    if not follow and not take_turns:
+        return []
+    out = [
+        Stack(tuple(image), arrange(image), traits=(*stack.traits, f"image {n} of {repeats}"))
+        for n, image in enumerate(images, 1)
+    ]
+    return out if not any(one.geometry.collisions or one.geometry.problem for one in out) else []
+
+
+def _number(frame: Frame) -> int:
+    return frame.number or 0

@@ -46,10 +46,10 @@ def read_nifti(source: Path) -> StoredImage:
     import nibabel as nib
 
     with _opened(source) as image:
-        sizes = _stated_voxel_size(source)
+        stated = _stated(source)
         if not isinstance(image, nib.Nifti1Pair):
-            return _analyze(image, sizes, source.name)
-        return _nifti(image, sizes, source.name)
+            return _analyze(image, stated, source.name)
+        return _nifti(image, stated, source.name)
 
 
 def read_mgh(source: Path) -> StoredImage:
@@ -73,7 +73,8 @@ def read_mgh(source: Path) -> StoredImage:
     with _opened(source, nib.MGHImage) as image:
         _check_single(image.shape, source.name)
         data = _values(image, source.name).reshape(image.shape[:3])
-        oriented = int(image.header["goodRASFlag"]) > 0
+        # nibabel replaces a missing place by a default one; the flag is at byte 28.
+        oriented = int.from_bytes(beginning(source)[28:30], "big") == 1
         affine = np.asarray(image.affine, dtype=float)
         return StoredImage(data, affine, "FreeSurfer", "ras" if oriented else "unknown", oriented)
 
@@ -113,14 +114,14 @@ def _opened(source: Path, kind: Any = None) -> Iterator[Any]:
         yield image
 
 
-def _stated_voxel_size(source: Path) -> np.ndarray:
-    """The voxel size as the header states it: nibabel replaces zeros and negative values."""
+def _stated(source: Path) -> Any:
+    """The header as it is in the file: nibabel replaces impossible voxel sizes and scales."""
     import nibabel as nib
 
     start = beginning(source.with_suffix(".hdr") if source.suffix.lower() == ".img" else source)
     second = start[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
     kind, length = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
-    return np.asarray(kind(start[:length], check=False)["pixdim"][1:4], dtype=float)
+    return kind(start[:length], check=False)
 
 
 def _check_single(shape: tuple[int, ...], name: str) -> None:
@@ -131,16 +132,16 @@ def _check_single(shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _nifti(image: Any, sizes: np.ndarray, name: str) -> StoredImage:
-    header, shape = image.header, tuple(int(n) for n in image.shape)
+def _nifti(image: Any, stated: Any, name: str) -> StoredImage:
+    shape = tuple(int(n) for n in image.shape)
     leading = 0
-    while len(shape) - leading > 3 and shape[leading] == 1 and min(shape[leading + 1 :][:3]) > 1:
+    while len(shape) - leading > 3 and shape[leading] == 1 and sum(n > 1 for n in shape) > 2:
         leading += 1
     _check_single(shape[leading:], name)
-    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    slope, intercept = float(stated["scl_slope"]), float(stated["scl_inter"])
     if np.isinf(slope) or (np.isinf(intercept) and slope != 0):
         raise InputError(f"{name} has an infinite scale factor: its header is damaged.")
-    affine, space, known, assumed, doubts = _place(image, sizes, name)
+    affine, space, known, assumed, doubts = _place(image, stated, name)
     data = _values(image, name).reshape(shape[leading : leading + 3])
     if leading:
         assumed.append(
@@ -154,11 +155,11 @@ def _nifti(image: Any, sizes: np.ndarray, name: str) -> StoredImage:
     return StoredImage(data, affine, kind, space, known, tuple(assumed), tuple(doubts))
 
 
-def _analyze(image: Any, sizes: np.ndarray, name: str) -> StoredImage:
+def _analyze(image: Any, stated: Any, name: str) -> StoredImage:
     """Analyze states the voxel size, but not which side is left."""
     _check_single(image.shape, name)
     data = _values(image, name).reshape(image.shape[:3])
-    zooms = np.abs(sizes)
+    zooms = np.abs(np.asarray(stated["pixdim"][1:4], dtype=float))
     known = bool(np.isfinite(zooms).all() and (zooms > 0).all())
     zooms = zooms if known else np.ones(3)
     if data.ndim == 3 and data.shape[2] == 1:
@@ -188,10 +189,11 @@ def _values(image: Any, name: str) -> np.ndarray:
 
 
 def _place(
-    image: Any, zooms: np.ndarray, name: str
+    image: Any, stated: Any, name: str
 ) -> tuple[np.ndarray, Space, bool, list[str], list[str]]:
     """Affine, space, whether the voxel size is known, and what was assumed and is doubtful."""
     header, affine = image.header, np.asarray(image.affine, dtype=float)
+    zooms = np.asarray(stated["pixdim"][1:4], dtype=float)
     by_sform, by_qform = bool(header["sform_code"]), bool(header["qform_code"])
     valid = bool((zooms > 0).all())
     damaged = not np.isfinite(zooms).all() or (zooms < 0).any()

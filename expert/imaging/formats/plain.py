@@ -191,7 +191,9 @@ def _in_tiff(image: Any) -> PixelSize | None:
     """By ImageJ's or OME's description, else by the resolution."""
     tags = image.tag_v2
     text = tags.get(DESCRIPTION, "")
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    if isinstance(text, str):  # Pillow decodes it as Latin-1, and OME writes UTF-8
+        text = text.encode("latin-1", "replace")
+    text = text.decode("utf-8", "replace")
     x, y = tags.get(X_RESOLUTION), tags.get(Y_RESOLUTION)
     if "ImageJ=" in text:
         unit = re.search(r"^unit=(.*)$", text, re.M)

@@ -78,10 +78,10 @@ def recognise(path: Path) -> Format:
         It is none that is read.
     """
     name, start = path.name.lower(), beginning(path)
-    if not start:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path.name} has 0 bytes: copy or download it again.")
-        raise InputError(f"{path.name} could not be read: it is damaged.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name} has 0 bytes: copy or download it again.")
+    if len(start) < 348 and _is_packed(path):
+        raise InputError(f"{path.name} could not be read: it is damaged or incomplete.")
     if is_nifti(start):
         return "nifti"
     if start.startswith(b"NRRD00"):
@@ -97,6 +97,11 @@ def recognise(path: Path) -> Format:
     if name.endswith(".img") and path.with_suffix(".hdr").exists():
         return "nifti"
     raise InputError(_unknown(path.name, start))
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == GZIP
 
 
 def _unknown(name: str, start: bytes) -> str:
