@@ -67,7 +67,13 @@ def dicom_files(source: Path) -> Iterator[Found]:
     InputError
         There are too many files, or the archive cannot be used.
     """
-    found = Found(source.name or str(source))
+    with warnings.catch_warnings():  # of pydicom, about values that do not follow the standard
+        warnings.simplefilter("ignore")
+        yield from _found(source, Found(source.name or str(source)))
+
+
+def _found(source: Path, found: Found) -> Iterator[Found]:
+    """What `dicom_files` yields."""
     if source.is_dir():
         _sort_out(found, _walk(source), source)
         yield found
@@ -139,9 +145,7 @@ def _is_directory(source: Path) -> bool:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = pydicom.dcmread(source, force=True, specific_tags=["SOPClassUID"])
+        header = pydicom.dcmread(source, force=True, specific_tags=["SOPClassUID"])
     except Exception:  # reported when its header is read as that of an image
         return False
     return str(header.file_meta.get("MediaStorageSOPClassUID", "")) == DIRECTORY
@@ -151,11 +155,8 @@ def _listed(source: Path) -> list[Path | None]:
     """The files that a DICOMDIR lists; None for those that are not in its folder."""
     import pydicom
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        content = pydicom.dcmread(source, force=True)
-        records = content.get("DirectoryRecordSequence") or []
-        names = [record.get("ReferencedFileID") for record in records]
+    records = pydicom.dcmread(source, force=True).get("DirectoryRecordSequence") or []
+    names = [record.get("ReferencedFileID") for record in records]
     parts = [[name] if isinstance(name, str) else list(name) for name in names if name]
     return [_below(source.parent, one) for one in parts[:MOST_FILES]]
 

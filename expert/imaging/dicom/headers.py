@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,13 +133,11 @@ def read_file(path: Path, name: str) -> DicomFile | None:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, force=True, defer_size=4096, specific_tags=KEYWORDS)
-            found = DicomFile(path, name, header)
-            if not found.has_image or (not header.preamble and not header.get("Rows")):
-                return None
-            return DicomFile(path, name, header, _damage(header, path))
+        header = pydicom.dcmread(path, force=True, defer_size=4096, specific_tags=KEYWORDS)
+        found = DicomFile(path, name, header)
+        if not found.has_image or (not header.preamble and not header.get("Rows")):
+            return None
+        return replace(found, damage=_damage(header, path))
     except Exception:  # pydicom raises many kinds for damaged files
         return DicomFile(path, name, pydicom.Dataset(), "is damaged")
 

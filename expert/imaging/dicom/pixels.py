@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -77,9 +76,7 @@ def grey_values(frames: Sequence[Frame]) -> np.ndarray:
 def _dataset(file: DicomFile) -> Any:
     import pydicom
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(file.path, force=True)
+    dataset = pydicom.dcmread(file.path, force=True)
     if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
         # Files without a header of their own are in the default encoding.
         explicit = not dataset.original_encoding[0]
@@ -112,9 +109,7 @@ def _decoded(dataset: Any, file: DicomFile) -> tuple[np.ndarray, bool]:
     colours = int(number(dataset, "SamplesPerPixel") or 1)
     shape = (frames, int(dataset.Rows), int(dataset.Columns), *([colours] if colours > 1 else []))
     if not syntax.is_compressed or _available(get_decoder, syntax):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pixels = dataset.pixel_array
+        pixels = dataset.pixel_array
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             from pydicom.pixels.processing import apply_color_lut
 

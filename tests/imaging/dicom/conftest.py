@@ -8,7 +8,7 @@ from helpers.dicom_files import write
 from expert.imaging.dicom.headers import frames_of, read_file
 
 
-@pytest.fixture()
+@pytest.fixture
 def frames(tmp_path):
     """A function that writes files, and returns the frames in them."""
 

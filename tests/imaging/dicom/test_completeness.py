@@ -16,7 +16,7 @@ from expert.imaging.dicom.completeness import (
 from expert.imaging.dicom.stacks import stacks_of
 
 
-@pytest.fixture()
+@pytest.fixture
 def stack(frames):
     """A function that makes a stack of some of the slices of a series."""
 

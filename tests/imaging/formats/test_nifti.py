@@ -15,7 +15,7 @@ from expert.imaging.volume import read_volume
 SHAPE = (31, 32, 33)
 
 
-@pytest.fixture()
+@pytest.fixture
 def head():
     affine = np.diag([2.0, 3.0, 4.0, 1.0])
     affine[:3, 3] = [-30, -40, -50]
@@ -80,8 +80,9 @@ def test_sform_and_qform_that_disagree_are_reported(head, tmp_path):
 
 
 def test_a_voxel_size_of_zero_is_unknown(head, tmp_path):
-    path = nifti(tmp_path, "a.nii", head[0], pixdim=(0, 0, 0), sform_code=0, qform_code=0)
-    volume = read_volume(path)
+    raw = nifti(head[0], pixdim=(0, 0, 0), sform_code=0, qform_code=0)
+    (tmp_path / "a.nii").write_bytes(raw)
+    volume = read_volume(tmp_path / "a.nii")
     assert volume.space == "unknown"
     assert not volume.spacing_known
 

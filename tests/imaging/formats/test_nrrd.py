@@ -10,7 +10,7 @@ from expert.errors import InputError
 from expert.imaging.formats.nrrd import read_nrrd
 
 
-@pytest.fixture()
+@pytest.fixture
 def header(tmp_path):
     """A function that writes a NRRD file with the given lines in its header."""
 

@@ -14,7 +14,7 @@ from expert.imaging.formats.recognition import beginning, is_dicom, is_nifti, re
 from expert.imaging.volume import read_volume
 
 
-@pytest.fixture()
+@pytest.fixture
 def raw():
     return nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4)).to_bytes()
 
