@@ -22,7 +22,7 @@ ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mgz", ".mgh")
 MOST_FOLDERS = 200
 """Subfolders that are searched for DICOM files."""
 SERIES = "expert_series"
-"""Key in a layer's metadata: folder and UID of the DICOM series of a file that was opened."""
+"""Key in a layer's metadata: `image_key` of the DICOM file that was opened."""
 NO_LAYER: list[LayerData] = [(None,)]
 """Returned by a reader that adds no layer (npe2's documented contract)."""
 START = 65536
@@ -150,13 +150,14 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
         A file cannot be read.
     """
     from expert.errors import SeriesChoiceError
+    from expert.imaging.dicom.series import image_key
     from expert.imaging.volume import read_volume
     from napari_expert.layer_geometry import layer_arguments
 
     out: list[LayerData] = []
     opened = _open_series()
     for one in [path] if isinstance(path, str) else path:
-        own = _series_of(Path(one))
+        own = image_key(Path(one))
         if own is not None and own in opened:
             continue
         try:
@@ -166,7 +167,7 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
                 raise
             continue
         data, arguments = layer_arguments(volume)
-        if own is not None and data.ndim == 3:  # 2D images of one series are each an image
+        if own is not None:
             opened.add(own)
             arguments["metadata"][SERIES] = own
         name = Path(one).name
@@ -179,20 +180,7 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
     return out or NO_LAYER
 
 
-def _series_of(path: Path) -> tuple[str, str] | None:
-    """Folder and UID of the series of a DICOM file; None for other files and for folders."""
-    from expert.imaging.formats.recognition import beginning, is_dicom
-
-    if not path.is_file() or not is_dicom(beginning(path, 132)):
-        return None
-    from expert.imaging.dicom.headers import read_file
-
-    file = read_file(path, path.name)
-    uid = "" if file is None else file.text("SeriesInstanceUID")
-    return (str(path.resolve().parent), uid) if uid else None
-
-
-def _open_series() -> set[tuple[str, str]]:
+def _open_series() -> set[Any]:
     """The series of DICOM files that are open: napari opens many files one by one."""
     import napari
 

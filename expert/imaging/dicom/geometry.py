@@ -121,7 +121,7 @@ def _matrix(frame: Frame, step: np.ndarray, origin: np.ndarray) -> np.ndarray:
     matrix[:3, 0] = frame.orientation[:3] * columns
     matrix[:3, 1] = frame.orientation[3:] * rows
     matrix[:3, 2], matrix[:3, 3] = step, origin
-    return matrix
+    return matrix.round(7) + 0.0  # without the noise of the fit
 
 
 def _by_number(frames: Sequence[Frame]) -> Geometry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from expert.errors import InputError, SeriesChoiceError
 from expert.imaging.dicom.finding import Found, dicom_files
-from expert.imaging.dicom.headers import DicomFile, film_length, frames_of, number
-from expert.imaging.dicom.stacks import FEW, Stack, stacks_of
+from expert.imaging.dicom.headers import DicomFile, film_length, frames_of, number, read_file
+from expert.imaging.dicom.stacks import APART, FEW, Stack, stacks_of
+from expert.imaging.formats.recognition import beginning, is_dicom
 from expert.imaging.formats.stored import printable
 
 SHOWN = 12
@@ -76,6 +77,49 @@ def list_series(path: str | os.PathLike[str]) -> tuple[Series, ...]:
         raise InputError(f"The file {source} does not exist: check the path.")
     with dicom_files(source) as found:
         return tuple(series for series, _ in entries_of(found))
+
+
+def one_per_series(paths: Iterable[Path]) -> list[Path]:
+    """Leave out files whose image another file stands for: slices of one DICOM series.
+
+    Parameters
+    ----------
+    paths : iterable of pathlib.Path
+        Any files and folders.
+
+    Returns
+    -------
+    list of pathlib.Path
+        In the same order; of slices of one image, the first.
+    """
+    kept: dict[Hashable, Path] = {}
+    for path in paths:
+        kept.setdefault(image_key(path) or path, path)
+    return list(kept.values())
+
+
+def image_key(path: Path) -> tuple[Hashable, ...] | None:
+    """What the DICOM files of one volume have in common.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    tuple or None
+        None for folders, other files, and files that are an image each.
+    """
+    if not path.is_file() or not is_dicom(beginning(path, 132)):
+        return None
+    file = read_file(path, path.name)
+    if file is None or file.damage:
+        return None
+    frame = frames_of(file)[0]
+    if frame.position is None:
+        return None
+    traits = (frame.traits.get(name) for name in APART)
+    return (path.resolve().parent, _key(file), frame.shape, *traits)
 
 
 def entries_of(found: Found) -> list[tuple[Series, Stack]]:

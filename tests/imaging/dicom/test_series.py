@@ -10,6 +10,7 @@ from helpers.dicom_files import CAPTURE, changed, dataset, series, ultrasound, w
 
 from expert.errors import InputError, SeriesChoiceError
 from expert.imaging.dicom import list_series
+from expert.imaging.dicom.series import image_key, one_per_series
 from expert.imaging.volume import read_volume
 
 
@@ -80,6 +81,18 @@ def test_one_file_chooses_its_series(tmp_path):
     files = [ultrasound(series="1.2.3", PixelSpacing=[n / 10, n / 10]) for n in (1, 2)]
     write(tmp_path / "us", files)
     assert read_volume(tmp_path / "us" / "IM0002.dcm").spacing == pytest.approx((0.2, 0.2))
+
+
+def test_files_of_one_volume_are_one_input(tmp_path):
+    files = series(EchoTime=1)
+    write(tmp_path, [*files, *changed(files, 2, 15, EchoTime=9)])
+    write(tmp_path / "us", [ultrasound(series="1.2.3"), ultrasound(series="1.2.3")])
+    (tmp_path / "a.nii").write_bytes(b"x")
+    us = sorted((tmp_path / "us").iterdir())
+    paths = [*sorted(tmp_path.glob("IM*")), tmp_path, tmp_path / "a.nii", *us]
+    kept = one_per_series(paths)
+    assert kept == [paths[0], paths[14], tmp_path, tmp_path / "a.nii", *us]
+    assert image_key(tmp_path / "missing") is None
 
 
 def test_a_localizer_is_named(tmp_path):
