@@ -16,7 +16,7 @@ SHOWN = 4
 """Gaps that an error message names."""
 
 
-def refuse_incomplete(stack: Stack, name: str) -> None:
+def refuse_incomplete(stack: Stack, name: str, alone: bool = True) -> None:
     """Refuse slices that are no even stack, or of which more than one is missing.
 
     Parameters
@@ -24,6 +24,9 @@ def refuse_incomplete(stack: Stack, name: str) -> None:
     stack : Stack
     name : str
         Of the input.
+    alone : bool
+        Whether it is the only image of its series: the numbers of its slices then have no others
+        between them.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def refuse_incomplete(stack: Stack, name: str) -> None:
     if geometry.problem:
         raise InputError(f"The slices of {name} {geometry.problem}: this is not a single volume.")
     leap, ratio = number_step(stack.frames, geometry), sparseness(stack.frames, geometry)
-    if leap > 1 and not geometry.missing and abs(ratio - leap) < UNEVEN * leap:
+    if alone and leap > 1 and not geometry.missing and abs(ratio - leap) < UNEVEN * leap:
         total = leap * (len(stack.frames) - 1) + 1
         raise InputError(
             f"{total - len(stack.frames)} of {total} slices of {name} are missing: only every "

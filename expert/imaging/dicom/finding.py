@@ -89,6 +89,8 @@ def _found(source: Path, found: Found) -> Iterator[Found]:
             for path, name in _unpack(source, Path(folder)):
                 found.add(path, name)
             yield found
+    elif not is_dicom(beginning(source, 132)):
+        raise InputError(f"{found.name} is not DICOM: it contains no series.")
     else:
         file = read_file(source, source.name)
         if file is None:
@@ -118,9 +120,11 @@ def _sort_out(found: Found, paths: list[Path], folder: Path) -> None:
     """Put files into the lists of `found`."""
     rest = []
     for path in paths:
+        if not path.is_file():  # a broken link, or a pipe
+            continue
         if is_dicom(beginning(path, 132)):
             found.add(path, path.name)
-        elif path.is_file():
+        else:
             rest.append(path)
     patterns = {_pattern(file.name) for file in found.files}
     for path in rest:

@@ -14,7 +14,7 @@ from expert.imaging.dicom.finding import Found, dicom_files
 from expert.imaging.dicom.headers import film_length
 from expert.imaging.dicom.pixels import grey_values
 from expert.imaging.dicom.series import Series, choose, entries_of
-from expert.imaging.dicom.stacks import Stack
+from expert.imaging.dicom.stacks import FEW, Stack
 from expert.imaging.formats.stored import StoredImage, check_size
 
 KIND = "DICOM series"
@@ -48,9 +48,9 @@ def read_dicom(source: Path, series: int | str | None = None) -> StoredImage:
         if len(stack.frames) == 1:
             image = _single(stack, found.name)
         else:
-            image = _volume(
-                stack, found.name, sum(one.uid == chosen.uid for one, _ in entries) == 1
-            )
+            own = [other for one, other in entries if one.uid == chosen.uid]
+            alone = sum(len(other.frames) >= FEW for other in own) < 2
+            image = _volume(stack, found.name, alone)
     assumed = _chosen_text(chosen, stack, len(entries))
     if found.absent:
         absent = f"Files that the DICOMDIR lists are not in its folder: {found.absent}."
@@ -111,7 +111,7 @@ def _volume(stack: Stack, name: str, alone: bool) -> StoredImage:
     """A volume, with a single missing slice interpolated."""
     geometry = stack.geometry
     rows, columns = stack.first.shape
-    refuse_incomplete(stack, name)
+    refuse_incomplete(stack, name, alone)
     check_size((columns, rows, geometry.count), name)
     slices = grey_values([stack.frames[n] for n in geometry.order])
     doubts = signs_of_missing(stack) if alone else []

@@ -64,7 +64,11 @@ def read_plain(source: Path, pixel_size_mm: float | None = None) -> StoredImage:
     """
     from PIL import Image, ImageOps
 
-    with Image.open(source) as image:
+    try:
+        opened = Image.open(source)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{source.name} has too many pixels: reduce its size.") from error
+    with opened as image:
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(
                 f"{source.name} contains {getattr(image, 'n_frames', 1)} images: save one of them "

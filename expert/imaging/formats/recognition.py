@@ -91,6 +91,8 @@ def recognise(path: Path) -> Format:
     if start.startswith(PICTURES) or (start.startswith(b"BM") and name.endswith(".bmp")):
         return "plain"
     if is_dicom(start):
+        if _is_packed(path):
+            raise InputError(f"{path.name} is a compressed DICOM file: unpack it.")
         return "dicom"
     if name.endswith(MGH):
         return "mgh"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 
 import pytest
@@ -113,6 +114,18 @@ def test_a_dicomdir_leads_to_no_file_outside_its_folder(tmp_path):
     for parts in (["..", "IM0001.dcm"], ["../IM0001.dcm"], ["", "IM0001.dcm"]):
         assert finding._below(tmp_path / "cd", parts) is None
     assert finding._below(tmp_path, ["im0001.DCM"]) == tmp_path / "IM0001.dcm"
+
+
+def test_other_files_are_no_dicom(tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"x" * 500)
+    with pytest.raises(InputError, match="not DICOM"), dicom_files(tmp_path / "a.nii"):
+        pass
+    write(tmp_path, series())
+    (tmp_path / "IM9999.dcm").symlink_to(tmp_path / "nowhere")
+    if hasattr(os, "mkfifo"):  # not on Windows
+        os.mkfifo(tmp_path / "pipe")
+    with dicom_files(tmp_path) as found:
+        assert len(found.files) == 14
 
 
 def test_too_many_files_are_refused(tmp_path, monkeypatch):

@@ -110,6 +110,13 @@ def test_several_images_in_a_file_are_refused(tmp_path):
         read_plain(tmp_path / "a.tif")
 
 
+def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match="too many pixels"):
+        read_plain(tmp_path / "a.png")
+
+
 def test_no_pixel_size_of_other_files(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     for name in ("a.png", "a.nii", "missing.png"):

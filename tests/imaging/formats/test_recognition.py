@@ -51,6 +51,12 @@ def test_other_files_are_named_for_what_they_are(tmp_path, content, part):
         recognise(tmp_path / "a.nii.gz")
 
 
+def test_a_packed_dicom_file_is_named(tmp_path):
+    (tmp_path / "a.dcm.gz").write_bytes(gzip.compress(b"\0" * 128 + b"DICM" + b"x" * 500))
+    with pytest.raises(InputError, match="compressed DICOM file"):
+        recognise(tmp_path / "a.dcm.gz")
+
+
 def test_the_beginning_of_a_damaged_file_is_short(tmp_path, raw):
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(raw))
     assert is_nifti(beginning(tmp_path / "a.nii.gz"))
