@@ -113,7 +113,7 @@ def explain(
                 loaded, volume, top=top, data=data, progress=report, force=force
             )
         except RefusedError as error:
-            raise RefusedError(f"{error} {FORCE_HINT}") from error
+            raise RefusedError(" ".join((str(error), *volume.doubts, FORCE_HINT))) from error
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

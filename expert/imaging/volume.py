@@ -88,6 +88,11 @@ class Volume:
         return cls(data, matrix, "image" if data.ndim == 2 else "unknown", spacing is not None)
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """Doubts and assumptions of the reader, in sentences."""
+        return (*self.doubts, *self.assumed)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Voxels per axis."""
         return tuple(self.data.shape)

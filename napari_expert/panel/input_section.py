@@ -365,5 +365,5 @@ def _fit(layer: Layer, info: ModelInfo) -> tuple[str, str]:
         "image": "will be fitted to the input size",
         "ellipse": "the head will be found and put upright",
     }[info.input.space]
-    said = " ".join((f"{size}, {spacing} → {todo}", *volume.doubts, *volume.assumed))
-    return problem, said
+    text = f"{size}, {spacing} → {todo}"
+    return problem, ". ".join([text, *([" ".join(said)] if (said := volume.said) else [])])

@@ -136,6 +136,30 @@ def test_a_colour_image_has_the_grey_values_of_its_file(tmp_path):
         volume_from_layer(Image(np.zeros((4, 5, 6, 3), np.uint8), rgb=True))
 
 
+def test_a_layer_that_was_turned_has_no_orientation(head):
+    data, arguments = layer_arguments(head)
+    changed = np.clip(np.asarray(data, float) * 0.7 + 3, 5, 60)
+    assert volume_from_layer(Image(changed, **arguments)).space == "ras"
+    del arguments["axis_labels"]
+    for order, flips in itertools.product(
+        itertools.permutations(range(3)), [(), (0,), (1,), (2,), (0, 2), (0, 1, 2)]
+    ):
+        turned = np.flip(data.transpose(order), flips)
+        scale = np.array(arguments["scale"])[list(order)]
+        layer = Image(turned, **{**arguments, "scale": scale})
+        same = order == (0, 1, 2) and not flips
+        assert volume_from_layer(layer).space == ("ras" if same else "unknown")
+
+
+def test_a_scale_that_the_user_sets_holds(head):
+    data, arguments = layer_arguments(head)
+    layer = Image(data, **arguments)
+    layer.scale = (1, 1, 1)
+    volume = volume_from_layer(layer)
+    assert volume.spacing == (1, 1, 1)
+    assert volume.space == "unknown"
+
+
 def test_a_file_without_orientation_stays_without(head):
     data, arguments = layer_arguments(Volume(head.data, head.affine, "unknown"))
     assert volume_from_layer(Image(data, **arguments)).space == "unknown"

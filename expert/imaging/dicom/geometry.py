@@ -48,6 +48,14 @@ class Geometry:
         return self.places[-1] + 1 if self.places else 0
 
     @property
+    def tilt(self) -> float:
+        """Angle between the direction across the slices and the way from one to the next, °."""
+        across = np.cross(self.affine[:3, 0], self.affine[:3, 1])
+        step = self.affine[:3, 2]
+        length = float(np.linalg.norm(across) * np.linalg.norm(step))
+        return float(np.degrees(np.arccos(min(1.0, abs(float(across @ step)) / length))))
+
+    @property
     def missing(self) -> tuple[int, ...]:
         """Places without a slice."""
         return tuple(sorted({*range(self.count)} - {*self.places}))

@@ -18,6 +18,8 @@ from expert.imaging.dicom.stacks import FEW, Stack
 from expert.imaging.formats.stored import StoredImage, check_size
 
 KIND = "DICOM series"
+TILTED = 1.0
+"""Degrees above which sheared slices are said to be."""
 
 
 def read_dicom(source: Path, series: int | str | None = None) -> StoredImage:
@@ -114,6 +116,7 @@ def _volume(stack: Stack, name: str, alone: bool) -> StoredImage:
     refuse_incomplete(stack, name, alone)
     check_size((columns, rows, geometry.count), name)
     slices = grey_values([stack.frames[n] for n in geometry.order])
+    tilt = geometry.tilt
     doubts = signs_of_missing(stack) if alone else []
     for place in geometry.missing:
         both = slices[place - 1 : place + 1].astype(np.float64).mean(axis=0)
@@ -122,6 +125,11 @@ def _volume(stack: Stack, name: str, alone: bool) -> StoredImage:
         doubts.append(
             f"Slice {slice_number(stack, place)} of {geometry.count} was missing and was "
             "interpolated between its neighbours."
+        )
+    if tilt > TILTED:
+        doubts.append(
+            f"The slices are shifted against each other, by a tilt of {tilt:.0f}°: their stated "
+            "positions were used."
         )
     assumed = []
     if not geometry.oriented:

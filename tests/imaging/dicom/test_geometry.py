@@ -59,6 +59,8 @@ def test_sheared_positions_have_their_true_step(frames):
     geometry = arrange(frames(series(data, affine)))
     assert geometry.problem == ""
     np.testing.assert_allclose(geometry.affine, affine, atol=1e-5)
+    assert geometry.tilt == pytest.approx(np.degrees(np.arctan2(0.5, 1.2)), abs=1e-3)
+    assert arrange(frames(series())).tilt == pytest.approx(0, abs=1e-3)
 
 
 def test_slices_at_the_same_position_collide(frames):

@@ -76,6 +76,14 @@ def test_a_single_missing_slice_is_interpolated_and_said(tmp_path):
     assert volume.doubts[0] in volume.history
 
 
+def test_a_tilt_is_said(tmp_path):
+    data, affine = head()
+    affine[1, 2] = 0.5
+    volume = read_volume(write(tmp_path, series(data, affine)))
+    np.testing.assert_allclose(volume.canonical().affine, affine, atol=1e-5)
+    assert "tilt of 23°" in volume.doubts[0]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = write(tmp_path, series()) / "IM0005.dcm"
     raw = path.read_bytes()
