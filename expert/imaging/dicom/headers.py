@@ -195,6 +195,12 @@ def frames_of(file: DicomFile) -> list[Frame]:
     ]
 
 
+def image_type(header: Any) -> list[str]:
+    """The values of ImageType in capitals: ORIGINAL or DERIVED, PRIMARY or SECONDARY, and more."""
+    value = header.get("ImageType") or []
+    return [str(kind).upper() for kind in ([value] if isinstance(value, str) else value)]
+
+
 def film_length(frame: Frame) -> int:
     """Number of frames of a file without places for them; 1 for all others."""
     if frame.file.header.get("PerFrameFunctionalGroupsSequence"):

@@ -102,41 +102,38 @@ def _of_file(file: DicomFile, indices: list[int]) -> list[np.ndarray]:
 
 def _decoded(dataset: Any, file: DicomFile) -> tuple[np.ndarray, bool]:
     """(frames, rows, columns[, colours]), and whether the values are already rescaled."""
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels.processing import apply_color_lut
 
-    syntax = dataset.file_meta.TransferSyntaxUID
+    compressed = dataset.file_meta.TransferSyntaxUID.is_compressed
     frames = int(number(dataset, "NumberOfFrames") or 1)
-    colours = int(number(dataset, "SamplesPerPixel") or 1)
-    shape = (frames, int(dataset.Rows), int(dataset.Columns), *([colours] if colours > 1 else []))
-    if not syntax.is_compressed or _available(get_decoder, syntax):
+    shape = (frames, int(dataset.Rows), int(dataset.Columns))
+    rescaled = False
+    try:
         pixels = dataset.pixel_array
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            from pydicom.pixels.processing import apply_color_lut
-
             pixels = apply_color_lut(pixels, dataset)
-            shape = (*shape, 3)
-        return pixels.reshape(shape), False
+    except Exception:  # pydicom raises many kinds where it lacks a decoder
+        if not compressed:
+            raise
+        pixels, rescaled = _decoded_by_sitk(dataset, file), True
+    return pixels.reshape(*shape, *([-1] if pixels.size > np.prod(shape) else [])), rescaled
+
+
+def _decoded_by_sitk(dataset: Any, file: DicomFile) -> np.ndarray:
+    """Pixels by SimpleITK, which decodes lossless JPEG and JPEG-LS, too."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        image = sitk.ReadImage(str(file.path), imageIO="GDCMImageIO")
+        return np.asarray(
+            sitk.GetArrayFromImage(sitk.ReadImage(str(file.path), imageIO="GDCMImageIO"))
+        )
     except RuntimeError as error:
+        syntax = dataset.file_meta.TransferSyntaxUID.name
         raise InputError(
-            f"{file.name} is compressed ({syntax.name}) in a way that is not supported: save it "
-            "without compression."
+            f"The pixels of {file.name} could not be decompressed ({syntax}): the file is damaged, "
+            "or must be saved without compression."
         ) from error
-    pixels = sitk.GetArrayFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() > 1 and len(shape) == 3:  # a palette
-        shape = (*shape, image.GetNumberOfComponentsPerPixel())
-    return pixels.reshape(shape), True
-
-
-def _available(get_decoder: Any, syntax: Any) -> bool:
-    try:
-        return bool(get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
 
 
 def _finished(

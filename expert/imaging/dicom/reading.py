@@ -11,7 +11,7 @@ from expert.errors import InputError
 from expert.imaging.dicom.calibration import pixel_size
 from expert.imaging.dicom.completeness import refuse_incomplete, signs_of_missing, slice_number
 from expert.imaging.dicom.finding import Found, dicom_files
-from expert.imaging.dicom.headers import film_length
+from expert.imaging.dicom.headers import film_length, image_type
 from expert.imaging.dicom.pixels import grey_values
 from expert.imaging.dicom.series import Series, choose, entries_of
 from expert.imaging.dicom.stacks import FEW, Stack
@@ -88,7 +88,7 @@ def _check_files(found: Found, stack: Stack) -> None:
             f"{stack.first.file.name} contains {frames} images without positions: save one of them "
             "as a file."
         )
-    if "MOSAIC" in [str(k).upper() for k in stack.first.file.header.get("ImageType") or []]:
+    if "MOSAIC" in image_type(stack.first.file.header):
         raise InputError(f"{stack.first.file.name} is a mosaic of many slices, not a volume.")
 
 

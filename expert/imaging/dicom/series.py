@@ -12,7 +12,14 @@ import numpy as np
 
 from expert.errors import InputError, SeriesChoiceError
 from expert.imaging.dicom.finding import Found, dicom_files
-from expert.imaging.dicom.headers import DicomFile, film_length, frames_of, number, read_file
+from expert.imaging.dicom.headers import (
+    DicomFile,
+    film_length,
+    frames_of,
+    image_type,
+    number,
+    read_file,
+)
 from expert.imaging.dicom.stacks import APART, FEW, Stack, stacks_of
 from expert.imaging.formats.recognition import beginning, is_dicom
 from expert.imaging.formats.stored import printable
@@ -177,7 +184,8 @@ def _describe(stack: Stack, name: str) -> Series:
     remarks = [
         *stack.traits,
         *(["colour"] if stack.colour else []),
-        *(["few slices"] if stack.scout and 1 < len(stack.frames) < FEW else []),
+        *(["few slices"] if 1 < len(stack.frames) < FEW else []),
+        *(["localizer"] if "LOCALIZER" in image_type(header) else []),
         *(["derived"] if stack.derived else []),
         *([f"{len(geometry.missing)} slices missing"] if geometry.missing else []),
         *(["without positions"] if not geometry.oriented and slices > 1 else []),

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from expert.imaging.dicom.geometry import Geometry, arrange
-from expert.imaging.dicom.headers import Frame, film_length, number
+from expert.imaging.dicom.geometry import SAME_MM, Geometry, arrange
+from expert.imaging.dicom.headers import Frame, film_length, image_type, number
 from expert.imaging.dicom.pixels import stored_bytes
 
 APART = ("image type", "echo", "b-value", "time point", "inversion time")
@@ -52,15 +52,14 @@ class Stack:
     def derived(self) -> bool:
         """Whether it was computed from other images, or is a screen shot."""
         header = self.first.file.header
-        kinds = [str(k).upper() for k in (header.get("ImageType") or [])]
+        kinds = image_type(header)
         captured = str(header.get("SOPClassUID", "")).startswith("1.2.840.10008.5.1.4.1.1.7")
         return kinds[:1] == ["DERIVED"] or kinds[1:2] == ["SECONDARY"] or captured
 
     @property
     def scout(self) -> bool:
         """Whether it is a localizer, or has few slices."""
-        kinds = [str(k).upper() for k in (self.first.file.header.get("ImageType") or [])]
-        return "LOCALIZER" in kinds or len(self.frames) < FEW
+        return "LOCALIZER" in image_type(self.first.file.header) or len(self.frames) < FEW
 
     @property
     def rank(self) -> int:
@@ -164,18 +163,18 @@ def _split(
 
 def _without_copies(frames: list[Frame]) -> tuple[list[Frame], int]:
     """Leave out slices that are there twice: the same position and the same pixels."""
-    kept: list[Frame] = []
-    seen: dict[Hashable, list[Frame]] = defaultdict(list)
+    by_place: dict[Hashable, list[Frame]] = defaultdict(list)
     for frame in frames:
-        place: Hashable = (
-            (frame.number, frame.file.text("SOPInstanceUID"), frame.index)
-            if frame.position is None
-            else tuple(np.rint(frame.position / (2 * 0.01)).astype(int).tolist())
+        place: Hashable = (frame.number, frame.file.text("SOPInstanceUID"), frame.index)
+        if frame.position is not None:
+            place = tuple(np.rint(frame.position / SAME_MM).astype(int).tolist())
+        by_place[place].append(frame)
+    kept: list[Frame] = []
+    for same in by_place.values():
+        unique = (
+            {_digest(frame): frame for frame in same[::-1]} if len(same) > 1 else {b"": same[0]}
         )
-        if any(_same_pixels(frame, other) for other in seen[place]):
-            continue
-        seen[place].append(frame)
-        kept.append(frame)
+        kept += [frame for frame in same if frame in unique.values()]
     return kept, len(frames) - len(kept)
 
 
@@ -186,12 +185,6 @@ def _without_copies_by_uid(frames: list[Frame]) -> tuple[list[Frame], int]:
         uid = frame.file.text("SOPInstanceUID") or frame.file.name
         kept.setdefault((uid, _digest(frame)), frame)
     return list(kept.values()), len(frames) - len(kept)
-
-
-def _same_pixels(one: Frame, other: Frame) -> bool:
-    return (one.file.path == other.file.path and one.index == other.index) or (
-        _digest(one) == _digest(other)
-    )
 
 
 def _digest(frame: Frame) -> bytes:
@@ -210,7 +203,8 @@ def _resolved(frames: list[Frame], traits: tuple[str, ...]) -> list[Stack]:
         if not 1 < len(parts) <= most:
             continue
         found = [one for part, more in parts for one in _resolved(part, more)]
-        if not any(one.geometry.collisions or one.geometry.problem for one in found):
+        whole = geometry.collisions or min(len(one.frames) for one in found) > 2
+        if whole and not any(one.geometry.collisions or one.geometry.problem for one in found):
             return found
     return _by_turns(stack) or [stack]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def read_plain(source: Path, pixel_size_mm: float | None = None) -> StoredImage:
         opened = Image.open(source)
     except Image.DecompressionBombError as error:
         raise InputError(f"{source.name} has too many pixels: reduce its size.") from error
-    with opened as image:
+    with warnings.catch_warnings(), opened as image:
+        warnings.simplefilter("ignore")  # of Pillow, about metadata that does not matter here
         if getattr(image, "n_frames", 1) > 1:
             raise InputError(
                 f"{source.name} contains {getattr(image, 'n_frames', 1)} images: save one of them "

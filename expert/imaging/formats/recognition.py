@@ -82,13 +82,15 @@ def recognise(path: Path) -> Format:
         raise InputError(f"{path.name} has 0 bytes: copy or download it again.")
     if len(start) < 348 and _is_packed(path):
         raise InputError(f"{path.name} could not be read: it is damaged or incomplete.")
-    if is_nifti(start):
+    marked = start[128:132] == b"DICM"  # before it, a file may begin like a TIFF file
+    if is_nifti(start) and not marked:
         return "nifti"
     if start.startswith(b"NRRD00"):
         return "nrrd"
     if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
         return "zip"
-    if start.startswith(PICTURES) or (start.startswith(b"BM") and name.endswith(".bmp")):
+    bitmap = start.startswith(b"BM") and name.endswith(".bmp")
+    if (start.startswith(PICTURES) or bitmap) and not marked:
         return "plain"
     if is_dicom(start):
         if _is_packed(path):

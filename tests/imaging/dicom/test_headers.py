@@ -7,7 +7,14 @@ import pytest
 from helpers.dicom_files import dataset, enhanced, series, ultrasound, write
 from pydicom.dataset import Dataset
 
-from expert.imaging.dicom.headers import film_length, frames_of, number, numbers, read_file
+from expert.imaging.dicom.headers import (
+    film_length,
+    frames_of,
+    image_type,
+    number,
+    numbers,
+    read_file,
+)
 
 
 def test_numbers_are_finite_or_missing():
@@ -27,6 +34,12 @@ def test_an_incomplete_file_is_damaged(tmp_path, part):
     raw = path.read_bytes()
     path.write_bytes(raw[: max(140, int(part * len(raw)))])
     assert read_file(path, "a").damage
+
+
+def test_the_image_type_may_have_one_value_or_several():
+    assert image_type({"ImageType": "derived"}) == ["DERIVED"]
+    assert image_type({"ImageType": ["ORIGINAL", "PRIMARY"]}) == ["ORIGINAL", "PRIMARY"]
+    assert image_type({}) == []
 
 
 def test_a_report_is_no_image(tmp_path):

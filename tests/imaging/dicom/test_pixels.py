@@ -120,7 +120,7 @@ def test_an_unknown_compression_is_named(values):
     file = dataset(GREY)
     file.file_meta.TransferSyntaxUID = HTJ2KLossless
     file.PixelData = pydicom.encaps.encapsulate([file.PixelData[:50]])
-    with pytest.raises(InputError, match=r"compressed .* not supported"):
+    with pytest.raises(InputError, match="could not be decompressed"):
         values(file)
 
 

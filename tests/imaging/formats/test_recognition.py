@@ -51,6 +51,13 @@ def test_other_files_are_named_for_what_they_are(tmp_path, content, part):
         recognise(tmp_path / "a.nii.gz")
 
 
+def test_dicom_files_may_begin_like_other_files(tmp_path):
+    for beginning_of_other in (b"II*\0", b"MM\0*", (348).to_bytes(4, "little"), b"\x89PNG"):
+        content = beginning_of_other.ljust(128, b"\0") + b"DICM" + b"x" * 500
+        (tmp_path / "a.dcm").write_bytes(content)
+        assert recognise(tmp_path / "a.dcm") == "dicom"
+
+
 def test_a_packed_dicom_file_is_named(tmp_path):
     (tmp_path / "a.dcm.gz").write_bytes(gzip.compress(b"\0" * 128 + b"DICM" + b"x" * 500))
     with pytest.raises(InputError, match="compressed DICOM file"):
