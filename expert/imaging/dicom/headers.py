@@ -59,11 +59,12 @@ class DicomFile:
 
     @property
     def has_image(self) -> bool:
-        """False for reports, presentation states and the like."""
+        """False for reports, presentation states, and what scanners store beside the images."""
         kind = self.text("SOPClassUID") or str(
             getattr(getattr(self.header, "file_meta", None), "MediaStorageSOPClassUID", "")
         )
-        return not kind.startswith(NO_IMAGE)
+        private = bool(kind) and not kind.startswith("1.2.840.10008.")
+        return not kind.startswith(NO_IMAGE) and not (private and not self.header.get("Rows"))
 
 
 @dataclass(frozen=True, eq=False)

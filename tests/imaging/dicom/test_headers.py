@@ -42,9 +42,10 @@ def test_the_image_type_may_have_one_value_or_several():
     assert image_type({}) == []
 
 
-def test_a_report_is_no_image(tmp_path):
+@pytest.mark.parametrize("kind", ["1.2.840.10008.5.1.4.1.1.88.11", "1.3.12.2.1107.5.9.1"])
+def test_a_report_is_no_image(tmp_path, kind):
     report = dataset(np.zeros((4, 4), np.int16))
-    report.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"
+    report.SOPClassUID = kind
     for tag in ("Rows", "Columns", "PixelData"):
         delattr(report, tag)
     assert read_file(write(tmp_path, [report]) / "IM0001.dcm", "a") is None
