@@ -158,7 +158,7 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
     opened = _open_series()
     for one in [path] if isinstance(path, str) else path:
         own = image_key(Path(one))
-        if own is not None and own in opened:
+        if series is None and own is not None and own in opened:
             continue
         try:
             volume = read_volume(one, series=series)

@@ -60,6 +60,8 @@ class PixelSize(QDoubleSpinBox):
 
     def _set(self, size: float) -> None:
         if self.layer is not None and size > 0:
+            said = self.layer.metadata.get(ASSUMED, [])
+            self.layer.metadata[ASSUMED] = [text for text in said if "pixel size" not in text]
             self.layer.units = ("mm", "mm")
             self.layer.scale = np.array([size, size])
 

@@ -87,9 +87,8 @@ def _opened(source: Path, kind: Any = None) -> Iterator[Any]:
 
     name = source.name
     with ExitStack() as stack:
-        logging.getLogger("nibabel.global").setLevel(
-            logging.CRITICAL
-        )  # what is wrong is reported here
+        # What is wrong with a header is reported here.
+        logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
         try:
             if source.suffix.lower() in (".hdr", ".img"):
                 image: Any = nib.load(source)

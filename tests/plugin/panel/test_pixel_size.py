@@ -58,6 +58,7 @@ def test_the_pixel_size_in_the_file_is_used_and_said(viewer, image_panel, tmp_pa
     assert image_panel.input.pixel_size.value() == 0
     assert "72 dpi" in image_panel.input.fit.text()
     image_panel.input.pixel_size.setValue(0.2)
+    assert "dpi" not in image_panel.input.fit.text()
     assert volume_from_layer(layer).spacing == pytest.approx((0.2, 0.2))
 
 
