@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -14,6 +14,22 @@ class ExpertError(Exception):
 
 class InputError(ExpertError):
     """An image, table or folder that cannot be used."""
+
+
+class SeriesChoiceError(InputError):
+    """Several DICOM series: one must be chosen.
+
+    Parameters
+    ----------
+    message : str
+        One sentence, without texts of the files.
+    choices : tuple of expert.imaging.dicom.series.Series
+        The series, for the user's own screen.
+    """
+
+    def __init__(self, message: str, choices: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.choices = choices
 
 
 class RefusedError(InputError):

@@ -205,6 +205,16 @@ def spacing_unknown(case: Case) -> str:
     )
 
 
+def reading_doubtful(case: Case) -> str:
+    """The reader found something that may be wrong with the image."""
+    return " ".join(case.volume.doubts)
+
+
+def reading_assumed(case: Case) -> str:
+    """The reader chose, repaired or assumed something."""
+    return " ".join(case.volume.assumed)
+
+
 def views_disagree(case: Case) -> str:
     """The predictions of the views differ by more than the prediction interval."""
     calibration = case.model.info.calibration
@@ -237,10 +247,12 @@ CHECKS: dict[Callable[[Case], str], Severity] = {
     unlike_training: "warning",
     training_image: "warning",
     no_prototype_in_radius: "warning",
+    reading_doubtful: "warning",
     orientation_unknown: "warning",
     spacing_unknown: "warning",
     views_disagree: "warning",
     range_limit: "note",
+    reading_assumed: "note",
     prototype_image_missing: "note",
 }
 """All warnings with their severity, in the order in which they are shown."""

@@ -24,6 +24,7 @@ def view(
     data: str | os.PathLike[str] | None = None,
     run: bool = True,
     show: bool = True,
+    series: str | None = None,
 ) -> tuple[napari.Viewer, ExpertWidget]:
     """Open napari with an image and the panel.
 
@@ -41,6 +42,8 @@ def view(
         Start at once.
     show : bool
         Open the window on the screen.
+    series : str, optional
+        Number or UID of the DICOM series, where there are several.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def view(
     from napari_expert.actions import panel_of
     from napari_expert.readers import read
 
-    layers = read(str(path))
+    layers = read(str(path), series)
     viewer = napari.Viewer(title="ExPeRT", show=show)
     panel = panel_of(viewer)
     assert panel is not None
@@ -78,6 +81,7 @@ def open_window(
     *,
     top: int | None = None,
     data: str | os.PathLike[str] | None = None,
+    series: str | None = None,
 ) -> None:
     """Open napari as `view` does, and wait until the window is closed (``expert view``)."""
     import sys
@@ -92,7 +96,7 @@ def open_window(
             )
     import napari
 
-    view(path, model, top=top, data=data)
+    view(path, model, top=top, data=data, series=series)
     napari.run()
 
 

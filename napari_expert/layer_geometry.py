@@ -7,7 +7,8 @@ to the left. This is the radiological convention with napari's default camera.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +22,14 @@ OURS = "expert_scene"
 """Marks the layers of a result in their metadata: they are not images to explain."""
 MODEL = "expert_model"
 """Key in a layer's metadata: the model for a sample that the default model is not for."""
+ASSUMED, DOUBTS = "expert_assumed", "expert_doubts"
+"""Keys in a layer's metadata: `Volume.assumed` and `Volume.doubts` of the file."""
+SAMPLE = "expert_sample"
+"""Key in a layer's metadata: some voxels of the array that the affine belongs to."""
+SAMPLED = 16
+"""Voxels per axis of the sample."""
+BETTER = 0.01
+"""How much better the sample must fit in another orientation to say that the array was turned."""
 AFFINE = "expert_affine"
 """Key in a layer's metadata: (4, 4) index of the layer's array to RAS mm."""
 NAPARI_NIFTI = {"affine", "spacing", "origin", "direction", "header", "coordinate_system"}
@@ -44,14 +53,14 @@ def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
     arguments : dict
         Scale, translate, units (mm) and metadata.
     """
+    known = volume.spacing_known
+    units = ("mm" if known else "pixel",) * volume.ndim
+    metadata: dict[str, Any] = {"expert_spacing_known": known}
+    metadata |= {ASSUMED: list(volume.assumed)} if volume.assumed else {}
+    metadata |= {DOUBTS: list(volume.doubts)} if volume.doubts else {}
     if volume.ndim == 2:
         data = np.asarray(volume.data)
-        known = volume.spacing_known
-        return data, {
-            "scale": volume.spacing,
-            "units": ("mm", "mm") if known else ("pixel", "pixel"),
-            "metadata": {"expert_spacing_known": known},
-        }
+        return data, {"scale": volume.spacing, "units": units, "metadata": metadata}
     canonical = volume.canonical()
     data = canonical.data.transpose(2, 1, 0)[:, ::-1, ::-1]
     # Index of the flipped, transposed array to the canonical one's, then to RAS mm.
@@ -65,9 +74,14 @@ def layer_arguments(volume: Volume) -> tuple[np.ndarray, dict[str, Any]]:
     return data, {
         "scale": spacing,
         "translate": (origin[2], -origin[1], -origin[0]),
-        "units": ("mm", "mm", "mm"),
+        "units": units,
         "axis_labels": ("S", "P", "L"),
-        "metadata": {AFFINE: affine.tolist(), "expert_orientation_known": volume.space == "ras"},
+        "metadata": metadata
+        | {
+            AFFINE: affine.tolist(),
+            SAMPLE: _sample(data),
+            "expert_orientation_known": volume.space == "ras",
+        },
     }
 
 
@@ -76,8 +90,8 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
 
     In this order: the affine of our own reader; that of napari-nifti (of its transposed array);
     else the voxel size from the layer's transform and units, and an unknown orientation. An affine
-    that does not fit the array (no finite, invertible 4×4 matrix, or another voxel size than the
-    layer's scale) is not used.
+    that does not fit the array (no finite, invertible 4×4 matrix, another voxel size than the
+    layer's scale, or an array that was turned since it was read) is not used.
 
     Parameters
     ----------
@@ -96,28 +110,53 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
     Raises
     ------
     expert.errors.InputError
-        The layer is a colour image, or has more than three axes.
+        The layer is a colour volume, or has more than three axes.
     """
     from expert.errors import InputError
     from expert.imaging.volume import Volume
 
-    if getattr(layer, "rgb", False):
-        raise InputError("The layer is a colour image: convert it to grey values first.")
     held = layer.data[0] if layer.multiscale else layer.data
-    data = np.asarray(held) if pixels else np.broadcast_to(np.zeros((), np.uint8), held.shape)
+    colours = bool(getattr(layer, "rgb", False))
+    if colours and layer.ndim != 2:
+        raise InputError("The layer is a colour volume: convert it to grey values first.")
+    if pixels:
+        data = _grey(np.asarray(held)) if colours else np.asarray(held)
+    else:
+        data = np.broadcast_to(np.zeros((), np.uint8), held.shape[:2] if colours else held.shape)
+    assumed = tuple(map(str, layer.metadata.get(ASSUMED, ())))
+    doubts = tuple(map(str, layer.metadata.get(DOUBTS, ())))
     if data.ndim not in (2, 3):
         raise InputError(f"The layer has {data.ndim} axes: choose a single volume or image.")
     steps, known = _spacing(layer)
     if data.ndim == 2:
         # The file's, or one that was set later.
         known = known or bool(layer.metadata.get("expert_spacing_known"))
-        return Volume(data, np.diag([*steps, 1.0, 1.0]), "image", known)
-    for affine, sure in (_own_affine(layer), _nifti_affine(layer)):
-        if affine is not None and _fits(affine, layer):
-            return Volume(data, affine, "ras" if sure else "unknown")
+        sized = np.diag([*steps, 1.0, 1.0])
+        return Volume(data, sized, "image", known, assumed=assumed, doubts=doubts)
+    own, sure = _own_affine(layer)
+    if own is not None and (not _fits(own, layer) or _was_turned(held, layer.metadata.get(SAMPLE))):
+        own = None
+    nifti, nifti_sure = _nifti_affine(layer)
+    if nifti is not None and not (np.allclose(np.abs(layer.scale), 1) or _fits(nifti, layer)):
+        nifti = None
+    for affine, known_sides in ((own, sure), (nifti, nifti_sure)):
+        if affine is not None:
+            stated = bool(layer.metadata.get("expert_spacing_known", True))
+            space: Literal["ras", "unknown"] = "ras" if known_sides else "unknown"
+            return Volume(data, affine, space, stated, assumed=assumed, doubts=doubts)
     s, p, left = steps
     affine = np.array([[0, 0, -left, 0], [0, -p, 0, 0], [s, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
     return Volume(data, affine, "unknown", known)
+
+
+def _grey(data: np.ndarray) -> np.ndarray:
+    """Grey values of colours (row, column, channel), as of a plain image that is read."""
+    from PIL import Image
+
+    colours = np.ascontiguousarray(data[..., :3])
+    if colours.dtype != np.uint8:
+        return np.asarray(colours @ np.array([0.299, 0.587, 0.114]))
+    return np.asarray(Image.fromarray(colours).convert("L"))
 
 
 def _own_affine(layer: Image) -> tuple[np.ndarray | None, bool]:
@@ -159,11 +198,33 @@ def _fits(affine: np.ndarray, layer: Image) -> bool:
 
     A copy of a layer (resampled, for example) may keep the old affine.
     """
-    scale = np.abs(layer.scale)
-    return bool(
-        np.allclose(scale, 1)
-        or np.allclose(np.linalg.norm(affine[:3, :3], axis=0), scale, rtol=1e-3)
-    )
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.allclose(steps, np.abs(layer.scale), rtol=1e-3))
+
+
+def _sample(data: np.ndarray) -> np.ndarray:
+    """Some voxels of a volume, on a grid with the same number along each axis."""
+    grid = (np.linspace(0, n - 1, SAMPLED).round().astype(int) for n in data.shape)
+    return np.asarray(data[np.ix_(*grid)], dtype=np.float32)
+
+
+def _was_turned(data: Any, sample: Any) -> bool:
+    """Whether an array was flipped or transposed after it was read.
+
+    The sample then fits better in another orientation. Other changes, such as less noise, leave it
+    as it is. Arrays that are read as they are needed are not tested.
+    """
+    if not isinstance(sample, np.ndarray) or not isinstance(data, np.ndarray):
+        return False
+    now, sample = np.nan_to_num(_sample(data)).astype(float), np.nan_to_num(sample).astype(float)
+    now -= now.mean()
+    fits = {
+        (order, flips): float((np.flip(sample.transpose(order), flips) * now).sum())
+        for order in permutations(range(3))
+        for count in range(4)
+        for flips in combinations(range(3), count)
+    }
+    return max(fits.values()) > (1 + BETTER) * fits[(0, 1, 2), ()]
 
 
 def _spacing(layer: Image) -> tuple[tuple[float, ...], bool]:

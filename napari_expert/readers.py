@@ -1,16 +1,28 @@
-"""Read files dropped on napari: heads (NIfTI, NRRD, DICOM), models, saved explanations."""
+"""Read files dropped on napari: heads (NIfTI, NRRD, FreeSurfer, DICOM), models, explanations."""
 
 from __future__ import annotations
 
+import os
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from expert.errors import SeriesChoiceError
+
 LayerData = tuple[Any, ...]
 Reader = Callable[[str | Sequence[str]], list[LayerData]]
-ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mgz", ".mgh")
+"""Of files that are heads; others are recognised by their content."""
+MOST_FOLDERS = 200
+"""Subfolders that are searched for DICOM files."""
+SERIES = "expert_series"
+"""Key in a layer's metadata: `image_key` of the DICOM file that was opened."""
 NO_LAYER: list[LayerData] = [(None,)]
 """Returned by a reader that adds no layer (npe2's documented contract)."""
 START = 65536
@@ -41,7 +53,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 def _kind(path: Path) -> Literal["head", "model", "explanation"] | None:
     name = path.name.lower()
-    if name.endswith(ENDINGS) or (path.is_dir() and _is_dicom(path)):
+    if name.endswith(ENDINGS) or _is_image(path):
         return "head"
     if name.endswith(".safetensors") and _is_model(path):
         return "model"
@@ -50,12 +62,46 @@ def _kind(path: Path) -> Literal["head", "model", "explanation"] | None:
     return None
 
 
-def _is_dicom(folder: Path) -> bool:
-    # A DICOM file has its mark at byte 128; the first files of a folder are enough.
-    for file in sorted(p for p in folder.iterdir() if p.is_file())[:5]:
-        with file.open("rb") as stream:
-            if stream.read(132)[128:] == b"DICM":
-                return True
+def _is_image(path: Path) -> bool:
+    """Whether the content is a DICOM file, folder or archive, or a pair of NIfTI or Analyze."""
+    from expert.imaging.formats.recognition import beginning, is_dicom, is_nifti
+
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _contains_dicom(path)
+    if suffix in (".hdr", ".img"):
+        return is_nifti(beginning(path.with_suffix(".hdr")))
+    if suffix == ".zip":
+        return _zipped_dicom(path)
+    return is_dicom(beginning(path, 132))
+
+
+def _contains_dicom(folder: Path) -> bool:
+    """Whether one of the first files of a folder or of its subfolders is DICOM."""
+    from expert.imaging.formats.recognition import beginning, is_dicom
+
+    for count, (root, folders, names) in enumerate(os.walk(folder)):
+        folders.sort()
+        files = [Path(root, name) for name in sorted(names) if not name.startswith(".")]
+        if any(is_dicom(beginning(file, 132)) for file in files[:5]):
+            return True
+        if count >= MOST_FOLDERS:
+            break
+    return False
+
+
+def _zipped_dicom(path: Path) -> bool:
+    """Whether one of the first files of an archive is DICOM."""
+    from expert.imaging.formats.recognition import is_dicom
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in [one for one in archive.infolist() if not one.is_dir()][:20]:
+                with archive.open(entry) as file:
+                    if is_dicom(file.read(132)):
+                        return True
+    except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, zlib.error):
+        pass
     return False
 
 
@@ -81,38 +127,80 @@ def _start(path: Path) -> bytes:
         return b""
 
 
-def read(path: str | Sequence[str]) -> list[LayerData]:
+def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData]:
     """Read images as layers in the radiological convention, in mm.
 
     Parameters
     ----------
     path : str or sequence of str
-        File, DICOM folder, or several of them.
+        File, DICOM folder, or several of them. Of several files of one DICOM series, the series
+        is read once.
+    series : str, optional
+        Number or UID of the DICOM series, where there are several.
 
     Returns
     -------
     list of tuple
-        Data, arguments and type of each layer.
+        Data, arguments and type of each layer. `NO_LAYER` if the user must choose a series: the
+        panel then offers them.
 
     Raises
     ------
     expert.errors.InputError
         A file cannot be read.
     """
+    from expert.errors import SeriesChoiceError
+    from expert.imaging.dicom.series import image_key
     from expert.imaging.volume import read_volume
     from napari_expert.layer_geometry import layer_arguments
 
     out: list[LayerData] = []
+    opened = _open_series()
     for one in [path] if isinstance(path, str) else path:
-        data, arguments = layer_arguments(read_volume(one))
+        own = image_key(Path(one))
+        if series is None and own is not None and own in opened:
+            continue
+        try:
+            volume = read_volume(one, series=series)
+        except SeriesChoiceError as error:
+            if not _offered(one, error):
+                raise
+            continue
+        data, arguments = layer_arguments(volume)
+        if own is not None:
+            opened.add(own)
+            arguments["metadata"][SERIES] = own
         name = Path(one).name
-        for ending in ENDINGS:
+        for ending in (*ENDINGS, ".dcm", ".ima", ".zip", ".hdr", ".img"):
             name = name.removesuffix(ending)
         arguments |= {"name": name, "colormap": "gray"}
         if data.ndim == 3:
             arguments["contrast_limits"] = window(data)
         out.append((data, arguments, "image"))
-    return out
+    return out or NO_LAYER
+
+
+def _open_series() -> set[Any]:
+    """The series of DICOM files that are open: napari opens many files one by one."""
+    import napari
+
+    viewer = napari.current_viewer()
+    found = [] if viewer is None else [layer.metadata.get(SERIES) for layer in viewer.layers]
+    return {one for one in found if one is not None}
+
+
+def _offered(path: str, error: SeriesChoiceError) -> bool:
+    """Offer the series in the panel; False where there is no window."""
+    import napari
+
+    from napari_expert.actions import panel_of
+
+    viewer = napari.current_viewer()
+    panel = None if viewer is None else panel_of(viewer)
+    if panel is None:
+        return False
+    panel.input.series.offer(Path(path).name, error.choices, partial(read, path))
+    return True
 
 
 def window(data: np.ndarray) -> tuple[float, float]:

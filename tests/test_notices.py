@@ -45,6 +45,17 @@ def test_orientation_unknown_is_said(model, head):
     assert "orientation_unknown" in codes
 
 
+def test_what_the_reader_assumed_and_doubts_is_said(case):
+    volume = replace(case.volume, assumed=("One.", "Two."), doubts=("Three.",))
+    found = {
+        notice.code: notice for notice in notices.collect_notices(replace(case, volume=volume))
+    }
+    assert found["reading_assumed"].text == "Note: One. Two."
+    assert found["reading_doubtful"].text == "Warning: Three."
+    plain = {notice.code for notice in notices.collect_notices(case)}
+    assert not plain & {"reading_assumed", "reading_doubtful"}
+
+
 def test_half_a_head_is_said_to_be_half(model, head, explanation):
     assert "brain_incomplete" not in {notice.code for notice in explanation.warnings}
     below = np.array(head.data, dtype=np.float32)

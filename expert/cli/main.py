@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from expert import __version__
-from expert.cli import data_commands, model_commands, predict_commands, training_commands
+from expert.cli import (
+    data_commands,
+    model_commands,
+    predict_commands,
+    series_listing,
+    training_commands,
+)
 from expert.schema import RESEARCH_USE
 
 app = typer.Typer(
@@ -26,6 +32,7 @@ for command in (
     data_commands.phantom,
     model_commands.fetch,
     predict_commands.view,
+    series_listing.series,
 ):
     app.command()(command)
 

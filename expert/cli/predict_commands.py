@@ -17,12 +17,19 @@ from expert.cli.console import (
     one_sentence,
     progress,
 )
+from expert.cli.series_listing import listed_series
 from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE
 
 ForceOption = Annotated[
     bool,
     typer.Option("--force", help="Predict refused images, too; the result is probably wrong."),
+]
+
+
+SeriesOption = Annotated[
+    str | None,
+    typer.Option(help="Number or UID of the DICOM series to use; 'expert series' lists them."),
 ]
 
 
@@ -165,6 +172,7 @@ def explain(
     pixel_size_mm: Annotated[
         float | None, typer.Option(help="Pixel size of a plain 2D image, mm.")
     ] = None,
+    series: SeriesOption = None,
     data: DataOption = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write the report as PDF.")] = False,
     csv: Annotated[
@@ -180,7 +188,8 @@ def explain(
     from expert.cli.batch_prediction import FORCE_HINT
     from expert.report.csv_export import write_csv
 
-    volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm)
+    with listed_series():
+        volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm, series=series)
     loaded = expert.load_model(model)
     with interruptible() as interruption, progress() as report:
 
@@ -193,7 +202,7 @@ def explain(
                 loaded, volume, top=top, data=data, progress=advance, force=force
             )
         except RefusedError as error:
-            raise RefusedError(f"{error} {FORCE_HINT}") from error
+            raise RefusedError(" ".join((str(error), *volume.doubts, FORCE_HINT))) from error
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -233,13 +242,15 @@ def view(
         int | None,
         typer.Option(min=1, max=8, help="Number of prototypes to show  [default: as last time]"),
     ] = None,
+    series: SeriesOption = None,
     data: DataOption = None,
 ) -> None:
     """Open napari with the image and explain it."""
     from expert.imaging.volume import read_volume
     from expert.model_file import load_model
 
-    read_volume(image)  # errors in the file or the model are reported before a window opens
+    with listed_series():  # errors in the file or the model are reported before a window opens
+        read_volume(image, series=series)
     load_model(model)
     # By name: the window belongs to the plugin, which only this command needs.
     try:
@@ -248,4 +259,4 @@ def view(
         raise ExpertError(
             "napari needs a Qt binding to open a window: pip install 'napari-expert[all]'."
         ) from error
-    window.open_window(image, model, top=top, data=data)
+    window.open_window(image, model, top=top, data=data, series=series)

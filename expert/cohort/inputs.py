@@ -12,9 +12,11 @@ from pathlib import Path
 
 from expert.datasets.table import LABEL_COLUMNS, PARQUET, as_number, read_table
 from expert.errors import InputError
-from expert.imaging.volume import NIFTI, NRRD, PLAIN
+from expert.imaging.dicom.series import one_per_series
+from expert.imaging.formats.recognition import MGH, NIFTI, NRRD, PLAIN, ZIP
 
 TABLES = (".csv", PARQUET)
+VOLUMES = (*NIFTI, *MGH, *NRRD, *ZIP)
 BIDS_DESCRIPTION = "dataset_description.json"
 BIDS_IMAGES = ("anat/*_T1w.nii", "anat/*_T1w.nii.gz")
 """T1-weighted images of a session, or of a subject without sessions."""
@@ -70,7 +72,7 @@ def items(
         found += _from_table(Path(table))
     if not found:
         raise InputError("Nothing to predict: give images or a table.")
-    return _without_repeats(found)
+    return _without_slices(_without_repeats(found))
 
 
 def expand(given: str | os.PathLike[str], plain: bool = True) -> Iterator[Item]:
@@ -143,7 +145,7 @@ def _is_image(path: Path, plain: bool) -> bool:
     name = path.name.lower()
     if name.endswith(".hdr") and path.with_suffix(".img").exists():  # two files of one image
         return False
-    return name.endswith((*NIFTI, *NRRD, *(PLAIN if plain else ())))
+    return name.endswith((*VOLUMES, *(PLAIN if plain else ())))
 
 
 def _scans(subject: Path) -> Iterator[Path]:
@@ -199,6 +201,13 @@ def _without_repeats(found: Sequence[Item]) -> list[Item]:
         else:
             by_path[place] = item
     return list(by_path.values())
+
+
+def _without_slices(found: Sequence[Item]) -> list[Item]:
+    """One file of each DICOM series: it stands for all of them."""
+    maybe = [item.path for item in found if not item.path.name.lower().endswith((*VOLUMES, *PLAIN))]
+    left_out = {*maybe} - {*one_per_series(maybe)}
+    return [item for item in found if item.path not in left_out]
 
 
 def _merged(first: Item, again: Item) -> Item:

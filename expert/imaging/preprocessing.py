@@ -227,8 +227,8 @@ def incompatibility(volume: Volume, settings: InputSettings) -> str:
         )
     if settings.space == "mni" and not volume.spacing_known:
         return (
-            "The voxel size of this volume is unknown: load it from NIfTI, NRRD or DICOM, or "
-            "set the layer's scale in mm."
+            "The voxel size of this volume is unknown: open a file that states it, or set the "
+            "layer's scale in mm."
         )
     return ""
 

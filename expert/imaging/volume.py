@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from expert.errors import InputError
+from expert.errors import ExpertError, InputError
+from expert.imaging.formats.stored import StoredImage, printable
 from expert.schema import RESEARCH_USE
-
-NIFTI = (".nii", ".nii.gz", ".img", ".hdr")
-NRRD = (".nrrd", ".nhdr")
-PLAIN = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +32,11 @@ class Volume:
     """"ras": a head, "image": a plain 2D image, "unknown": a 3D array of unknown orientation."""
     spacing_known: bool = True
     history: tuple[str, ...] = field(default=())
-    """Processing steps, in order; never a name or a path."""
+    """Processing steps, in order; never a name, a date or a path."""
+    assumed: tuple[str, ...] = field(default=())
+    """What the reader chose, repaired or assumed, in sentences; never a name, a date or a path."""
+    doubts: tuple[str, ...] = field(default=())
+    """What may be wrong with the image as it was read, in sentences."""
 
     def __post_init__(self) -> None:
         if self.data.ndim not in (2, 3):
@@ -89,6 +88,11 @@ class Volume:
         return cls(data, matrix, "image" if data.ndim == 2 else "unknown", spacing is not None)
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """Doubts and assumptions of the reader, in sentences."""
+        return (*self.doubts, *self.assumed)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Voxels per axis."""
         return tuple(self.data.shape)
@@ -128,15 +132,23 @@ class Volume:
         return replace(self, data=data, affine=affine, history=(*self.history, "axes to RAS"))
 
 
-def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = None) -> Volume:
-    """Read an image: NIfTI, NRRD, a folder with one DICOM series, or a 2D PNG, TIFF or JPEG.
+def read_volume(
+    path: str | os.PathLike[str],
+    *,
+    pixel_size_mm: float | None = None,
+    series: int | str | None = None,
+) -> Volume:
+    """Read an image: NIfTI, NRRD, FreeSurfer, DICOM, or a 2D PNG, TIFF, JPEG or BMP.
 
     Parameters
     ----------
     path : path-like
-        File or folder.
+        A file, a folder with DICOM files, one file of a DICOM series, a DICOMDIR or a ZIP archive.
     pixel_size_mm : float, optional
-        Pixel size of a plain 2D image, which does not store it.
+        Pixel size of a 2D image, used instead of the one that its file may state.
+    series : int or str, optional
+        Which DICOM series of a folder: its number in `expert.imaging.dicom.list_series`, or its
+        UID.
 
     Returns
     -------
@@ -146,37 +158,80 @@ def read_volume(path: str | os.PathLike[str], *, pixel_size_mm: float | None = N
     ------
     InputError
         The file is missing, damaged, empty, of an unknown format, or not a single volume.
+    SeriesChoiceError
+        There are several DICOM series to choose from.
     """
     source = Path(path)
-    name = source.name.lower()
-    if not source.exists():
-        raise InputError(f"The file {source} does not exist: check the path.")
+    try:
+        exists = source.exists()
+    except (OSError, ValueError):  # a name that is too long or has impossible characters
+        exists = False
+    if not exists:
+        raise InputError(f"The file {printable(source, 200)} does not exist: check the path.")
     if pixel_size_mm is not None and not (np.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise InputError(
             f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}."
         )
     try:
-        if source.is_dir():
-            volume = _read_dicom(source)
-        elif name.endswith(NIFTI):
-            volume = _read_nifti(source)
-        elif name.endswith(NRRD):
-            volume = _read_sitk(source)
-        elif name.endswith(PLAIN):
-            volume = _read_plain(source, pixel_size_mm)
-        else:
-            raise InputError(
-                f"{source.name} has an unknown format: open NIfTI (.nii, .nii.gz), NRRD, "
-                "PNG, TIFF, JPEG, or a DICOM folder."
-            )
-    except InputError:
+        stored = _stored(source, pixel_size_mm, series)
+        volume = Volume(
+            stored.data,
+            stored.affine,
+            stored.space,
+            stored.spacing_known,
+            (stored.kind, *stored.assumed, *stored.doubts),
+            stored.assumed,
+            stored.doubts,
+        )
+    except ExpertError:
         raise
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, SyntaxError) as error:
+    except Exception as error:  # the libraries raise many kinds for damaged files
         raise InputError(
             f"{source.name} could not be read: it is damaged, or its content does not match its "
             "extension."
         ) from error
-    return _checked(volume, source.name)
+    return _checked(_with_pixel_size(volume, pixel_size_mm), source.name)
+
+
+def _stored(source: Path, pixel_size_mm: float | None, series: int | str | None) -> StoredImage:
+    """The image in a file or folder, by its format."""
+    if source.is_dir():
+        kind = "dicom"
+    else:
+        from expert.imaging.formats.recognition import recognise
+
+        kind = recognise(source)
+    if kind in ("dicom", "zip"):
+        from expert.imaging.dicom.reading import read_dicom
+
+        return read_dicom(source, series)
+    if series is not None:
+        raise InputError(f"{source.name} is not DICOM: it has no series to choose from.")
+    if kind == "plain":
+        from expert.imaging.formats.plain import read_plain
+
+        return read_plain(source, pixel_size_mm)
+    if kind == "nrrd":
+        from expert.imaging.formats.nrrd import read_nrrd
+
+        return read_nrrd(source)
+    from expert.imaging.formats.nifti import read_mgh, read_nifti
+
+    return read_mgh(source) if kind == "mgh" else read_nifti(source)
+
+
+def _with_pixel_size(volume: Volume, pixel_size_mm: float | None) -> Volume:
+    """A 2D image with the pixel size that the user gave."""
+    if pixel_size_mm is None or volume.ndim != 2:
+        return volume
+    stated, doubts = volume.spacing, volume.doubts
+    if volume.spacing_known and not np.allclose(stated, pixel_size_mm, rtol=0.01):
+        text = " × ".join(dict.fromkeys(f"{step:.3g}" for step in stated))
+        doubts += (
+            f"The file states a pixel size of {text} mm; {pixel_size_mm:g} mm was given and used.",
+        )
+    affine = np.diag([pixel_size_mm, pixel_size_mm, 1.0, 1.0])
+    return replace(volume, affine=affine, spacing_known=True, doubts=doubts)
 
 
 def _checked(volume: Volume, name: str) -> Volume:
@@ -191,114 +246,6 @@ def _checked(volume: Volume, name: str) -> Volume:
     if data.min() == data.max():
         raise InputError(f"{name} is empty: every value is {data.flat[0]:g}.")
     return volume
-
-
-def _read_nifti(source: Path) -> Volume:
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-
-    try:
-        image: Any = nib.load(source)
-    except ImageFileError as error:
-        raise InputError(
-            f"{source.name} is not a NIfTI file: its content does not match its extension."
-        ) from error
-    shape = image.shape
-    if len(shape) > 3 and any(n != 1 for n in shape[3:]):
-        raise InputError(
-            f"{source.name} contains {int(np.prod(shape[3:]))} volumes "
-            f"({'×'.join(map(str, shape))}): save one of them as a file."
-        )
-    data = np.asarray(image.dataobj)
-    data = data.reshape(shape[:3]) if len(shape) > 3 else data
-    if data.dtype.kind == "f":
-        data = data.astype(np.float32)
-    known = bool(image.header.get("sform_code", 1)) or bool(image.header.get("qform_code", 1))
-    if data.ndim == 3 and data.shape[2] == 1:
-        zooms = np.linalg.norm(image.affine[:3, :2], axis=0)
-        return Volume(
-            data[:, :, 0], np.diag([*zooms, 1.0, 1.0]), "image", history=("NIfTI, single slice",)
-        )
-    return Volume(
-        data,
-        np.asarray(image.affine, dtype=float),
-        "ras" if known else "unknown",
-        history=("NIfTI",),
-    )
-
-
-def _from_sitk(image: Any, kind: str) -> Volume:
-    import SimpleITK as sitk
-
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(
-            f"This {kind} contains {image.GetNumberOfComponentsPerPixel()} values per voxel: a "
-            "single grey value is required."
-        )
-    data = sitk.GetArrayFromImage(image).T  # SimpleITK's arrays are z, y, x
-    if image.GetDimension() == 2:
-        return Volume(
-            data.T, np.diag([*image.GetSpacing()[::-1], 1.0, 1.0]), "image", history=(kind,)
-        )
-    if image.GetDimension() != 3:
-        raise InputError(f"This {kind} has {image.GetDimension()} axes: save a single volume.")
-    lps = np.eye(4)
-    lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    lps[:3, 3] = image.GetOrigin()
-    return Volume(data, LPS_TO_RAS @ lps, "ras", history=(kind,))
-
-
-def _read_sitk(source: Path) -> Volume:
-    import SimpleITK as sitk
-
-    return _from_sitk(sitk.ReadImage(str(source)), "NRRD")
-
-
-def _read_dicom(source: Path) -> Volume:
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(source))
-    if not series:
-        raise InputError(
-            f"The folder {source.name} contains no DICOM image: choose the folder with the "
-            "files of one series."
-        )
-    files = {one: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(source), one) for one in series}
-    if len(files) > 1:
-        counts = ", ".join(str(len(names)) for names in files.values())
-        raise InputError(
-            f"The folder {source.name} contains {len(files)} DICOM series (of {counts} "
-            "files): copy one into a folder of its own."
-        )
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(next(iter(files.values())))
-    image = reader.Execute()
-    if image.GetDimension() == 3 and image.GetSize()[2] == 1:
-        image = image[:, :, 0]
-    return _from_sitk(image, "DICOM series")
-
-
-def _read_plain(source: Path, pixel_size_mm: float | None) -> Volume:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(source) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise InputError(
-                    f"{source.name} contains {getattr(image, 'n_frames', 1)} images: save "
-                    "one of them as a file."
-                )
-            sixteen = image.mode.startswith(("I", "F"))
-            data = np.asarray(image if sixteen else image.convert("L"))
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{source.name} is not an image: its content does not match its extension."
-        ) from error
-    size = 1.0 if pixel_size_mm is None else pixel_size_mm
-    return Volume(
-        data, np.diag([size, size, 1.0, 1.0]), "image", pixel_size_mm is not None, ("plain image",)
-    )
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:

@@ -17,6 +17,7 @@ from expert.errors import ExpertError
 from napari_expert.layer_geometry import MODEL, OURS, volume_from_layer
 from napari_expert.panel.pixel_size import PixelSize
 from napari_expert.panel.qt_helpers import Label, collapsible, combo
+from napari_expert.panel.series_choice import SeriesChoice
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -78,6 +79,7 @@ class InputSection(QWidget):
         self.card = Label()
         self.layer_box = combo("Image layer", "The image to explain.")
         self.pixel_size = PixelSize()
+        self.series = SeriesChoice(self.viewer)
         self.fit = Label()
         self.prototypes = SpinBox(
             value=3,
@@ -111,6 +113,7 @@ class InputSection(QWidget):
             ("Model", self.model_box),
             ("", self.card),
             ("Image", self.layer_box),
+            ("", self.series),
             ("", self.pixel_size),
             ("", self.fit),
             ("Prototypes", self.prototypes.native),
@@ -362,4 +365,5 @@ def _fit(layer: Layer, info: ModelInfo) -> tuple[str, str]:
         "image": "will be fitted to the input size",
         "ellipse": "the head will be found and put upright",
     }[info.input.space]
-    return problem, f"{size}, {spacing} → {todo}"
+    text = f"{size}, {spacing} → {todo}"
+    return problem, ". ".join([text, *([" ".join(said)] if (said := volume.said) else [])])

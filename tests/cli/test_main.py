@@ -78,6 +78,7 @@ COMMANDS = [
     "phantom",
     "fetch",
     "view",
+    "series",
     "convert",
 ]
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+from helpers.dicom_files import series, write
 
 from expert.cohort.inputs import expand, items
 from expert.errors import InputError
@@ -132,3 +133,14 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 def test_nothing_is_refused():
     with pytest.raises(InputError, match="Nothing to predict"):
         items([])
+
+
+def test_slices_of_one_series_are_one_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, series())
+    touch(tmp_path, "a.nii", "b.mgz")
+    found = names(items(["a.nii", "*/*.dcm", "b.mgz"]))
+    assert found == ["a.nii", "one/IM0001.dcm", "two/IM0001.dcm", "b.mgz"]
+    assert names(items(["one", "two"])) == ["one", "two"]

@@ -9,9 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from helpers.bad_files import BAD, bad_file
 from PIL import Image
 
-from expert.errors import InputError
+from expert.errors import InputError, SeriesChoiceError
 from expert.imaging.volume import Volume, read_volume, write_volume
 
 ORIENTATIONS = [
@@ -92,11 +93,18 @@ def test_dicom_folder(tmp_path):
     assert "Doe" not in repr(volume)
 
 
-def test_two_series_in_a_folder_are_refused(tmp_path):
+def test_one_of_two_series_must_be_chosen(tmp_path):
     write_dicom(tmp_path / "series")
     write_dicom(tmp_path / "series", "1.2.3.5")
-    with pytest.raises(InputError, match="2 DICOM series"):
+    with pytest.raises(SeriesChoiceError, match="2 DICOM series"):
         read_volume(tmp_path / "series")
+    assert read_volume(tmp_path / "series", series="1.2.3.5").shape == (5, 7, 6)
+
+
+def test_only_dicom_has_series(tmp_path):
+    write_volume(Volume.from_array(*marker()), tmp_path / "a.nii")
+    with pytest.raises(InputError, match="has no series"):
+        read_volume(tmp_path / "a.nii", series=1)
 
 
 def test_plain_image_with_and_without_pixel_size(tmp_path):
@@ -107,35 +115,34 @@ def test_plain_image_with_and_without_pixel_size(tmp_path):
     assert volume.space == "image"
 
 
-def broken_files(folder):
-    (folder / "text.nii.gz").write_text("this is no image")
-    (folder / "empty.nii").write_bytes(b"")
-    (folder / "note.docx").write_bytes(b"x")
-    good = folder / "good.nii.gz"
-    nib.save(nib.Nifti1Image(np.random.default_rng(0).random((20, 20, 20)), np.eye(4)), good)
-    (folder / "cut.nii.gz").write_bytes(good.read_bytes()[:2000])
-    nib.save(nib.Nifti1Image(np.zeros((9, 9, 9)), np.eye(4)), folder / "zeros.nii.gz")
-    nib.save(nib.Nifti1Image(np.full((9, 9, 9), np.nan), np.eye(4)), folder / "nan.nii.gz")
-    nib.save(nib.Nifti1Image(np.random.rand(9, 9, 9, 4), np.eye(4)), folder / "series.nii.gz")
-    (folder / "emptyfolder").mkdir()
-    return [
-        "text.nii.gz",
-        "empty.nii",
-        "note.docx",
-        "cut.nii.gz",
-        "zeros.nii.gz",
-        "nan.nii.gz",
-        "series.nii.gz",
-        "emptyfolder",
-        "missing.nii",
-    ]
+def test_a_given_pixel_size_is_used_for_2d_images_only(tmp_path):
+    data, affine = marker()
+    write_volume(Volume.from_array(data, affine), tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii", pixel_size_mm=0.2).spacing == (3, 1.5, 2)
+    nib.save(nib.Nifti1Image(data[:, :, :1], affine), tmp_path / "b.nii")
+    volume = read_volume(tmp_path / "b.nii", pixel_size_mm=0.2)
+    assert volume.spacing == (0.2, 0.2)
+    assert "states a pixel size of 3 × 1.5 mm" in volume.doubts[0]
+    with pytest.raises(InputError, match="positive number"):
+        read_volume(tmp_path / "b.nii", pixel_size_mm=-1)
 
 
-def test_bad_files_get_one_sentence(tmp_path):
-    for name in broken_files(tmp_path):
-        with pytest.raises(InputError) as caught:
-            read_volume(tmp_path / name)
-        message = str(caught.value)
-        assert name in message, message
-        assert "\n" not in message
-        assert message.endswith("."), message
+def test_values_that_are_no_numbers_become_zero(tmp_path):
+    data, affine = marker()
+    data[2, 2, 2:5] = (np.nan, np.inf, -np.inf)
+    nib.save(nib.Nifti1Image(data, affine), tmp_path / "a.nii")
+    volume = read_volume(tmp_path / "a.nii")
+    assert (volume.data[2, 2, 2:5] == 0).all()
+    assert "non-finite values set to 0" in volume.history
+
+
+@pytest.mark.parametrize("name", BAD, ids=lambda name: name[:20])
+def test_a_bad_file_gets_one_sentence(name, tmp_path):
+    path = bad_file(tmp_path, name)
+    with pytest.raises(InputError) as caught:
+        read_volume(path)
+    message = str(caught.value)
+    assert BAD[name][0] in message
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert len(message) < 400

@@ -21,6 +21,7 @@ from helpers.orientations import (
 )
 from napari.layers import Image
 
+from expert.errors import InputError
 from expert.imaging.native_space import patch_map
 from expert.imaging.volume import Volume
 from napari_expert.layer_geometry import AFFINE, layer_arguments, slice_letters, volume_from_layer
@@ -108,6 +109,55 @@ def test_a_layer_without_an_affine_has_no_orientation(arguments, spacing, known)
     assert volume.spacing_known is known
     if spacing is not None:
         np.testing.assert_allclose(volume.spacing, spacing)
+
+
+def test_what_was_assumed_goes_with_the_layer(head):
+    volume = Volume(head.data, head.affine, "unknown", False, assumed=("a.",), doubts=("b.",))
+    data, arguments = layer_arguments(volume)
+    found = volume_from_layer(Image(data, **arguments))
+    assert (found.assumed, found.doubts, found.spacing_known) == (("a.",), ("b.",), False)
+
+
+def test_a_colour_image_has_the_grey_values_of_its_file(tmp_path):
+    from PIL import Image as Picture
+
+    from expert.imaging.volume import read_volume
+
+    colours = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    Picture.fromarray(colours).save(tmp_path / "a.png")
+    expected = read_volume(tmp_path / "a.png").data
+    np.testing.assert_array_equal(volume_from_layer(Image(colours, rgb=True)).data, expected)
+    opaque = np.dstack([colours, np.full((20, 30), 255, np.uint8)])
+    np.testing.assert_array_equal(volume_from_layer(Image(opaque, rgb=True)).data, expected)
+    parts = volume_from_layer(Image(colours / 255, rgb=True)).data
+    np.testing.assert_allclose(255 * parts, expected, atol=1)
+    assert volume_from_layer(Image(colours, rgb=True), pixels=False).shape == (20, 30)
+    with pytest.raises(InputError, match="colour volume"):
+        volume_from_layer(Image(np.zeros((4, 5, 6, 3), np.uint8), rgb=True))
+
+
+def test_a_layer_that_was_turned_has_no_orientation(head):
+    data, arguments = layer_arguments(head)
+    changed = np.clip(np.asarray(data, float) * 0.7 + 3, 5, 60)
+    assert volume_from_layer(Image(changed, **arguments)).space == "ras"
+    del arguments["axis_labels"]
+    for order, flips in itertools.product(
+        itertools.permutations(range(3)), [(), (0,), (1,), (2,), (0, 2), (0, 1, 2)]
+    ):
+        turned = np.flip(data.transpose(order), flips)
+        scale = np.array(arguments["scale"])[list(order)]
+        layer = Image(turned, **{**arguments, "scale": scale})
+        same = order == (0, 1, 2) and not flips
+        assert volume_from_layer(layer).space == ("ras" if same else "unknown")
+
+
+def test_a_scale_that_the_user_sets_holds(head):
+    data, arguments = layer_arguments(head)
+    layer = Image(data, **arguments)
+    layer.scale = (1, 1, 1)
+    volume = volume_from_layer(layer)
+    assert volume.spacing == (1, 1, 1)
+    assert volume.space == "unknown"
 
 
 def test_a_file_without_orientation_stays_without(head):

@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from helpers.dicom_files import archive, series, ultrasound, write
 from helpers.window import notifications, panels
 
 import expert
-from expert.errors import InputError
+from expert.errors import InputError, SeriesChoiceError
 from napari_expert import readers
 from napari_expert.layer_geometry import layer_arguments
 from napari_expert.readers import get_reader
@@ -141,3 +142,48 @@ def test_a_head_with_a_few_bright_voxels_is_not_dark(head, tmp_path):
     assert high < 0.1 * data.max()
     assert readers.window(np.zeros((4, 4, 4))) == (0.0, 1.0)
     assert readers.window(np.full((4, 4, 4), np.nan)) == (0.0, 1.0)
+
+
+def test_what_the_command_reads_is_claimed_by_its_content(tmp_path):
+    import nibabel as nib
+
+    data = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    nib.save(nib.Nifti1Pair(data, np.eye(4)), tmp_path / "pair.img")
+    nib.save(nib.MGHImage(data, np.eye(4)), tmp_path / "orig.mgz")
+    write(tmp_path / "exam" / "ST0" / "SE0", series(), "IM{:04d}")
+    write(tmp_path, [series()[0]], "one.dcm")
+    archive(tmp_path / "exam.zip", tmp_path / "exam")
+    for name in ("pair.img", "pair.hdr", "orig.mgz", "exam", "exam/ST0/SE0/IM0003", "one.dcm", "exam.zip"):  # fmt: skip  # noqa: E501
+        assert get_reader(str(tmp_path / name)) is readers.read, name
+
+
+def test_what_cannot_be_read_is_declined_quietly(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.txt").write_text("text")
+    archive(tmp_path / "other.zip", tmp_path / "other")
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 nothing")
+    for name in ("a.dcm", "a.hdr", "a.img", "DICOMDIR"):
+        (tmp_path / name).write_text("something else" * 50)
+    for name in ("other", "other.zip", "bad.zip", "a.dcm", "a.hdr", "a.img", "DICOMDIR", "none.dcm"):  # fmt: skip  # noqa: E501
+        assert get_reader(str(tmp_path / name)) is None, name
+
+
+def test_the_files_of_a_series_are_one_layer(viewer, tmp_path):
+    write(tmp_path, series())
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    assert len(readers.read(paths)) == 1
+    for path in paths[:3]:  # as napari opens several files
+        viewer.open(path, plugin="napari-expert")
+    assert len(viewer.layers) == 1
+    images = [ultrasound(series="1.2.3", PixelSpacing=[n, n]) for n in (1, 2)]
+    write(tmp_path / "us", images)
+    for path in (tmp_path / "us").iterdir():
+        viewer.open(str(path), plugin="napari-expert")
+    assert len(viewer.layers) == 3
+
+
+def test_without_a_window_the_choice_of_a_series_is_an_error(tmp_path):
+    write(tmp_path, series() + series(SeriesNumber=4))
+    with pytest.raises(SeriesChoiceError):
+        readers.read(str(tmp_path))
+    assert readers.read(str(tmp_path), "4")[0][0].shape == (14, 11, 9)

@@ -12,8 +12,9 @@ import expert
     ("shape", "rgb", "reason"),
     [
         ((30, 40), False, "3D head"),
-        ((20, 30, 3), True, "colour"),
+        ((20, 30, 3), True, "3D head"),
         ((2, 9, 9, 9), False, "4 axes"),
+        ((9, 9, 9, 3), True, "colour"),
         ((9, 9, 9), False, "voxel size"),
     ],
 )

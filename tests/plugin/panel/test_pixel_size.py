@@ -40,11 +40,26 @@ def test_a_volume_has_no_such_field(viewer, panel):
     assert not panel.input.pixel_size.isVisible()
     viewer.add_image(np.zeros((9, 9)), name="flat")
     assert panel.input.pixel_size.isVisible()
-    viewer.add_image(np.zeros((9, 9, 3)), rgb=True, name="colour")  # cannot be explained
-    assert not panel.input.pixel_size.isVisible()
-    viewer.layers.remove("colour")
     viewer.layers.remove("flat")
     assert not panel.input.pixel_size.isVisible()
+
+
+def test_the_pixel_size_in_the_file_is_used_and_said(viewer, image_panel, tmp_path):
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 300)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", dpi=(169, 169))
+    Image.fromarray(np.dstack([pixels] * 3)).save(tmp_path / "b.png", dpi=(72, 72))
+    (layer,) = viewer.open(str(tmp_path / "a.png"), plugin="napari")
+    assert image_panel.input.pixel_size.value() == pytest.approx(0.15, abs=1e-3)
+    assert "was read from the PNG file's resolution" in image_panel.input.fit.text()
+    assert volume_from_layer(layer).assumed
+    (layer,) = viewer.open(str(tmp_path / "b.png"), plugin="napari")
+    assert image_panel.input.pixel_size.value() == 0
+    assert "72 dpi" in image_panel.input.fit.text()
+    image_panel.input.pixel_size.setValue(0.2)
+    assert "dpi" not in image_panel.input.fit.text()
+    assert volume_from_layer(layer).spacing == pytest.approx((0.2, 0.2))
 
 
 def test_a_closed_panel_no_longer_follows_the_layer(viewer, image_panel):
