@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.comparison import choose_device, dense, features_of
-from expert.datasets.average_images import ShownImage, shown_image
 from expert.errors import InputError
 from expert.explanation import Explanation, PrototypeMatch, ViewMatch
 from expert.features.head_frame import with_rim
 from expert.features.threads import one_thread
 from expert.model_file import Model
-from expert.notices import NOT_REQUESTED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from expert.datasets.average_images import ShownImage
     from expert.model import Comparison
 
 
@@ -81,6 +80,9 @@ def explain_prototypes(
     InputError
         The explanation is by another model.
     """
+    from expert.datasets.average_images import ShownImage, shown_image  # these load SciPy
+    from expert.notices import NOT_REQUESTED
+
     if model.sha256 != explanation.model_sha256:
         raise InputError(
             f"This explanation is by another model than {model.info.name} {model.info.version}: "

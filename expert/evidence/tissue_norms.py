@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expert.errors import InputError
-from expert.imaging.tissue_values import WHITE
+from expert.features.grey_values import WHITE_MATTER
 from expert.model_file import IMAGES, WEIGHTS, save_model
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def tissue_fractions(image: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     values = np.asarray(image)
     brain = values > 0
     parts = [
-        brain & (values < WHITE / 4),
-        (values >= WHITE / 4) & (values < 3 * WHITE / 4),
-        values >= 3 * WHITE / 4,
+        brain & (values < WHITE_MATTER / 4),
+        (values >= WHITE_MATTER / 4) & (values < 3 * WHITE_MATTER / 4),
+        values >= 3 * WHITE_MATTER / 4,
     ]
     counts = np.stack([_per_patch(part, grid) for part in parts], axis=1)
     total = counts.sum(axis=1, keepdims=True)

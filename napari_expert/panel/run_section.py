@@ -15,7 +15,6 @@ from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from expert.errors import ExpertError
-from expert.inference import ExplainCache
 from napari_expert.panel.explain_worker import ExplainJob, WarmUpJob
 from napari_expert.panel.qt_helpers import Label
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from expert.explanation import Explanation
+    from expert.inference import ExplainCache
     from expert.model_file import Model
 
 WARM_UP_MS = 300
@@ -52,7 +52,7 @@ class RunSection(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.job: ExplainJob | None = None
-        self.cache = ExplainCache()
+        self.cache: ExplainCache | None = None
         self._warm_up: WarmUpJob | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -96,7 +96,7 @@ class RunSection(QWidget):
         """Cancel what goes on, and forget the image."""
         self.cancel()
         self._stop_warm_up()
-        self.cache.clear()
+        self.cache = None
 
     def _stop_warm_up(self) -> None:
         self._timer.stop()
@@ -114,6 +114,9 @@ class RunSection(QWidget):
         source : napari.layers.Layer
             The layer that it explains.
         """
+        from expert.inference import ExplainCache  # imports what the panel does not need
+
+        self.cache = self.cache or ExplainCache()
         self.job, job.cache = job, self.cache
         self._stop_warm_up()
         job.advanced.connect(self.advance)

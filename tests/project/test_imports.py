@@ -95,3 +95,8 @@ def test_matching_loads_no_other_array_library(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "tensor(1." in done.stdout
+
+
+def test_the_panel_opens_without_the_core():
+    loaded = imported("import napari_expert.panel.main_widget")
+    assert not loaded & ({*HEAVY, "pydicom", "nibabel"} - {"napari", "qtpy"})

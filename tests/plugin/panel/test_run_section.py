@@ -139,4 +139,4 @@ def test_runs_share_what_was_computed_of_an_image(section, model, head, qtbot):
             stages.clear()
     assert stages.count("register") == stages.count("features") == 1
     section.close_down()
-    assert section.cache._prepared is None
+    assert section.cache is None
