@@ -98,5 +98,8 @@ def test_matching_loads_no_other_array_library(tmp_path):
 
 
 def test_the_panel_opens_without_the_core():
+    napari = {"napari", "qtpy", "scipy", "skimage"}
     loaded = imported("import napari_expert.panel.main_widget")
-    assert not loaded & ({*HEAVY, "pydicom", "nibabel"} - {"napari", "qtpy"})
+    assert not loaded & ({*HEAVY, "pydicom", "nibabel"} - napari)
+    code = "import sys, napari_expert.panel.main_widget; assert 'scipy.ndimage' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
