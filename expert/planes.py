@@ -262,14 +262,21 @@ def patch_center(explanation: Explanation, patch: int) -> np.ndarray:
     return np.asarray((np.array(np.unravel_index(patch, explanation.grid)) + 0.5) * size - 0.5)
 
 
-def mean_place(explanation: Explanation, shares: np.ndarray) -> np.ndarray:
-    """Where the mass of a patch went: the mean place in the strongest partner and its neighbours.
+def matched_place(
+    explanation: Explanation, shares: np.ndarray, within: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Where a place of a patch is in a matched image.
+
+    It is the mean place of the mass in the strongest partner and its neighbours, but not outside
+    the box of the strongest partner, so that the slice shown cuts this box.
 
     Parameters
     ----------
     explanation : Explanation
     shares : (M,) ndarray
         Mass in each patch; more than 0 in all.
+    within : (2,) or (3,) ndarray or float
+        The place relative to the middle of its patch, in pixels.
 
     Returns
     -------
@@ -279,9 +286,9 @@ def mean_place(explanation: Explanation, shares: np.ndarray) -> np.ndarray:
     grid, best = explanation.grid, int(shares.argmax())
     places = np.stack(np.unravel_index(np.arange(shares.size), grid), -1)
     near = np.flatnonzero(np.abs(places - places[best]).max(1) <= 1)
-    return np.asarray(
-        np.average([patch_center(explanation, int(n)) for n in near], axis=0, weights=shares[near])
-    )
+    centers = [patch_center(explanation, int(n)) for n in near]
+    first, stop = np.array(explanation.patch_box(best)).T
+    return np.clip(np.average(centers, axis=0, weights=shares[near]) + within, first, stop - 1)
 
 
 def placement(view: View, head: bool, plane: Plane) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from expert.planes import (
     ORIENTATIONS,
     Plane,
     is_head,
-    mean_place,
+    matched_place,
     patch_center,
     patch_of,
     plane_image,
@@ -277,7 +277,7 @@ class Board:
             return (here,) * self.tiles
         within = here - patch_center(first, patch)
         return tuple(
-            mean_place(first, share) + within if share.any() else here
+            matched_place(first, share, within) if share.any() else here
             for share in self.partners(view, tile, patch)
         )
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_predicted_is_one_sentence(one_plane, tmp_path):
     bad = tmp_path / "bad.nii.gz"
     bad.write_text("no image")
     for item, message in [
-        (Item("bad", bad), "is not a NIfTI file"),
+        (Item("bad", bad), "does not match its extension"),
         (Item("gone", tmp_path / "gone.nii"), "does not exist"),
         (Item("*.x", Path("*.x"), problem="No file matches *.x."), "No file matches *.x."),
     ]:
