@@ -132,7 +132,7 @@ class ExplainCache:
     """
 
     def __init__(self) -> None:
-        self._prepared: tuple[Volume, dict[str, Prepared]] | None = None
+        self._prepared: tuple[tuple[object, ...], dict[str, Prepared]] | None = None
         self._compared: tuple[Prepared, str, str, ViewsResult] | None = None
 
     def clear(self) -> None:
@@ -149,8 +149,8 @@ class ExplainCache:
         """As `expert.imaging.preprocessing.prepare`, without what was computed before."""
         if registration is not None:
             return prepare(volume, settings, registration=registration, progress=progress)
-        last, known = self._prepared, {}
-        if last is not None and _same(last[0], volume):
+        last, known, image = self._prepared, {}, _key(volume)
+        if last is not None and last[0] == image:
             known = last[1]
         key = settings.model_dump_json()
         if key not in known:
@@ -158,7 +158,7 @@ class ExplainCache:
             known[key] = prepare(
                 volume, settings, registration=(*registered, None)[0], progress=progress
             )
-            self._prepared = volume, known
+            self._prepared = image, known
         return known[key]
 
     def compare(
@@ -177,13 +177,9 @@ class ExplainCache:
         return result
 
 
-def _same(one: Volume, other: Volume) -> bool:
-    """Whether two volumes have the same voxels at the same places."""
-    return one is other or (
-        (one.space, one.spacing_known, one.shape) == (other.space, other.spacing_known, other.shape)
-        and np.array_equal(one.affine, other.affine)
-        and np.array_equal(one.data, other.data)
-    )
+def _key(volume: Volume) -> tuple[object, ...]:
+    """Voxels and places of an image, which may be changed where it is."""
+    return volume.fingerprint(), volume.affine.tobytes(), volume.space, volume.spacing_known
 
 
 def warm_up(model: Model, progress: Progress | None = None) -> None:

@@ -64,6 +64,16 @@ def test_another_image_is_computed(model, head):
     assert explain(model, other, top=1, cache=cache).prediction == fresh.prediction
 
 
+def test_an_image_that_was_changed_where_it_is_is_computed(one_plane, head):
+    cache, volume = ExplainCache(), Volume(head.data.copy(), head.affine)
+    first = explain(one_plane, volume, top=1, cache=cache)
+    volume.data[:, :, 60:] = volume.data[:, :, 60:] * 0.7
+    again = explain(one_plane, volume, top=1, cache=cache)
+    assert again.input_sha256 != first.input_sha256
+    assert again.prediction != first.prediction
+    assert again.prediction == explain(one_plane, volume, top=1).prediction
+
+
 def test_a_registration_serves_other_models(model, one_plane, head):
     cache, fractions = ExplainCache(), []
     explain(model, head, top=1, cache=cache)

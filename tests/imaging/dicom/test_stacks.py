@@ -1,4 +1,4 @@
-"""Stacks: images of the same place are told apart, copies are left out, nothing is mixed."""
+"""Tests of `expert.imaging.dicom.stacks`."""
 
 from __future__ import annotations
 
