@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from expert.backbone import Members, make_backbone, patch_mass
 from expert.features.local_transport import match_neighbours, neighbourhood
+from expert.features.transport_distance import Iterations, transport_distance
 from expert.schema import Architecture
 from expert.transport import (
     average_match,
@@ -126,13 +127,8 @@ def weighted_prediction(
     return WeightedPrediction(prediction, fallback, weight)
 
 
-def with_prior(
-    settings: Architecture,
-    grid: tuple[int, ...],
-    matching_cost: Tensor,
-    kept: Tensor | None = None,
-) -> Tensor:
-    """Add the spatial prior of an architecture, if it has one, to the cost of the matching.
+def spatial_prior(settings: Architecture, grid: tuple[int, ...], like: Tensor) -> Tensor:
+    """What an architecture adds to the cost of the matching of patches that are apart.
 
     Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
     which is stated wherever such a plan is shown.
@@ -142,19 +138,16 @@ def with_prior(
     settings : Architecture
     grid : tuple[int, ...]
         Patches per axis.
-    matching_cost : (..., M, M) Tensor
-    kept : (M,) bool Tensor, optional
-        The patches of the grid that the cost is of; by default all.
+    like : Tensor
+        Gives data type and device.
 
     Returns
     -------
-    (..., M, M) Tensor
+    (M, M) Tensor
+        0 without a prior.
     """
-    if not settings.prior:
-        return matching_cost
-    places = grid_indices(grid, matching_cost)
-    places = places if kept is None else places[kept]
-    return matching_cost + settings.prior * pairwise_distance(places, places)
+    places = grid_indices(grid, like)
+    return settings.prior * pairwise_distance(places, places)
 
 
 class PrototypeRegressor(nn.Module):
@@ -185,10 +178,17 @@ class PrototypeRegressor(nn.Module):
         patches = int(torch.tensor(grid).prod())
         # One plane of each prototype, or all explained planes: (planes * P, ...), plane by plane.
         rows = architecture.planes * count
-        self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
+        latents = torch.rand(rows, architecture.latent, *grid)
+        # Channels last in memory: matrix products of patches need no copy.
+        self.prototypes = nn.Parameter(latents.movedim(1, -1).contiguous().movedim(-1, 1))
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
         self.register_buffer("prototype_mass", torch.full((rows, patches), 1.0 / patches))
+
+    @property
+    def tolerance(self) -> float:
+        """Bound on the marginal error of each plan."""
+        return 1e-6 if self.prototype_mass.shape[1] <= SMALL_GRID else 1e-4
 
     def image_mass(self, content: Tensor) -> Tensor:
         """Mass of each patch of an image, by the architecture's marginals.
@@ -235,8 +235,6 @@ class PrototypeRegressor(nn.Module):
         target: Tensor,
         *,
         prior: bool = True,
-        tolerance: float | None = None,
-        steps: tuple[int, int] | None = None,
     ) -> Comparison:
         """Match the patches of images with those of prototypes (or of other images).
 
@@ -249,17 +247,13 @@ class PrototypeRegressor(nn.Module):
             Mass of the patches, rows sum to 1.
         prior : bool
             Whether the spatial prior of the architecture takes part in the matching.
-        tolerance : float, optional
-            Bound on the marginal error of each plan; by default 1e-6, or 1e-4 for large grids.
-        steps : (int, int), optional
-            For training: Sinkhorn iterations without and with a gradient, instead of converged
-            plans, of the patches that are not (nearly) empty.
 
         Returns
         -------
         Comparison
+            A gradient passes through the costs, not through the plans.
         """
-        settings, kept = self.architecture, None
+        settings = self.architecture
         if isinstance(self.backbone, Members) and settings.reach:
             near = neighbourhood(self.grid, settings.reach)
             flow, cost, error = match_neighbours(
@@ -274,23 +268,16 @@ class PrototypeRegressor(nn.Module):
             plan = position_plan(source, len(others))
             cost, _ = self.costs(features, others)
         else:
-            if steps is not None:  # of a whole head, three quarters of the patches
-                kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
-                features, others = features.flatten(2)[:, :, kept], others.flatten(2)[:, :, kept]
-                source = source[:, kept] / source[:, kept].sum(1, keepdim=True)
-                target = target[:, kept] / target[:, kept].sum(1, keepdim=True)
             cost, matching_cost = self.costs(features, others)
-            tolerance = tolerance or (1e-6 if cost.shape[-1] <= SMALL_GRID else 1e-4)
+            if prior and settings.prior:
+                matching_cost = matching_cost + spatial_prior(settings, self.grid, cost)
             plan = transport_plan(
-                with_prior(settings, self.grid, matching_cost, kept) if prior else matching_cost,
+                matching_cost,
                 settings.regularization,
                 source=source,
                 target=target,
-                **(
-                    {"tolerance": tolerance, "rounded": True}
-                    if steps is None
-                    else {"max_iterations": steps[0], "gradient_iterations": steps[1]}
-                ),
+                tolerance=self.tolerance,
+                rounded=True,
             )
         distance = image_distance(plan.flow, cost, self.scale)
         return Comparison(distance, plan.flow, cost, plan.marginal_error)
@@ -325,7 +312,9 @@ class PrototypeRegressor(nn.Module):
         planes: Tensor | None = None,
         prototypes: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Distances for training: plans of a few iterations instead of converged ones.
+        """Distances for training, without the plans: these have few iterations and a gradient.
+
+        Plans leave out patches that are (nearly) empty everywhere: of a whole head, a quarter.
 
         Parameters
         ----------
@@ -333,7 +322,8 @@ class PrototypeRegressor(nn.Module):
         mass : (B, M) Tensor
             Mass of the patches.
         steps : (int, int)
-            Sinkhorn iterations without and with a gradient (25 together, as published).
+            Their sum is the largest number of Sinkhorn iterations (25, as published), the second
+            that of the iterations of the gradient.
         by_position : bool
             Match every patch with its own place instead, without a plan.
         planes : (B,) Tensor, optional
@@ -355,7 +345,27 @@ class PrototypeRegressor(nn.Module):
                 kept = source.amax(0) > NEGLIGIBLE / source.shape[1]
                 own, latents = (p[:, :compared].flatten(2)[:, :, kept] for p in (own, latents))
                 return self.scale * position_distance(own, latents, source[:, kept])
-            return self.match_patches(own, latents, source, target, steps=steps).distance
+            settings = self.architecture
+            if settings.matching == "average" or settings.guide:
+                return self.match_patches(own, latents, source, target).distance
+            kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
+            own, latents = own.flatten(2), latents.flatten(2)
+            prior = spatial_prior(settings, self.grid, own)
+            if not kept.all():
+                own, latents = own[:, :, kept], latents[:, :, kept]
+                source, target = (
+                    mass[:, kept] / mass[:, kept].sum(1, keepdim=True) for mass in (source, target)
+                )
+                prior = prior[kept][:, kept]
+            return self.scale * transport_distance(
+                own,
+                latents,
+                source,
+                target,
+                settings.regularization,
+                Iterations(self.tolerance, sum(steps), steps[1]),
+                prior if settings.prior else None,
+            )
 
         if planes is None or not self.architecture.planes_combined:
             return distance(slice(None), 0)

@@ -1,7 +1,5 @@
 """Patch costs, entropic transport plans and image distances.
 
-The plans are computed with POT's batch solver.
-
 References
 ----------
 .. [1] Hesse, Dinsdale, Namburete, "Prototype Learning for Explainable Brain Age Prediction", WACV
@@ -11,13 +9,12 @@ References
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from expert.features.sinkhorn import block_size, onto_marginals, potentials
 
 
 class TransportPlan(NamedTuple):
@@ -114,7 +111,6 @@ def transport_plan(
     target: Tensor | None = None,
     tolerance: float = 1e-6,
     max_iterations: int = 2000,
-    gradient_iterations: int = 10,
     rounded: bool = False,
 ) -> TransportPlan:
     """Entropic optimal transport of each image's patches onto each prototype's patches.
@@ -122,9 +118,8 @@ def transport_plan(
     The plan T minimises ``sum_ij T_ij C_ij - regularization * H(T)``, H being the entropy, with row
     sums `source` and column sums `target`. Every plan is iterated until *its own* marginals are
     met, so that a result does not depend on the rest of the batch (the published code stops on the
-    largest change over the whole batch). If `cost` requires a gradient, the plans are first
-    iterated without one, and then `gradient_iterations` times with it: the gradient passes through
-    the plan, with bounded memory.
+    largest change over the whole batch). No gradient passes through the plans; `transport_distance`
+    has one.
 
     Parameters
     ----------
@@ -140,8 +135,6 @@ def transport_plan(
         Bound on the L2 norm of the row-marginal error of each plan.
     max_iterations : int
         Bound on the iterations of each plan; the remaining error is in ``marginal_error``.
-    gradient_iterations : int
-        Iterations with a gradient.
     rounded : bool
         Whether plans that reach this bound are rounded to their marginals (`onto_marginals`).
 
@@ -152,122 +145,35 @@ def transport_plan(
     References
     ----------
     .. [1] Cuturi, "Sinkhorn Distances: Lightspeed Computation of Optimal Transport", NeurIPS 2013.
-    .. [2] Schmitzer, "Stabilized Sparse Scaling Algorithms for Entropy Regularized Transport
-           Problems", SIAM J. Sci. Comput. 2019 (absorption of the potentials between blocks of
-           iterations).
     """
+    cost = cost.detach()
     images, prototypes, rows, columns = cost.shape
-    kernel = (-cost / regularization).flatten(0, 1)
-    uniform_rows = cost.new_full((images, rows), 1.0 / rows) if source is None else source
-    uniform_columns = (
-        cost.new_full((prototypes, columns), 1.0 / columns) if target is None else target
-    )
-    a = uniform_rows[:, None].expand(-1, prototypes, -1).flatten(0, 1)
-    b = uniform_columns[None].expand(images, -1, -1).flatten(0, 1)
-
-    with torch.no_grad():
-        # Potentials with which the largest entry of each row and column is 1: no sum underflows.
-        u = -kernel.amax(dim=2)
-        v = -(kernel + u[:, :, None]).amax(dim=1)
-        iterations = torch.zeros(len(a), dtype=torch.long, device=cost.device)
-        active = torch.arange(len(a), device=cost.device)
-        block, done = 5, 0
-        while len(active) and done < max_iterations:
-            block = min(block, max_iterations - done)
-            absorbed = kernel[active] + u[active, :, None] + v[active, None, :]
-            du, dv, flow = _scale(absorbed, a[active], b[active], block)
-            u[active] += du
-            v[active] += dv
-            done += block
-            iterations[active] = done
-            active = active[(flow.sum(dim=2) - a[active]).norm(dim=1) > tolerance]
-            block = min(block * 2, 80)
-
-    if cost.requires_grad and torch.is_grad_enabled() and gradient_iterations > 0:
-        flow = _scale(
-            kernel + u[:, :, None] + v[:, None, :], a, b, gradient_iterations, gradient=True
-        )[2]
-    else:
-        flow = torch.exp(kernel + u[:, :, None] + v[:, None, :])
-        if rounded and len(active):
-            flow[active] = onto_marginals(flow[active], a[active], b[active])
-    with torch.no_grad():
-        row_error = (flow.sum(dim=2) - a).abs().amax(dim=1)
-        column_error = (flow.sum(dim=1) - b).abs().amax(dim=1)
+    flat = cost.flatten(0, 1)
+    a = cost.new_full((images, rows), 1.0 / rows) if source is None else source
+    b = cost.new_full((prototypes, columns), 1.0 / columns) if target is None else target
+    a = a[:, None].expand(-1, prototypes, -1).flatten(0, 1)
+    b = b[None].expand(images, -1, -1).flatten(0, 1)
+    flow = torch.empty_like(flat)
+    error, iterations = torch.empty_like(flat[:, 0, 0]), a.new_zeros(len(a), dtype=torch.long)
+    size = block_size(rows * columns, cost.device)
+    for start in range(0, len(flat), size):
+        few = slice(start, start + size)
+        kernel = flat[few] / -regularization
+        found = potentials(kernel, a[few], b[few], tolerance, max_iterations)
+        plans = found.plans(kernel)
+        if rounded and len(found.unfinished):
+            late = found.unfinished
+            plans[late] = onto_marginals(plans[late], a[few][late], b[few][late])
+        error[few] = torch.maximum(
+            (plans.sum(dim=2) - a[few]).abs().amax(dim=1),
+            (plans.sum(dim=1) - b[few]).abs().amax(dim=1),
+        )
+        flow[few], iterations[few] = plans, found.iterations
     return TransportPlan(
-        flow=flow.reshape(cost.shape),
-        marginal_error=torch.maximum(row_error, column_error).reshape(images, prototypes),
-        iterations=iterations.reshape(images, prototypes),
+        flow=flow.view(cost.shape),
+        marginal_error=error.view(images, prototypes),
+        iterations=iterations.view(images, prototypes),
     )
-
-
-def onto_marginals(flow: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Plans rounded to their marginals: they change by at most twice the marginal error.
-
-    Parameters
-    ----------
-    flow : (N, M, M) Tensor
-        Plans that almost meet their marginals.
-    source, target : (N, M) Tensor
-        Row and column sums.
-
-    Returns
-    -------
-    (N, M, M) Tensor
-
-    References
-    ----------
-    .. [1] Altschuler, Weed, Rigollet, "Near-linear time approximation algorithms for optimal
-           transport via Sinkhorn iteration", NeurIPS 2017, algorithm 2.
-    """
-    tiny = torch.finfo(flow.dtype).tiny
-    flow = flow * (source / flow.sum(2).clamp_min(tiny)).clamp(max=1)[:, :, None]
-    flow = flow * (target / flow.sum(1).clamp_min(tiny)).clamp(max=1)[:, None, :]
-    rows, columns = (source - flow.sum(2)).clamp_min(0), (target - flow.sum(1)).clamp_min(0)
-    return (
-        flow + rows[:, :, None] * columns[:, None, :] / rows.sum(1).clamp_min(tiny)[:, None, None]
-    )
-
-
-@cache
-def _solvers() -> tuple[Callable[..., dict[str, Any]], Callable[..., dict[str, Any]]]:
-    """POT's batch solvers, in the exponential and in the log domain.
-
-    POT imports every array library that is installed; JAX would reserve three quarters of the
-    memory of a graphics card.
-    """
-    for library in ("JAX", "CUPY", "TENSORFLOW"):
-        os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
-    from ot.batch import bregman_log_projection_batch, bregman_projection_batch
-
-    return bregman_projection_batch, bregman_log_projection_batch
-
-
-def _scale(
-    kernel: Tensor,
-    a: Tensor,
-    b: Tensor,
-    iterations: int,
-    *,
-    log_domain: bool = False,
-    gradient: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sinkhorn iterations on ``exp(kernel)`` (N, M, M): log potentials (N, M), (N, M) and plans.
-
-    The exponential form is five times faster; a batch that overflows is repeated in the log domain.
-    """
-    bregman_projection_batch, bregman_log_projection_batch = _solvers()
-    mode = "autodiff" if gradient else "detach"
-    if not log_domain:
-        with torch.device(kernel.device):  # POT creates its start vectors on the default device
-            out = bregman_projection_batch(
-                torch.exp(kernel), a, b, max_iter=iterations, tol=-1.0, grad=mode
-            )
-        u, v = (torch.log(potential) for potential in out["potentials"])
-        if bool(torch.isfinite(u).all() and torch.isfinite(v).all()):
-            return u, v, out["T"]
-    out = bregman_log_projection_batch(kernel, a, b, max_iter=iterations, tol=-1.0, grad=mode)
-    return *out["potentials"], out["T"]
 
 
 def image_distance(flow: Tensor, cost: Tensor, scale: Tensor | float) -> Tensor:

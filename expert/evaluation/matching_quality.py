@@ -123,7 +123,6 @@ def plans(
             one.mass,
             others.mass,
             prior=guided,
-            tolerance=1e-6,
         )
     flow = matched.flow[0].numpy()
     if matched.partners is None:
