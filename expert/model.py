@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,12 +14,11 @@ from expert.features.transport_distance import Iterations, transport_distance
 from expert.schema import Architecture
 from expert.transport import (
     average_match,
-    grid_indices,
     image_distance,
-    pairwise_distance,
     patch_cost,
     position_distance,
     position_plan,
+    spatial_prior,
     transport_plan,
 )
 
@@ -127,29 +127,6 @@ def weighted_prediction(
     return WeightedPrediction(prediction, fallback, weight)
 
 
-def spatial_prior(settings: Architecture, grid: tuple[int, ...], like: Tensor) -> Tensor:
-    """What an architecture adds to the cost of the matching of patches that are apart.
-
-    Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
-    which is stated wherever such a plan is shown.
-
-    Parameters
-    ----------
-    settings : Architecture
-    grid : tuple[int, ...]
-        Patches per axis.
-    like : Tensor
-        Gives data type and device.
-
-    Returns
-    -------
-    (M, M) Tensor
-        0 without a prior.
-    """
-    places = grid_indices(grid, like)
-    return settings.prior * pairwise_distance(places, places)
-
-
 class PrototypeRegressor(nn.Module):
     """The ExPeRT network: backbone, latent prototypes with labels, and a learned scale.
 
@@ -173,9 +150,10 @@ class PrototypeRegressor(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.grid = grid
+        self.tolerance = 1e-6 if math.prod(grid) <= SMALL_GRID else 1e-4  # of the plans
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
-        patches = int(torch.tensor(grid).prod())
+        patches = math.prod(grid)
         # One plane of each prototype, or all explained planes: (planes * P, ...), plane by plane.
         rows = architecture.planes * count
         latents = torch.rand(rows, architecture.latent, *grid)
@@ -184,11 +162,6 @@ class PrototypeRegressor(nn.Module):
         self.scale = nn.Parameter(torch.tensor(10.0))
         self.register_buffer("prototype_labels", torch.zeros(count))
         self.register_buffer("prototype_mass", torch.full((rows, patches), 1.0 / patches))
-
-    @property
-    def tolerance(self) -> float:
-        """Bound on the marginal error of each plan."""
-        return 1e-6 if self.prototype_mass.shape[1] <= SMALL_GRID else 1e-4
 
     def image_mass(self, content: Tensor) -> Tensor:
         """Mass of each patch of an image, by the architecture's marginals.
@@ -270,7 +243,7 @@ class PrototypeRegressor(nn.Module):
         else:
             cost, matching_cost = self.costs(features, others)
             if prior and settings.prior:
-                matching_cost = matching_cost + spatial_prior(settings, self.grid, cost)
+                matching_cost = matching_cost + spatial_prior(settings.prior, self.grid, cost)
             plan = transport_plan(
                 matching_cost,
                 settings.regularization,
@@ -350,7 +323,7 @@ class PrototypeRegressor(nn.Module):
                 return self.match_patches(own, latents, source, target).distance
             kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
             own, latents = own.flatten(2), latents.flatten(2)
-            prior = spatial_prior(settings, self.grid, own)
+            prior = spatial_prior(settings.prior, self.grid, own)
             if not kept.all():
                 own, latents = own[:, :, kept], latents[:, :, kept]
                 source, target = (

@@ -65,6 +65,29 @@ def grid_indices(grid: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(grid))
 
 
+def spatial_prior(weight: float, grid: tuple[int, ...], like: Tensor) -> Tensor:
+    """What a spatial prior adds to the cost of the matching of patches that are apart.
+
+    Distances do not include it. A plan with a prior is weaker evidence of a correspondence,
+    which is stated wherever such a plan is shown.
+
+    Parameters
+    ----------
+    weight : float
+        Per patch of distance, in the unit of the cost.
+    grid : tuple of int
+        Patches per axis.
+    like : Tensor
+        Gives data type and device.
+
+    Returns
+    -------
+    (M, M) Tensor
+    """
+    places = grid_indices(grid, like)
+    return weight * pairwise_distance(places, places)
+
+
 def patch_cost(features: Tensor, prototypes: Tensor) -> Tensor:
     """Euclidean distance between every patch of every image and every patch of every prototype.
 

@@ -109,8 +109,8 @@ class Schedule(Document):
     )
     steps: tuple[int, int] = later(
         (15, 10),
-        description="in training, their sum is the most iterations of a plan; the second also is the number "
-        "of iterations of its gradient",
+        description="iterations of a plan in training: at most their sum; the second also is that "
+        "of its gradient",
     )
     mixed_precision: bool = Field(False, description="train the residual stages in bfloat16")
     seed: int = 1
