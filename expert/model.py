@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch
@@ -182,7 +183,7 @@ class PrototypeRegressor(nn.Module):
         self.grid = grid
         self.backbone = make_backbone(architecture)
         count = architecture.prototypes
-        patches = int(torch.tensor(grid).prod())
+        patches = math.prod(grid)
         # One plane of each prototype, or all explained planes: (planes * P, ...), plane by plane.
         rows = architecture.planes * count
         self.prototypes = nn.Parameter(torch.rand(rows, architecture.latent, *grid))
