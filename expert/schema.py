@@ -257,7 +257,7 @@ class ImageReference(Document):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     position_mm: float | None = None
     template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
-        None, description="4x4, template RAS mm to the subject's RAS mm"
+        None, min_length=4, max_length=4, description="template RAS mm to the subject's RAS mm"
     )
     pixel_size_mm: float | None = later(
         None, gt=0, description="of a plain 2D image, which does not store it"

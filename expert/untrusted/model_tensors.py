@@ -71,18 +71,32 @@ def tensor_problem(info: ModelInfo, tensors: Mapping[str, np.ndarray]) -> str:
     mass = tensors["weights.prototype_mass"].astype(float)
     if (mass < 0).any() or (np.abs(mass.sum(axis=1) - 1) > MASS_TOLERANCE).any():
         return "the mass of its prototypes' patches does not sum to 1"
-    return _norms_problem(tensors, patches)
+    return norms_problem(tensors, patches)
 
 
-def _norms_problem(tensors: Mapping[str, np.ndarray], patches: int) -> str:
-    """What is wrong with tissue curves, see `expert.evidence.tissue_norms`."""
+def norms_problem(tensors: Mapping[str, np.ndarray], patches: int, views: int | None = None) -> str:
+    """What is wrong with tissue curves, see `expert.evidence.tissue_norms`.
+
+    Parameters
+    ----------
+    tensors : Mapping[str, ndarray]
+    patches : int
+    views : int, optional
+        By default, any number.
+
+    Returns
+    -------
+    str
+        A part of a sentence; empty if nothing is wrong, or there are none.
+    """
     curves, labels = tensors.get("tissue_norms"), tensors.get("tissue_norm_labels")
     if curves is None or labels is None:
         return ""
     fits = labels.ndim == 1 and len(labels) >= 2 and bool((np.diff(labels) > 0).all())
     if not fits or curves.ndim != 5 or curves.dtype.kind != "f" or labels.dtype.kind != "f":
         return "its tissue curves are damaged"
-    if (curves.shape[0], *curves.shape[2:]) != (len(labels), patches, 3, 2):
+    wanted = (len(labels), curves.shape[1] if views is None else views, patches, 3, 2)
+    if curves.shape != wanted:
         return f"tissue_norms has shape {curves.shape}"
     return ""
 

@@ -29,7 +29,7 @@ def plain_text(text: object, *, lines: bool = False) -> str:
         Such as a file name, a value of a header, or a model card.
     lines : bool
         Whether line breaks and tabs stay and the text may be long; otherwise, they become spaces
-        and the text is cut after `LONGEST` characters.
+        and a text longer than `LONGEST` is shortened.
 
     Returns
     -------
@@ -43,5 +43,5 @@ def plain_text(text: object, *, lines: bool = False) -> str:
             for line in raw.replace("\r\n", "\n").split("\n")
         )
     if len(raw) > LONGEST:
-        raw = f"{raw[:LONGEST]} …"
+        raw = f"{raw[: 3 * LONGEST // 4]} … {raw[-LONGEST // 8 :]}"
     return UNSAFE.sub(_escaped, re.sub(r"[\t\r\n]+", " ", raw))
