@@ -84,7 +84,7 @@ def _digest(tensors: Mapping[str, np.ndarray], document: str) -> str:
     for name in sorted(tensors):
         value = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
-        digest.update(memoryview(value.reshape(-1).view(np.uint8)))
+        digest.update(value.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -69,7 +69,17 @@ class Parts:
     """The parts of a model file, to be changed and written again."""
 
     def __init__(self, source: Path) -> None:
-        self.raw = source.read_bytes()
+        self._divide(source.read_bytes())
+
+    @classmethod
+    def of(cls, data: bytes) -> Parts:
+        """The parts of the content of a file."""
+        out = cls.__new__(cls)
+        out._divide(data)
+        return out
+
+    def _divide(self, data: bytes) -> None:
+        self.raw = data
         (self.length,) = struct.unpack_from("<Q", self.raw)
         self.header = json.loads(self.raw[8 : 8 + self.length])
         self.start = 8 + self.length
