@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from expert.untrusted.text import plain_text
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
 class ExpertError(Exception):
-    """Base class of all errors that a user can act on; the message is one or two sentences."""
+    """Base class of all errors that a user can act on; the message is one or two sentences.
+
+    Parameters
+    ----------
+    message : object
+        Names and values in it may come from files: control characters are made visible.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(plain_text(message))
 
 
 class InputError(ExpertError):
@@ -60,6 +71,11 @@ def first_problem(error: ValidationError) -> str:
     str
         "field: what is wrong", to be part of a sentence.
     """
-    first = error.errors()[0]
+    first = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "the document"
-    return f"{where}: {first['msg']}"
+    return f"{_short(where)}: {_short(first['msg'])}"
+
+
+def _short(text: str) -> str:
+    """A name or value of somebody else's document, not longer than a sentence."""
+    return text if len(text) <= 200 else f"{text[:200]} …"

@@ -16,7 +16,6 @@ where prototypes show every view (`together`), it is computed from the mean dist
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +26,7 @@ from expert.errors import InputError
 from expert.files import replacing
 from expert.json_arrays import Array
 from expert.schema import RESEARCH_USE, ImageReference, later
+from expert.untrusted.explanation_arrays import read_explanation
 
 
 class _Frozen(BaseModel):
@@ -382,16 +382,16 @@ class Explanation(_Frozen):
         Raises
         ------
         InputError
-            The file is missing, not JSON, or not an explanation of a known version.
+            The file is missing, too large, damaged, or not an explanation of a known version.
         """
         source = Path(path)
         try:
-            return cls.model_validate_json(source.read_text(encoding="utf-8"))
+            return read_explanation(cls, source)
         except OSError as error:
             raise InputError(
                 f"The explanation {source.name} could not be read: {error.strerror}."
             ) from error
-        except (ValueError, KeyError, zlib.error) as error:
+        except ValueError as error:
             raise InputError(
                 f"{source.name} is not an explanation saved by napari-expert (schema 1)."
             ) from error

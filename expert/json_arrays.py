@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+import math
+import re
 import zlib
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo
+
+LARGEST = 1 << 30
+"""Bytes of an array."""
+MOST_AXES = 8
+KIND = re.compile(r"[<>|=]?[fiub][0-9]{1,2}|[<>|]?[?]")
 
 
 def inflate(packed: bytes, size: int) -> bytes:
@@ -43,19 +50,53 @@ def _encode(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": little.dtype.str, "shape": list(little.shape), "zlib_base64": packed}
 
 
-def _decode(value: Any) -> np.ndarray:
+class Budget:
+    """Bytes that the arrays of a document may still need; the context of its validation.
+
+    Parameters
+    ----------
+    left : int
+        Bytes of all arrays together.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int) -> None:
+        """Use some; ValueError if there is not enough."""
+        self.left -= size
+        if self.left < 0:
+            raise ValueError("the arrays are too large")
+
+
+def _decode(value: Any, info: ValidationInfo) -> np.ndarray:
     if isinstance(value, dict):
-        dtype = np.dtype(value["dtype"])
-        if dtype.kind not in "fiub":
-            raise ValueError(f"arrays must contain numbers, not {dtype}")
-        shape = tuple(int(n) for n in value["shape"])
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        raw = inflate(base64.b64decode(value["zlib_base64"]), size)
-        array = np.frombuffer(raw, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="))
+        array = _unpacked(value, info.context)
+    elif info.mode == "json":
+        raise ValueError("an array is missing")
     else:
         array = np.array(value)
     array.setflags(write=False)
     return array
+
+
+def _unpacked(value: dict[str, Any], budget: Budget | None) -> np.ndarray:
+    """An array from its document, which somebody else may have written."""
+    kind, shape, packed = (value.get(key) for key in ("dtype", "shape", "zlib_base64"))
+    whole = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+    if not (isinstance(kind, str) and KIND.fullmatch(kind) and isinstance(packed, str) and whole):
+        raise ValueError("arrays have a numerical dtype, a shape, and data")
+    try:
+        dtype = np.dtype(kind)
+        size = math.prod(shape or ()) * dtype.itemsize
+        if len(shape or ()) > MOST_AXES or size > LARGEST:
+            raise ValueError("an array is too large")
+        if budget is not None:
+            budget.take(size)
+        raw = inflate(base64.b64decode(packed), size)
+    except (TypeError, zlib.error) as error:
+        raise ValueError("the data of an array are damaged") from error
+    return np.frombuffer(raw, dtype=dtype).reshape(shape or ()).astype(dtype.newbyteorder("="))
 
 
 Array = Annotated[np.ndarray, PlainValidator(_decode), PlainSerializer(_encode, when_used="json")]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -23,6 +22,8 @@ from expert import DEFAULT_MODEL
 from expert.errors import ModelError, first_problem
 from expert.files import replacing
 from expert.schema import SCHEMA_VERSION, ModelInfo
+from expert.untrusted.documents import parse_json
+from expert.untrusted.model_tensors import LARGEST_FILE, tensor_problem, weight_problem
 
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
@@ -62,18 +63,19 @@ class Model:
 
         from expert.model import PrototypeRegressor
 
-        network = PrototypeRegressor(self.info.architecture, self.info.grid)
         weights = {
             k.removeprefix(WEIGHTS): v for k, v in self.tensors.items() if k.startswith(WEIGHTS)
         }
-        state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
+        with torch.device("meta"):  # without memory: the architecture may be that of a huge network
+            empty = PrototypeRegressor(self.info.architecture, self.info.grid)
+        if problem := weight_problem(empty, weights):
             raise ModelError(
                 f"The model {self.info.name} cannot be used: its weights do not fit the "
-                "architecture in its metadata."
-            ) from error
+                f"architecture in its metadata: {problem}."
+            )
+        network = PrototypeRegressor(self.info.architecture, self.info.grid)
+        state = {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        network.load_state_dict(state)
         return network.eval().requires_grad_(False)
 
 
@@ -82,7 +84,7 @@ def _digest(tensors: Mapping[str, np.ndarray], document: str) -> str:
     for name in sorted(tensors):
         value = np.ascontiguousarray(tensors[name])
         digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
-        digest.update(value.tobytes())
+        digest.update(value.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -178,6 +180,11 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             f"({known})."
         )
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError(
+                f"{path.name} is larger than {LARGEST_FILE >> 30} GB: it is no model of "
+                "napari-expert."
+            )
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             document = metadata.get("expert")
@@ -186,46 +193,43 @@ def load_model(name: str | os.PathLike[str]) -> Model:
                     f"{path.name} is not a model of napari-expert: its header has no "
                     "'expert' metadata."
                 )
-            _check_version(path, document)
-            info = ModelInfo.model_validate_json(document)
+            info = _read_info(path, document)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         kind = "it is damaged, or of another format"
         if path.suffix.lower() in CHECKPOINTS:
             kind = "convert checkpoints of the published code with 'expert convert'"
         raise ModelError(
             f"{path.name} is not a readable model file (safetensors): {kind}."
         ) from error
-    except ValidationError as error:
-        raise ModelError(f"{path.name} has invalid metadata: {first_problem(error)}.") from error
     digest = _digest(tensors, document)
     if metadata.get("sha256") != digest:
         raise ModelError(
             f"{path.name} is damaged: its checksum does not match its content. Download or copy "
             "the file again."
         )
-    for key, value in tensors.items():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise ModelError(f"{path.name} cannot be used: {key} contains non-finite values.")
-    images = tensors.get(IMAGES)
-    every = (info.architecture.planes,) if info.architecture.planes_combined else ()
-    if images is not None and images.shape != (len(info.prototypes), *every, *info.input.shape):
-        raise ModelError(
-            f"{path.name} cannot be used: its prototype images have shape {images.shape}."
-        )
+    if problem := tensor_problem(info, tensors):
+        raise ModelError(f"{path.name} cannot be used: {problem}.")
     return Model(info, tensors, digest, path)
 
 
-def _check_version(path: Path, document: str) -> None:
+def _read_info(path: Path, document: str) -> ModelInfo:
     try:
-        version = json.loads(document).get("schema_version")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ModelError(f"{path.name} is damaged: its header is not a JSON document.") from error
+        parsed = parse_json(document)
+        version = parsed.get("schema_version")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{path.name} is damaged: its header is not a usable JSON document."
+        ) from error
     if version != SCHEMA_VERSION:
         raise ModelError(
-            f"{path.name} has schema version {version}, but this version of napari-expert reads "
-            f"version {SCHEMA_VERSION}: update napari-expert."
+            f"{path.name} has schema version {version!r:.20}, but this version of napari-expert "
+            f"reads version {SCHEMA_VERSION}: update napari-expert."
         )
+    try:
+        return ModelInfo.model_validate_json(document)
+    except ValidationError as error:
+        raise ModelError(f"{path.name} has invalid metadata: {first_problem(error)}.") from error
 
 
 def versions() -> dict[str, str]:

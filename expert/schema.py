@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from expert.untrusted.limits import architecture_excess, input_excess
+
 SCHEMA_VERSION = 1
 RESEARCH_USE = "Research use only. Not for clinical decisions."
 
@@ -80,6 +82,8 @@ class InputSettings(Document):
     def _sized(self) -> InputSettings:
         if len(self.shape) not in (2, 3) or min(self.shape) < 8:
             raise ValueError("input shape must have 2 or 3 axes of at least 8 pixels")
+        if excess := input_excess(self):
+            raise ValueError(excess)
         if self.space == "mni" and len(self.center_mm) != len(self.shape):
             raise ValueError("center_mm must have one entry per axis of shape")
         if self.space != "mni" and len(self.shape) != 2:
@@ -113,9 +117,7 @@ class Architecture(Document):
         description="channels of the residual stages; hidden units for a histogram",
     )
     shrink: int = later(
-        1,
-        ge=1,
-        description="input pixels per axis averaged to one before a residual network",
+        1, ge=1, description="input pixels per axis averaged to one before a residual network"
     )
     pool: int = Field(
         1,
@@ -124,14 +126,10 @@ class Architecture(Document):
     )
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = later(
-        0,
-        ge=0,
-        description="channels of the matching network, trained without labels; 0: none",
+        0, ge=0, description="channels of the matching network, trained without labels; 0: none"
     )
     planes: int = later(
-        1,
-        ge=1,
-        description="planes of a prototype; if not 1, it shows every explained plane",
+        1, ge=1, description="planes of a prototype; if not 1, it shows every explained plane"
     )
     members: int = later(1, ge=1, description="ensemble members, trained separately")
     prototypes: int = Field(100, ge=2)
@@ -180,6 +178,8 @@ class Architecture(Document):
 
     @model_validator(mode="after")
     def _usable(self) -> Architecture:
+        if excess := architecture_excess(self):
+            raise ValueError(excess)
         if self.guide and self.matching != "transport":
             raise ValueError("guide is for matching by transport")
         if self.reach and not (self.places and self.matching == "transport"):
@@ -257,7 +257,7 @@ class ImageReference(Document):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     position_mm: float | None = None
     template_to_subject: tuple[tuple[float, float, float, float], ...] | None = Field(
-        None, description="4x4, template RAS mm to the subject's RAS mm"
+        None, min_length=4, max_length=4, description="template RAS mm to the subject's RAS mm"
     )
     pixel_size_mm: float | None = later(
         None, gt=0, description="of a plain 2D image, which does not store it"

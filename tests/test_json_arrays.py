@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from expert.json_arrays import Array, inflate
+from expert.json_arrays import Array, Budget, inflate
 
 
 class Document(BaseModel):
@@ -39,3 +39,15 @@ def test_compressed_data_of_another_size_are_refused():
     for size in (999, 1001):
         with pytest.raises(ValueError, match="size"):
             inflate(packed, size)
+
+
+def test_arrays_of_a_document_together_have_a_limit():
+    text = Document(values=np.zeros(100)).model_dump_json()
+    assert Document.model_validate_json(text, context=Budget(800)).values.shape == (100,)
+    with pytest.raises(ValidationError, match="too large"):
+        Document.model_validate_json(text, context=Budget(799))
+
+
+def test_json_without_a_stored_array_is_refused():
+    with pytest.raises(ValidationError, match="an array is missing"):
+        Document.model_validate_json('{"values": [1, 2]}')

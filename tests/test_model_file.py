@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 import expert
 from expert.errors import ModelError
 from expert.model_file import SHIPPED, load_model, save_model, shipped_models
+from expert.untrusted.model_tensors import LARGEST_FILE
 
 
 def test_shipped_models_are_small_sound_and_without_strangers_images():
@@ -90,4 +91,12 @@ def test_a_pickle_is_not_opened(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ModelError):
+        load_model(path)
+
+
+def test_a_file_larger_than_any_model_is_not_read(tmp_path):
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    with pytest.raises(ModelError, match="larger than 1 GB"):
         load_model(path)

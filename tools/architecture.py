@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "base",
         (
             "expert.errors", "expert.files", "expert.schema", "expert.json_arrays",
-            "expert._moved",
+            "expert._moved", "expert.untrusted",
         ),
     ),
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import math
 import os
@@ -14,6 +13,7 @@ from expert.datasets.table import LABEL_COLUMNS, PARQUET, as_number, read_table
 from expert.errors import InputError
 from expert.imaging.dicom.series import one_per_series
 from expert.imaging.formats.recognition import MGH, NIFTI, NRRD, PLAIN, ZIP
+from expert.untrusted.csv_text import read_csv
 
 TABLES = (".csv", PARQUET)
 VOLUMES = (*NIFTI, *MGH, *NRRD, *ZIP)
@@ -175,16 +175,17 @@ def _from_bids(folder: Path, subjects: Iterable[Path]) -> Iterator[Item]:
 def _ages(table: Path, key: str) -> dict[str, float]:
     """Label of each participant or session that has one; empty without the table."""
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
+        columns, rows = read_csv(table)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise InputError(f"The table {table} could not be read: {error.strerror}.") from error
+    except ValueError as error:
         raise InputError(f"The table {table} could not be read: {error}.") from error
-    column = next((name for name in LABEL_COLUMNS if rows and name in rows[0]), None)
+    column = next((name for name in LABEL_COLUMNS if name in columns), None)
     if column is None:
         return {}
-    return {row.get(key) or "": as_number(row[column] or "") for row in rows}
+    return {row.get(key, ""): as_number(row[column]) for _, row in rows}
 
 
 def _without_repeats(found: Sequence[Item]) -> list[Item]:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from expert.errors import InputError, first_problem
 from expert.schema import Document
+from expert.untrusted.documents import read_yaml
 
 
 class Facts(Document):
@@ -71,18 +72,14 @@ def read_facts(path: str | os.PathLike[str] | None, **options: object) -> Facts:
     InputError
         The file cannot be read, a field is unknown or invalid, or the unit is missing.
     """
-    import yaml
-
     document: object = {}
     if path is not None:
         try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError) as error:
+            document = read_yaml(Path(path)) or {}
+        except OSError as error:
+            raise InputError(f"The facts in {path} could not be read: {error.strerror}.") from error
+        except ValueError as error:
             raise InputError(f"The facts in {path} could not be read: {error}.") from error
-        except yaml.YAMLError as error:
-            raise InputError(
-                f"The facts in {path} are not valid YAML: {' '.join(str(error).split())}."
-            ) from error
     if not isinstance(document, dict):
         raise InputError(
             f"The facts in {path} must be 'name: value' lines, such as 'label_unit: years'."

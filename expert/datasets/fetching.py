@@ -7,10 +7,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from expert.datasets.derived_images import grey_pixels, make_from_archive, pixels_checksum
 from expert.errors import InputError
 from expert.schema import ImageReference
+from expert.untrusted.text import plain_text
+
+if TYPE_CHECKING:
+    import requests
 
 IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
 OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
@@ -96,6 +102,24 @@ def source_of(reference: ImageReference) -> Source | None:
     )
 
 
+def stays_inside(file: str) -> bool:
+    """Whether a file that a model names is inside the folder it is searched or written in.
+
+    Parameters
+    ----------
+    file : str
+        Path in a data set. A model file is written by somebody else: absolute paths, parent
+        folders, drives, addresses and control characters are not used.
+
+    Returns
+    -------
+    bool
+    """
+    path = PurePosixPath(file)
+    inside = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return inside and not set(file) & set("\\:?#") and plain_text(file) == file
+
+
 def public_address(reference: ImageReference) -> str | None:
     """Where an image can be downloaded; None if it cannot, see `obstacle`."""
     source = source_of(reference)
@@ -104,10 +128,9 @@ def public_address(reference: ImageReference) -> str | None:
     made = bool(source.member) and reference.pixels_sha256 is not None
     if source.changed and not made:
         return None
-    path = PurePosixPath(reference.file)
-    # A model file is written by somebody else: nothing outside the cache is written for it.
-    if path.is_absolute() or ".." in path.parts or set(reference.file) & set("\\:?#"):
+    if not stays_inside(reference.file):
         return None
+    path = PurePosixPath(reference.file)
     if mirror := os.environ.get(MIRROR):
         file = source.address.rsplit("/", 1)[1] if made else path
         return f"{mirror.rstrip('/')}/{source.name}/{file}"
@@ -259,7 +282,10 @@ def _download(address: str, part: Path, reference: ImageReference, progress: Pro
         done = part.stat().st_size if part.is_file() else 0
         # Not compressed on the way: the position in the file would be another.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-        with requests.get(address, headers=headers, stream=True, timeout=PATIENCE_S) as answer:
+        with (
+            _connection(address) as connection,
+            connection.get(address, headers=headers, stream=True, timeout=PATIENCE_S) as answer,
+        ):
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 return  # nothing is missing, or something else was begun: the checksum decides
             answer.raise_for_status()
@@ -280,6 +306,30 @@ def _download(address: str, part: Path, reference: ImageReference, progress: Pro
             f"try again, or copy the data set {reference.dataset} into a folder and choose it or "
             "set EXPERT_DATA_DIR to it."
         ) from error
+
+
+def _connection(address: str) -> requests.Session:
+    """A connection that is encrypted, also after a redirection; a mirror may be on this computer.
+
+    Parameters
+    ----------
+    address : str
+
+    Raises
+    ------
+    InputError
+        The address is not one of https.
+    """
+    import requests
+
+    parts = urlsplit(address)
+    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not local:
+        raise InputError(f"Images are only downloaded over https: set {MIRROR} to such an address.")
+    session = requests.Session()
+    if not local:
+        session.adapters.pop("http://")
+    return session
 
 
 def _reason(error: Exception) -> str:

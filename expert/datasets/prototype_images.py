@@ -20,6 +20,7 @@ from expert.datasets.fetching import (
     licences,
     obstacle,
     source_of,
+    stays_inside,
 )
 from expert.errors import ExpertError
 from expert.features.head_frame import without_rim
@@ -73,7 +74,7 @@ def prototype_image(
         return None, message
     try:
         image = _render(path, *documents, every_plane)
-    except ExpertError:  # its message may contain a path of this computer, which is not shared
+    except (ExpertError, ValueError):  # a message may contain a path of this computer
         return None, (
             f"The image of prototype {index + 1} could not be read: download the data set again."
         )
@@ -146,6 +147,8 @@ def find_reference(
     message : str
         One sentence on how to get it; empty if it was found.
     """
+    if not stays_inside(reference.file):
+        return None, "The model names no usable file of the image of this prototype."
     places = [*folders]
     if os.environ.get("EXPERT_DATA_DIR"):
         places.append(Path(os.environ["EXPERT_DATA_DIR"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import os
@@ -11,12 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from expert.errors import InputError
+from expert.untrusted.csv_text import Row, read_csv
 
 LABEL_COLUMNS = ("age_years", "age", "label")
 """Label columns, in order of preference."""
 SUBJECT_COLUMNS = ("subject", "exam")
 """Subject columns, in order of preference."""
 PARQUET = ".parquet"
+SHOWN, MOST_COLUMNS = 3, 12
+"""Rows and columns that a message names."""
 LABELS, SUBJECTS = LABEL_COLUMNS, SUBJECT_COLUMNS  # former names
 
 
@@ -79,14 +81,15 @@ def read_table(
     ------
     InputError
         The table cannot be read, is empty or lacks a column; a label is not a number; a file is
-        missing or has another checksum. The message names row and column.
+        missing or has another checksum; an image has two subjects. The message names row and
+        column, of the first rows if there are several.
     """
     source = Path(path)
     columns, rows = _parquet(source) if source.suffix.lower() == PARQUET else _csv(source)
     if "file" not in columns:
+        hint = " Are they separated by commas, semicolons or tabs?" if len(columns) == 1 else ""
         raise InputError(
-            f"The table {source.name} has no column 'file' (it has: "
-            f"{', '.join(columns) or 'none'})."
+            f"The table {source.name} has no column 'file' (it has: {_listed(columns)}).{hint}"
         )
     if not rows:
         raise InputError(f"The table {source.name} has no rows.")
@@ -95,55 +98,90 @@ def read_table(
     if labelled and label is None:
         wanted = "' or '".join(candidates)
         raise InputError(
-            f"The table {source.name} has no label column '{wanted}' (it has: "
-            f"{', '.join(columns)})."
+            f"The table {source.name} has no label column '{wanted}' (it has: {_listed(columns)})."
         )
     subject = next((name for name in SUBJECT_COLUMNS if name in columns), None)
-    out = []
-    for number, row in enumerate(rows, 2):
-        where = f"Row {number} of {source.name}"
-        if not row["file"]:
-            raise InputError(f"{where} has no file name.")
-        file = source.parent / row["file"]
-        if labelled and not file.is_file():
-            raise InputError(
-                f"{where}: the file {row['file']} does not exist; paths are relative to the table."
-            )
-        digest = _verify(where, row, file) if labelled else row.get("sha256", "")
-        out.append(
-            Entry(
-                subject=(row.get(subject, "") if subject else "") or _public_name(row["file"]),
-                name=row["file"],
-                file=file,
-                label=_label(where, row, label, labelled),
-                pixel_size_mm=_number(where, row, "pixel_size_mm")
-                if row.get("pixel_size_mm")
-                else None,
-                sha256=digest,
-                site=row.get("site", ""),
-                reference=row.get("reference", ""),
-            )
-        )
+    out, problems = [], []
+    for number, row in rows:
+        try:
+            out.append(_entry(source, row, label, subject, labelled))
+        except ValueError as error:
+            problems.append((number, str(error)))
+    if labelled and not problems:
+        problems = _repeated(out, [number for number, _ in rows])
+    if problems:
+        raise InputError(_sentence(source.name, problems, len(rows)))
     return tuple(out)
 
 
-def _csv(source: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _entry(
+    source: Path, row: dict[str, str], label: str | None, subject: str | None, labelled: bool
+) -> Entry:
+    """A row; ValueError says what is wrong with it."""
+    name = row["file"]
+    if not name:
+        raise ValueError("it has no file name")
+    file = source.parent / name
+    if labelled and not file.is_file():
+        raise ValueError(f"the file {name} does not exist; paths are relative to the table")
+    size = _number(row, "pixel_size_mm") if row.get("pixel_size_mm") else None
+    if size is not None and size <= 0:
+        raise ValueError("column 'pixel_size_mm' must be above 0")
+    value = math.nan
+    if label is not None:
+        value = _number(row, label) if labelled else as_number(row.get(label, ""))
+    return Entry(
+        subject=(row.get(subject, "") if subject else "") or _public_name(name),
+        name=name,
+        file=file,
+        label=value,
+        pixel_size_mm=size,
+        sha256=_verify(row, file) if labelled else row.get("sha256", ""),
+        site=row.get("site", ""),
+        reference=row.get("reference", ""),
+    )
+
+
+def _repeated(entries: list[Entry], numbers: list[int]) -> list[tuple[int, str]]:
+    """Rows with an image of another row under another subject: both would be in different folds."""
+    first: dict[str, tuple[int, Entry]] = {}
+    problems = []
+    for number, entry in zip(numbers, entries, strict=True):
+        before, other = first.setdefault(entry.sha256, (number, entry))
+        if other.subject != entry.subject or other.label != entry.label:
+            what = "subject" if other.subject != entry.subject else "label"
+            problems.append((number, f"it is the image of row {before} with another {what}"))
+    return problems
+
+
+def _sentence(name: str, problems: list[tuple[int, str]], rows: int) -> str:
+    """All rows that cannot be used: the first ones, and how many there are."""
+    if len(problems) == 1:
+        ((number, problem),) = problems
+        return f"Row {number} of {name}: {problem}."
+    shown = "; ".join(f"row {number}: {problem}" for number, problem in problems[:SHOWN])
+    rest = len(problems) - SHOWN
+    further = f"; and {rest} more" if rest > 0 else ""
+    return f"{len(problems)} of {rows} rows of {name} cannot be used: {shown}{further}."
+
+
+def _listed(columns: list[str]) -> str:
+    return (
+        ", ".join(columns[:MOST_COLUMNS]) + (", …" if len(columns) > MOST_COLUMNS else "") or "none"
+    )
+
+
+def _csv(source: Path) -> tuple[list[str], list[Row]]:
     """Columns and rows of a CSV file."""
     try:
-        with source.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [
-                {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return read_csv(source)
+    except OSError as error:
+        raise InputError(f"The table {source} could not be read: {error.strerror}.") from error
+    except ValueError as error:
         raise InputError(f"The table {source} could not be read: {error}.") from error
-    return columns, rows
 
 
-def _parquet(source: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _parquet(source: Path) -> tuple[list[str], list[Row]]:
     """Columns and rows of a Parquet file, as texts."""
     pyarrow = import_pyarrow()
     try:
@@ -151,8 +189,8 @@ def _parquet(source: Path) -> tuple[list[str], list[dict[str, str]]]:
     except (OSError, pyarrow.ArrowException) as error:
         raise InputError(f"The table {source} could not be read: {error}.") from error
     rows = [
-        {name: "" if value is None else str(value).strip() for name, value in row.items()}
-        for row in table.to_pylist()
+        (n, {name: "" if value is None else str(value).strip() for name, value in row.items()})
+        for n, row in enumerate(table.to_pylist(), 1)
     ]
     return list(table.column_names), rows
 
@@ -180,14 +218,6 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-def _label(where: str, row: dict[str, str], column: str | None, required: bool) -> float:
-    if column is None:
-        return math.nan
-    if required:
-        return _number(where, row, column)
-    return as_number(row.get(column, ""))
-
-
 def as_number(text: str) -> float:
     """A number that may be missing.
 
@@ -207,18 +237,20 @@ def as_number(text: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _number(where: str, row: dict[str, str], column: str) -> float:
+def _number(row: dict[str, str], column: str) -> float:
     value = as_number(row.get(column, ""))
     if math.isnan(value):
-        raise InputError(f"{where}: column '{column}' holds '{row.get(column, '')}', not a number.")
+        raise ValueError(f"column '{column}' holds '{row.get(column, '')[:40]}', not a number")
     return value
 
 
-def _verify(where: str, row: dict[str, str], file: Path) -> str:
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+def _verify(row: dict[str, str], file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"{row['file']} could not be read: {error.strerror}") from error
     stated = row.get("sha256", "").lower()
     if stated and stated != digest:
-        raise InputError(
-            f"{where}: the checksum of {row['file']} differs from the one in the table."
-        )
+        raise ValueError(f"the checksum of {row['file']} differs from the one in the table")
     return digest

@@ -14,6 +14,11 @@ from expert.errors import ExpertError, InputError
 from expert.imaging.formats.stored import StoredImage, printable
 from expert.schema import RESEARCH_USE
 
+LARGEST_MM = 1e7
+"""No voxel is farther from the origin than 10 km."""
+LARGEST_RATIO = 1e6
+"""Largest condition number of an affine."""
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -53,7 +58,9 @@ class Volume:
             raise InputError(
                 "The image's position in space is damaged (its affine is not a finite 4×4 matrix)."
             )
-        if abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
+        matrix = self.affine[:3, :3]
+        far = np.abs(self.affine).max() > LARGEST_MM
+        if far or abs(np.linalg.det(matrix)) < 1e-9 or np.linalg.cond(matrix) > LARGEST_RATIO:
             raise InputError(
                 "The image's position in space is damaged (its affine cannot be inverted)."
             )

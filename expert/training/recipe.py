@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from expert.errors import RecipeError, first_problem
 from expert.schema import Architecture, Document, InputSettings, later
+from expert.untrusted.documents import read_yaml
 
 
 class Warmup(Document):
@@ -284,17 +285,13 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         The file cannot be read, is not YAML, or has an unknown or invalid field; the message names
         the first one.
     """
-    import yaml
-
     source = Path(path)
     try:
-        document = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        document = read_yaml(source)
+    except OSError as error:
+        raise RecipeError(f"The recipe {source} could not be read: {error.strerror}.") from error
+    except ValueError as error:
         raise RecipeError(f"The recipe {source} could not be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"The recipe {source} is not valid YAML: {' '.join(str(error).split())}."
-        ) from error
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import requests
 from helpers.file_server import serving
 from PIL import Image
 
@@ -143,13 +144,52 @@ def test_resampled_and_private_images_are_not_tried(server, references):
     assert not server.requests
 
 
-@pytest.mark.parametrize("file", ["../../x.nii", "/etc/x.nii", "..\\x.nii", "C:x.nii", "a?b=c"])
+HOSTILE = (
+    "../../x.nii", "a/../../x.nii", "/etc/x.nii", "..\\x.nii", "C:x.nii", "a?b=c", "", ".",
+    "\\\\host\\share\\x.nii", "http://a.example/x.nii", "file:///etc/x.nii", "a\0b.nii",
+    "\x1b[31mx.nii", "a\nb.nii", "\u202egnp.nii",
+)  # fmt: skip
+"""File names in a model that lead outside the data set, or are none."""
+
+
+@pytest.mark.parametrize("file", HOSTILE)
 def test_a_model_cannot_write_outside_the_cache(server, references, file):
     outside = references[0].model_copy(update={"file": file})
     assert public_address(outside) is None
     with pytest.raises(InputError, match="states no file of it"):
         fetch_reference(outside)
     assert not server.requests
+
+
+@pytest.mark.parametrize("file", ["{outside}", "../outside.nii.gz"])
+def test_a_model_cannot_have_a_file_outside_the_folder_read(referring, references, tmp_path, file):
+    inside, outside = tmp_path / "inside", tmp_path / "outside.nii.gz"
+    inside.mkdir()
+    original = referring.data / references[0].dataset / references[0].file
+    outside.write_bytes(original.read_bytes())
+    reference = references[0].model_copy(update={"file": file.format(outside=outside)})
+    path, message = find_reference(reference, [inside])
+    assert path is None
+    assert "no usable file" in message
+    (inside / "outside.nii.gz").write_bytes(original.read_bytes())
+    named = references[0].model_copy(update={"file": "outside.nii.gz"})
+    assert find_reference(named, [inside])[0] == inside / "outside.nii.gz"
+
+
+@pytest.mark.parametrize("address", ["http://images.example", "ftp://127.0.0.1", "file:///tmp"])
+def test_only_encrypted_connections_are_opened(empty_cache, references, monkeypatch, address):
+    monkeypatch.setenv("EXPERT_MIRROR", address)
+    with pytest.raises(InputError, match="only downloaded over https"):
+        fetch_reference(references[0])
+
+
+def test_a_redirection_to_an_unencrypted_address_is_not_followed():
+    from expert.datasets.fetching import _connection
+
+    with _connection("https://images.example/a.nii") as connection:
+        assert set(connection.adapters) == {"https://"}
+        with pytest.raises(requests.exceptions.InvalidSchema):
+            connection.get("http://127.0.0.1:9/a.nii", timeout=5)
 
 
 def test_public_addresses_and_licences_of_the_shipped_models(monkeypatch):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from expert.cli.main import app
 from expert.datasets.table import as_number, read_table
+from expert.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,100 @@ def test_parquet_is_read_like_csv(tmp_path):
 )
 def test_numbers_may_be_missing(text, value):
     assert as_number(text) == value or (value is None and math.isnan(as_number(text)))
+
+
+BAD_TABLES = {
+    "empty": ("", "no column 'file'"),
+    "no rows": ("file,age\n", "no rows"),
+    "no file column": ("path,age\na.png,30\n", "no column 'file'"),
+    "no label column": ("file,years\na.png,30\n", "no label column"),
+    "other separator": ("file|age\na.png|30\n", "separated by commas"),
+    "two labels": ("file,age,age\na.png,30,40\n", "two columns 'age'"),
+    "decimal comma": ("file,age\na.png,30,5\n", "row 2 has more cells"),
+    "missing file": ("file,age\nnone.png,30\n", "Row 2 of t.csv: the file none.png does not exist"),
+    "no file name": ("file,age\n,30\n", "no file name"),
+    "NaN": ("file,age\na.png,nan\n", "holds 'nan', not a number"),
+    "infinite": ("file,age\na.png,inf\n", "holds 'inf', not a number"),
+    "no label": ("file,age\na.png,\n", "holds '', not a number"),
+    "text": ("file,age\na.png,old\n", "holds 'old', not a number"),
+    "escape codes": ("file,age\na.png,\x1b[31m\n", r"holds '\\x1b\[31m'"),
+    "pixel size": ("file,age,pixel_size_mm\na.png,30,-1\n", "must be above 0"),
+    "checksum": ("file,age,sha256\na.png,30,00\n", "differs from the one in the table"),
+    "folder": ("file,age\n.,30\n", "does not exist"),
+    "two subjects": (
+        "file,age,subject\na.png,30,x\nb.png,40,y\na.png,30,z\n",
+        "Row 4 of t.csv: it is the image of row 2 with another subject",
+    ),
+    "copy under another name": (
+        "file,age,subject\na.png,30,x\ncopy.png,30,y\n",
+        "the image of row 2 with another subject",
+    ),
+    "two labels of an image": (
+        "file,age,subject\na.png,30,x\na.png,31,x\n",
+        "the image of row 2 with another label",
+    ),
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, content in (("a", b"a"), ("b", b"b"), ("copy", b"a")):
+        (tmp_path / f"{name}.png").write_bytes(content)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_bad_table_is_one_sentence(name, files):
+    content, message = BAD_TABLES[name]
+    (files / "t.csv").write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(files / "t.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_bad_rows_are_named_at_once(files):
+    rows = [f"a.png,{30 if n % 100 else 'x'},s" for n in range(3000)]
+    (files / "t.csv").write_text("\n".join(["file,age,subject", *rows]))
+    with pytest.raises(InputError) as caught:
+        read_table(files / "t.csv")
+    assert str(caught.value) == (
+        "30 of 3000 rows of t.csv cannot be used: "
+        "row 2: column 'age' holds 'x', not a number; "
+        "row 102: column 'age' holds 'x', not a number; "
+        "row 202: column 'age' holds 'x', not a number; and 27 more."
+    )
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_tables_of_other_separators_are_read(files, separator):
+    rows = ["file,age,site", "a.png,30,x", "b.png,40,y"]
+    (files / "t.csv").write_text("\ufeff" + "\n".join(rows).replace(",", separator))
+    (files / "u.csv").write_text("\n".join(rows))
+    assert read_table(files / "t.csv") == read_table(files / "u.csv")
+
+
+def test_the_same_image_twice_under_one_subject_is_used(files):
+    (files / "t.csv").write_text("file,age,subject\na.png,30,x\ncopy.png,30,x\n")
+    assert len(read_table(files / "t.csv")) == 2
+
+
+@pytest.mark.parametrize("name", ["no label column", "NaN", "two subjects", "other separator"])
+def test_commands_refuse_a_bad_table_in_one_sentence(name, files, tiny_recipe):
+    content, message = BAD_TABLES[name]
+    table = files / "t.csv"
+    table.write_text(content)
+    out = str(files / "m.safetensors")
+    commands = [
+        ["train", str(tiny_recipe), "--data", str(table), "--out", out],
+        ["evaluate", "phantom", "--data", str(table)],
+    ]
+    if name == "other separator":
+        commands.append(["predict", str(table), "--out", str(files / "p.csv")])
+    for command in commands:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 1, done.output
+        assert re.search(message.split(" of t.csv: ")[-1], done.stderr), done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "Traceback" not in done.output
+    assert not (files / "m.safetensors").exists()
+    assert not (files / "p.csv").exists()

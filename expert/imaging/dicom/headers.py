@@ -138,14 +138,18 @@ def read_file(path: Path, name: str) -> DicomFile | None:
         found = DicomFile(path, name, header)
         if not found.has_image or (not header.preamble and not header.get("Rows")):
             return None
-        return replace(found, damage=_damage(header, path))
+        damage = _damage(header, path)
+        if not damage:
+            frames_of(found)  # values are only read now, and may be damaged, too
+        return replace(found, damage=damage)
     except Exception:  # pydicom raises many kinds for damaged files
         return DicomFile(path, name, pydicom.Dataset(), "is damaged")
 
 
 def _damage(header: Any, path: Path) -> str:
     """What is wrong with a file that should contain an image."""
-    if not header.get("Rows") or not header.get("Columns"):
+    sizes = [number(header, keyword) or 0 for keyword in ("Rows", "Columns")]
+    if min(sizes) < 1 or any(size != int(size) for size in sizes):
         return "is incomplete or damaged"
     present = [tag for tag in PIXELS if tag in header]
     if not present:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expert.errors import InputError, SeriesChoiceError
+from expert.errors import ExpertError, InputError, SeriesChoiceError
 from expert.imaging.dicom.finding import Found, dicom_files
 from expert.imaging.dicom.headers import (
     DicomFile,
@@ -82,8 +82,13 @@ def list_series(path: str | os.PathLike[str]) -> tuple[Series, ...]:
     source = Path(path)
     if not source.exists():
         raise InputError(f"The file {source} does not exist: check the path.")
-    with dicom_files(source) as found:
-        return tuple(series for series, _ in entries_of(found))
+    try:
+        with dicom_files(source) as found:
+            return tuple(series for series, _ in entries_of(found))
+    except ExpertError:
+        raise
+    except Exception as error:  # pydicom raises many kinds for damaged files
+        raise InputError(f"{source.name} could not be read: it is damaged.") from error
 
 
 def one_per_series(paths: Iterable[Path]) -> list[Path]:

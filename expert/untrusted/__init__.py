@@ -1,0 +1,1 @@
+"""What comes from outside the program: texts, JSON documents, and the sizes of arrays."""
