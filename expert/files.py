@@ -12,8 +12,8 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """Path of a temporary file beside `target`, which replaces it at the end of the block.
 
-    An interrupted write leaves the former file as it was. Processes that write the same file at the
-    same time do not disturb each other: the last one counts.
+    An interrupted write, or a power cut, leaves the former file as it was. Processes that write
+    the same file at the same time do not disturb each other: the last one counts.
 
     Parameters
     ----------
@@ -33,6 +33,14 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f"{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         yield temporary
+        with temporary.open("rb+") as file:  # on the disk, before it has the name
+            os.fsync(file.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file as UTF-8, completely or not at all; see `replacing`."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from expert.datasets.derived_images import grey_pixels, make_from_archive, pixels_checksum
+from expert.datasets.download import MIRROR, Progress, checksum, download, downloading
 from expert.errors import InputError
 from expert.schema import ImageReference
 from expert.untrusted.text import plain_text
 
-if TYPE_CHECKING:
-    import requests
-
 IXI_COMMIT = "494c25e00cbd3fea601f5f27970f2e2de876a8ac"
 OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
-MIRROR = "EXPERT_MIRROR"
-"""Environment variable: address that holds the data sets as folders, instead of the public ones."""
-PATIENCE_S = 10
-"""Seconds without data after which a download is stopped."""
-CHUNK = 1 << 16
-"""Bytes between two calls of `progress`, which may cancel."""
-LARGEST = 1 << 30
-"""Bytes; a download that is larger is stopped."""
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -229,22 +214,31 @@ def fetch_reference(reference: ImageReference, progress: Progress | None = None)
     source = source_of(reference)
     if source is not None and source.member:
         _make(source, reference, address, report)
-    elif not target.is_file() or _checksum(target) != reference.sha256:
-        part = target.with_name(f"{target.name}.part")
-        started = part.is_file()
-        _download(address, part, reference, report)
-        if _checksum(part) != reference.sha256 and started:  # it was begun with something else
-            part.unlink()
-            _download(address, part, reference, report)
-        if _checksum(part) != reference.sha256:
-            part.unlink()
-            raise InputError(
-                f"{target.name} was downloaded, but its checksum is not that of the image in the "
-                f"model: the data set {reference.dataset} has changed."
-            )
-        part.replace(target)
+    elif not target.is_file() or checksum(target) != reference.sha256:
+        with downloading(target, reference.dataset, report) as part:
+            if not target.is_file() or checksum(target) != reference.sha256:
+                _download_checked(address, part, reference, report)
+                part.replace(target)
     report(target.name, 1.0)
     return target
+
+
+def _download_checked(
+    address: str, part: Path, reference: ImageReference, progress: Progress
+) -> None:
+    """Download to a file, and check that it is the image of a reference."""
+    started = part.is_file()
+    download(address, part, reference.dataset, progress)
+    if checksum(part) != reference.sha256 and started:  # it was begun with something else
+        part.unlink()
+        download(address, part, reference.dataset, progress)
+    if checksum(part) != reference.sha256:
+        name = part.name.removesuffix(".part")
+        part.unlink()
+        raise InputError(
+            f"{name} was downloaded, but its checksum is not that of the image in the model: the "
+            f"data set {reference.dataset} has changed."
+        )
 
 
 def _make(source: Source, reference: ImageReference, address: str, progress: Progress) -> None:
@@ -252,10 +246,10 @@ def _make(source: Source, reference: ImageReference, address: str, progress: Pro
     target, archive = cached_file(reference), cache_folder() / source.name / Path(address).name
     if is_image_of(target, reference):
         return
-    if not archive.is_file():
-        part = archive.with_name(f"{archive.name}.part")
-        _download(address, part, reference, progress)
-        part.replace(archive)
+    with downloading(archive, source.name, progress) as part:
+        if not archive.is_file():
+            download(address, part, source.name, progress)
+            part.replace(archive)
     member = source.member.format(name=target.name)
     make_from_archive(archive, member, reference.pixels_sha256 or "", target)
 
@@ -264,82 +258,9 @@ def is_image_of(path: Path, reference: ImageReference) -> bool:
     """Whether a file is the image of a reference, by its checksum or that of its pixels."""
     if not path.is_file():
         return False
-    if _checksum(path) == reference.sha256:
+    if checksum(path) == reference.sha256:
         return True
     if reference.pixels_sha256 is None:
         return False
     pixels = grey_pixels(path)
     return pixels is not None and pixels_checksum(pixels) == reference.pixels_sha256
-
-
-def _download(address: str, part: Path, reference: ImageReference, progress: Progress) -> None:
-    """Download to a file, from where it ends; what arrived stays after an error or Cancel."""
-    import requests
-
-    name = part.name.removesuffix(".part")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        done = part.stat().st_size if part.is_file() else 0
-        # Not compressed on the way: the position in the file would be another.
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-        with (
-            _connection(address) as connection,
-            connection.get(address, headers=headers, stream=True, timeout=PATIENCE_S) as answer,
-        ):
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                return  # nothing is missing, or something else was begun: the checksum decides
-            answer.raise_for_status()
-            if answer.status_code != requests.codes.partial_content:
-                done = 0
-            total = done + int(answer.headers.get("Content-Length", 0))
-            with part.open("ab" if done else "wb") as file:
-                progress(name, done / max(total, done, 1))
-                for chunk in answer.iter_content(CHUNK):
-                    file.write(chunk)
-                    done += len(chunk)
-                    if done > LARGEST:
-                        raise InputError(f"{name} was not downloaded: it is larger than 1 GB.")
-                    progress(name, done / max(total, done))
-    except (requests.RequestException, OSError, ValueError) as error:
-        raise InputError(
-            f"{name} could not be downloaded ({_reason(error)}): check the network connection and "
-            f"try again, or copy the data set {reference.dataset} into a folder and choose it or "
-            "set EXPERT_DATA_DIR to it."
-        ) from error
-
-
-def _connection(address: str) -> requests.Session:
-    """A connection that is encrypted, also after a redirection; a mirror may be on this computer.
-
-    Parameters
-    ----------
-    address : str
-
-    Raises
-    ------
-    InputError
-        The address is not one of https.
-    """
-    import requests
-
-    parts = urlsplit(address)
-    local = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if parts.scheme != "https" and not local:
-        raise InputError(f"Images are only downloaded over https: set {MIRROR} to such an address.")
-    session = requests.Session()
-    if not local:
-        session.adapters.pop("http://")
-    return session
-
-
-def _reason(error: Exception) -> str:
-    """An error of the network in a few words."""
-    answer = getattr(error, "response", None)
-    if answer is not None:
-        return f"the server replied {answer.status_code}"
-    return type(error).__name__
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

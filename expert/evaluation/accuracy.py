@@ -22,6 +22,7 @@ from expert.evaluation.sites import (
     evaluate_sites,
     half_width,
 )
+from expert.files import write_text
 from expert.schema import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Evaluation:
         target = Path(path)
         document = asdict(self)
         del document["images"]
-        target.write_text(json.dumps(document, indent=2), encoding="utf-8")
+        write_text(target, json.dumps(document, indent=2))
         return target
 
     def lines(self) -> list[tuple[str, str]]:

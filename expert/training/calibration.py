@@ -15,6 +15,7 @@ from expert.conformal import conformal_quantile
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.evaluation.bootstrap import mean_interval
 from expert.evaluation.metrics import bias_line, errors
+from expert.files import write_text
 from expert.novelty import INDICATORS, Reference, calibrate, ood_indicators
 from expert.schema import Calibration, Familiarity
 from expert.training.recipe import Recipe
@@ -156,9 +157,8 @@ def aggregate_folds(
         familiarity = calibrate(usual, indicators)
     calibration = _limits(table["prediction"], cohort.labels, table["nearest"], familiarity)
     rows = {name: values.tolist() for name, values in table.items() if not np.isnan(values).all()}
-    (folder / "cross_validation.json").write_text(
-        json.dumps({"figures": figures, "labels": cohort.labels.tolist(), **rows})
-    )
+    document = {"figures": figures, "labels": cohort.labels.tolist(), **rows}
+    write_text(folder / "cross_validation.json", json.dumps(document))
     return figures, calibration
 
 
