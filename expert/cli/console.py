@@ -28,14 +28,14 @@ DataOption = Annotated[
 CANCELLED = "Cancelled."
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-PATIENCE_SECONDS = 1.5
+PATIENCE_SECONDS = 0.8
 """Longest time from Ctrl-C to the end of the program."""
 REPORT_SECONDS = 60.0
 """Time between two lines of progress where there is no terminal."""
 
 
 def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
-    """Report an `ExpertError` as one sentence on standard error, with exit code 1.
+    """Report an error of the input or of the disk as one sentence on standard error, exit code 1.
 
     Parameters
     ----------
@@ -58,8 +58,20 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
         except ExpertError as error:
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
+        except OSError as error:  # where no function names a better reason
+            typer.echo(f"Error: {_of_the_disk(error)}", err=True)
+            raise typer.Exit(1) from None
 
     return wrapped
+
+
+def _of_the_disk(error: OSError) -> str:
+    """A sentence on a file that could not be read or written."""
+    file = f"the file {error.filename}" if error.filename else "a file"
+    return (
+        f"{error.strerror or error}: {file} could not be read or written. Check the free space and "
+        "the permissions, and run the command again."
+    )
 
 
 @contextmanager

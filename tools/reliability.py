@@ -1,0 +1,186 @@
+"""Measure what docs/reliability.md states: same head, same result; interrupted work; hostile files.
+
+    python tools/reliability.py                        # everything, at most half an hour
+    python tools/reliability.py same --heads a.nii.gz b.nii.gz
+    python tools/reliability.py interrupted --times 20
+
+Prints tables in Markdown. Work is killed with SIGKILL at random moments; a limit of the size of
+files stands for a full disk. Exit code 1 if anything was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+PARTS = ("same", "repeated", "interrupted", "hostile")
+CORPORA = ("tests/untrusted", "tests/imaging/formats", "tests/imaging/dicom", "tests/datasets")
+"""Tests that make damaged, hostile and odd files, one by one."""
+
+
+def same(heads: list[Path], model: str) -> int:
+    """The same head as other files and on other grids."""
+    import expert
+    from expert.datasets.phantom import phantom
+    from reliability.same_answer import Variant, measure
+
+    loaded = expert.load_model(model)
+    volumes = [expert.read_volume(path) for path in heads] or [phantom(50, 1)]
+    found: list[Variant] = []
+    for volume in volumes:
+        with tempfile.TemporaryDirectory() as folder:
+            found += measure(loaded, volume, Path(folder))
+    unit = loaded.info.label.unit
+    print(f"{loaded.info.name}, {len(volumes)} head(s), differences in {unit}:\n")
+    print(
+        "| variant | inputs | mean difference | largest | within 0.5 | refused | with a warning |\n"
+        "|---|---:|---:|---:|---:|---:|---:|"
+    )
+    for kind in dict.fromkeys(one.kind for one in found):
+        names = [one for one in found if one.kind == kind]
+        groups = {kind: names}
+        if kind == "voxel size":
+            groups = {
+                f"{kind} {name}": [one for one in names if one.name == name]
+                for name in dict.fromkeys(one.name for one in names)
+            }
+        for title, group in groups.items():
+            gaps = np.abs([one.difference for one in group if one.prediction is not None])
+            mean, most = (f"{f(gaps):.2f}" if len(gaps) else "" for f in (np.mean, np.max))
+            print(
+                f"| {title} | {len(group)} | {mean} | {most} | {int((gaps <= 0.5).sum())} | "
+                f"{sum(one.prediction is None for one in group)} | "
+                f"{sum(one.flagged for one in group)} |",
+                flush=True,
+            )
+    mirrored = sum(one.mirrored for one in found)
+    print(f"\nLeft and right exchanged: {mirrored} of {len(found)}.\n")
+    return mirrored
+
+
+def repeated(model: str) -> int:
+    """One head with other numbers of threads, in other company, and again."""
+    import torch
+
+    import expert
+    from expert.cohort.inputs import Item
+    from expert.cohort.rows import Options
+    from expert.cohort.runner import predict_rows
+    from expert.datasets.phantom import phantom
+    from expert.imaging.volume import write_volume
+
+    loaded, gaps = expert.load_model(model), {}
+    heads = [phantom(40 + 10 * n, n) for n in range(4)]
+    usual = [expert.explain(loaded, head).prediction for head in heads]
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        again = [expert.explain(loaded, head).prediction for head in heads]
+        gaps[f"{threads} threads"] = np.subtract(again, usual)
+    with tempfile.TemporaryDirectory() as folder:
+        items = []
+        for number, head in enumerate(heads):
+            path = Path(folder) / f"{number}.nii.gz"
+            write_volume(head, path)
+            items.append(Item(path.name, path))
+        read = [expert.explain(loaded, expert.read_volume(item.path)).prediction for item in items]
+        for title, order, workers in (
+            ("cohort, one process", items, 1),
+            ("cohort, two workers, reversed", items[::-1], 2),
+        ):
+            rows = {
+                row["input"]: float(row["prediction"])
+                for row in predict_rows(loaded, order, Options(), workers=workers)
+            }
+            gaps[title] = np.subtract([rows[item.name] for item in items], read)
+    print("| the same four heads | largest difference |\n|---|---:|")
+    for title, gap in gaps.items():
+        print(f"| {title} | {np.abs(gap).max():.1g} |")
+    print()
+    return int(any(np.abs(gap).max() > 1e-3 for gap in gaps.values()))
+
+
+def interrupted(times: int) -> int:
+    """Kills, full disks and Ctrl-C."""
+    from expert.datasets.phantom import phantom
+    from expert.imaging.volume import write_volume
+    from reliability import interruptions
+
+    print("| work | expected | times | not so | |\n|---|---|---:|---:|---|")
+    problems = 0
+    for work in ("training", "cohort", "saving", "downloads", "full_disk", "cancelled"):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            if work == "full_disk":
+                found = interruptions.full_disk(folder)
+            elif work == "cancelled":
+                write_volume(phantom(50, 1), folder / "head.nii.gz")
+                found = interruptions.cancelled(folder, times, folder / "head.nii.gz")
+            else:
+                found = [getattr(interruptions, work)(folder, times)]
+        for one in found:
+            count = len(one.problems)
+            print(
+                f"| {one.work} | {one.expected} | {one.times} | {count} | {one.remark} |",
+                flush=True,
+            )
+            for problem in one.problems:
+                print(problem, file=sys.stderr)
+            problems += count
+    print()
+    return problems
+
+
+def hostile(executions: int) -> int:
+    """The corpora of odd files, and a short fuzzing of every target."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CORPORA]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    print(f"Corpora of damaged, hostile and odd files: {done.stdout.strip().splitlines()[-1]}\n")
+    problems = done.returncode
+    from fuzzing.targets import TARGETS
+
+    for target in TARGETS:
+        run = subprocess.run(
+            [sys.executable, "tools/fuzz.py", target, "--executions", str(executions)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        print(run.stdout.strip(), flush=True)
+        problems += run.returncode
+    return problems
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=" ".join(PARTS))
+    parser.add_argument("--model", default="brain-age")
+    parser.add_argument("--heads", type=Path, nargs="*", default=[], help="a phantom if not given")
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--executions", type=int, default=2000)
+    chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(unknown)}: choose of {', '.join(PARTS)}")
+    problems = 0
+    for part in chosen.parts:
+        start = time.monotonic()
+        problems += {
+            "same": lambda: same(chosen.heads, chosen.model),
+            "repeated": lambda: repeated(chosen.model),
+            "interrupted": lambda: interrupted(chosen.times),
+            "hostile": lambda: hostile(chosen.executions),
+        }[part]()
+        print(f"({part}: {time.monotonic() - start:.0f} s)\n", flush=True)
+    return int(problems > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
