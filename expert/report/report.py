@@ -27,6 +27,7 @@ from expert.report.sections import (
     prototypes_section,
 )
 from expert.report.style import inline_svg
+from expert.untrusted.text import plain_text
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
@@ -102,12 +103,18 @@ def html_page(report: Report) -> bytes:
         loader=jinja2.PackageLoader("expert", "report/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     pages.filters["svg"] = lambda drawing: Markup(inline_svg(drawing))
     # A file name may hold what UTF-8 cannot (Linux names are bytes).
     return pages.get_template("report.html").render(r=report).encode("utf-8", "replace")
+
+
+def _plain(value: object) -> object:
+    """A text without control characters; it is escaped afterwards. Drawings stay as they are."""
+    return plain_text(value, lines=True) if type(value) is str else value
 
 
 def compose(
