@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.bad_models import Parts, small_model, square
+from helpers.hostile import FORMULAS, HOSTILE
+from helpers.hostile import hostile_model as make_hostile_model
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -24,11 +26,6 @@ from expert.untrusted.text import FORMULA
 ROOT = Path(__file__).parents[2]
 SOURCES = [path for name in ("expert", "napari_expert") for path in (ROOT / name).rglob("*.py")]
 run = CliRunner().invoke
-# A text of a file, table, header, label, unit or card that somebody could write.
-HTML = '<script>alert(1)</script><img src="file:///etc/passwd" onerror=alert(1)>'
-ANSI, TURNED, MARKUP = "\x1b[31m\x1b]0;x\x07", "\u202egnp.exe", "[red]x[/red][link=http://a.b]y"
-HOSTILE = f"{HTML}{ANSI}{TURNED}{MARKUP}{{{{7*7}}}}"
-FORMULAS = ("=cmd|'/c calc'!A1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1")
 
 
 # --- what the source does not contain ------------------------------------------------------------
@@ -166,19 +163,7 @@ for command in (["info", "brain-age"],
 # --- texts ---------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def hostile_model(tmp_path_factory):
-    """A model whose texts are all hostile."""
-    path = small_model(tmp_path_factory.mktemp("hostile"))
-    parts = Parts(path)
-    document = parts.document
-    document["label"] |= {"name": HOSTILE, "unit": HOSTILE}
-    document["training"] |= {"dataset": HOSTILE, "licence": HOSTILE}
-    document |= {"version": HOSTILE, "card": f"{HOSTILE}\n{FORMULAS[0]}", "collapsed": HOSTILE}
-    document["validation"] = {HOSTILE: 1.0}
-    for one in document["prototypes"]:
-        one["reference"] |= {"dataset": HOSTILE, "subject": HOSTILE, "file": HOSTILE}
-    tensors = {name: one for name, one in parts.tensors.items() if name != "prototype_images"}
-    path.write_bytes(parts.signed(tensors, document))
-    return path
+    return make_hostile_model(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture(scope="module")
