@@ -76,6 +76,59 @@ def test_the_guard_sees_other_files_connections_and_processes(guard, tmp_path):
     assert events == []
 
 
+CORPORA = """
+import sys, json
+from pathlib import Path
+folder = Path(sys.argv[1])
+from fuzzing.guard import limit_memory, time_limit
+from helpers.bad_explanations import bad_explanations
+from helpers.bad_models import BAD, bad_model, small_model, square
+import expert
+good = small_model(folder)
+volume = expert.read_volume(square(folder), pixel_size_mm=1.0)
+explained = expert.explain(expert.load_model(good), volume)
+documents = bad_explanations(json.loads(explained.model_dump_json()))
+paths = []
+for number, (_, content) in enumerate(documents.values()):
+    paths.append(folder / f"{number}.json")
+    paths[-1].write_bytes(content)
+with (folder / "large.json").open("wb") as file:
+    file.truncate(600 << 20)
+with (folder / "large.safetensors").open("wb") as file:
+    file.truncate(3 << 30)
+limit_memory()
+refused = 0
+for path in [*paths, folder / "large.json"]:
+    try:
+        with time_limit():
+            expert.Explanation.load(path)
+    except expert.InputError:
+        refused += 1
+assert refused == len(documents) + 1, refused
+for name in BAD:
+    try:
+        with time_limit():
+            expert.load_model(bad_model(folder, good, name))
+    except expert.ModelError:
+        refused += 1
+try:
+    expert.load_model(folder / "large.safetensors")
+except expert.ModelError:
+    refused += 1
+print("REFUSED", refused - len(documents) - 1 - len(BAD))
+"""
+
+
+def test_bad_models_and_explanations_need_neither_2_gb_nor_5_s(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", CORPORA, str(tmp_path)],
+        capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "REFUSED 1" in done.stdout
+
+
 @pytest.mark.skipif(os.name == "nt", reason="alarms are signals of Unix")
 def test_a_hang_ends():
     @time_limit(1)

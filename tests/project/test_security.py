@@ -229,16 +229,22 @@ def test_no_cell_of_a_table_is_a_formula(hostile_model, hostile_explanation, tmp
     model.write_bytes(parts.signed(document=document))
     pixels = np.random.default_rng(3).integers(0, 255, (32, 32)).astype(np.uint8)
     images = []
-    for name in ("=cmd().png", "+1.png", "-1.png", "@SUM(A1).png"):
+    for name in ("=cmd().png", "+1.png", "-1.png", "@SUM(A1).png", "<img src=x onerror=y>.png"):
         Image.fromarray(pixels).save(tmp_path / name)
         pixels = np.roll(pixels, 1)
         images.append(name)
+    (tmp_path / images[-1]).write_text("no image")  # the page lists images that failed
     table = tmp_path / "in.csv"
     with table.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([["file", "pixel_size_mm"], *([one, "1"] for one in images)])
     out = tmp_path / "p.csv"
-    done = run(app, ["predict", str(table), "--out", str(out), "--model", str(model)])
+    page = tmp_path / "page.html"
+    command = ["predict", str(table), "--out", str(out), "--model", str(model)]
+    done = run(app, [*command, "--page", str(page), "--show-names"])
     assert done.exit_code == 0, done.output
+    shown = page.read_text(encoding="utf-8")
+    assert "&lt;img src=x onerror=y&gt;" in shown
+    assert "<img src=x" not in shown
     cells = first_cells(out)
     assert "'=cmd().png" in cells
     risky = [one for one in cells if one.startswith((*"=+-@\t\r",)) and not is_number(one)]
