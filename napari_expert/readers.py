@@ -149,9 +149,10 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
     expert.errors.InputError
         A file cannot be read.
     """
-    from expert.errors import SeriesChoiceError
+    from expert.errors import InputError, SeriesChoiceError
     from expert.imaging.dicom.series import image_key
     from expert.imaging.volume import read_volume
+    from expert.untrusted.text import without_tags
     from napari_expert.layer_geometry import layer_arguments
 
     out: list[LayerData] = []
@@ -166,6 +167,9 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
             if not _offered(one, error):
                 raise
             continue
+        except InputError as error:  # napari shows it as formatted text
+            error.args = (without_tags(error),)
+            raise
         data, arguments = layer_arguments(volume)
         if own is not None:
             opened.add(own)
@@ -250,6 +254,7 @@ def show(path: str | Sequence[str]) -> list[LayerData]:
     from napari.utils.notifications import show_error
 
     from expert.errors import ExpertError, InputError
+    from expert.untrusted.text import without_tags
     from napari_expert.actions import panel_of
 
     viewer = napari.current_viewer()
@@ -269,5 +274,5 @@ def show(path: str | Sequence[str]) -> list[LayerData]:
             else:
                 panel.open_explanation(one)
         except ExpertError as error:
-            show_error(str(error))
+            show_error(without_tags(error))
     return NO_LAYER

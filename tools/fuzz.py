@@ -55,7 +55,7 @@ class Runner:
         self.began = time.monotonic()
 
     def execute(self, data: bytes) -> str:
-        """Run one input; the description of its failure, or nothing."""
+        """Run one input; its outcome: "read", the class of an error, or "failure"."""
         from fuzzing.guard import time_limit
 
         faulthandler.dump_traceback_later(30, exit=True)  # a hang in compiled code
@@ -77,7 +77,7 @@ class Runner:
         self.outcomes["failure" if failure else outcome] += 1
         if failure:
             self._keep(data, failure)
-        return failure
+        return "failure" if failure else outcome
 
     def _keep(self, data: bytes, failure: str) -> None:
         key = failure.split(": ")[0]
@@ -106,8 +106,8 @@ def by_chance(runner: Runner, count: int, seed: int) -> None:
     random, pool = Random(seed), list(runner.seeds)
     for _ in range(count):
         data = runner.target.change(random.choice(pool), random)
-        failed = runner.execute(data)
-        if not failed and len(data) < 200_000 and random.randrange(200) == 0:
+        if runner.execute(data) == "read" and len(data) < 200_000:
+            # Changed files that are still good are changed further; the last ones are kept.
             pool[len(runner.seeds) :] = [*pool[len(runner.seeds) :][-50:], data]
         if len(runner.failures) > MOST_FAILURES:
             return

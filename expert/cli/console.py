@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from expert.errors import Cancelled, ExpertError
+from expert.untrusted.text import plain_text
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A shipped model's name or a model file.")
@@ -32,6 +33,36 @@ PATIENCE_SECONDS = 0.8
 """Longest time from Ctrl-C to the end of the program."""
 REPORT_SECONDS = 60.0
 """Time between two lines of progress where there is no terminal."""
+
+
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text that may contain names from files, without their control characters.
+
+    Parameters
+    ----------
+    text : object
+    err : bool
+        On standard error.
+    nl : bool
+        End the line.
+    """
+    typer.echo(plain_text(text, lines=True), err=err, nl=nl)
+
+
+def cells(*texts: object) -> list[str]:
+    """Texts for a row of a Rich table: neither escape codes nor Rich's markup in them is used.
+
+    Parameters
+    ----------
+    *texts : object
+
+    Returns
+    -------
+    list of str
+    """
+    from rich.markup import escape
+
+    return [escape(plain_text(text, lines=True)) for text in texts]
 
 
 def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
@@ -53,10 +84,10 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except (Cancelled, KeyboardInterrupt) as error:
-            typer.echo(str(error) or CANCELLED, err=True)
+            say(str(error) or CANCELLED, err=True)
             raise typer.Exit(INTERRUPTED) from None
         except ExpertError as error:
-            typer.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
         except OSError as error:  # where no function names a better reason
             typer.echo(f"Error: {_of_the_disk(error)}", err=True)

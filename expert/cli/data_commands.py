@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expert.cli.console import one_sentence, progress
+from expert.cli.console import one_sentence, progress, say
 from expert.schema import RESEARCH_USE
 
 
@@ -36,4 +36,4 @@ def phantom(
             )
     else:
         target = write_volume(phantoms.phantom(age, seed), out)
-    typer.echo(f"{target}. {RESEARCH_USE}")
+    say(f"{target}. {RESEARCH_USE}")

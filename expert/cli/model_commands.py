@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expert.cli.console import one_sentence, progress
+from expert.cli.console import cells, one_sentence, progress, say
 from expert.schema import RESEARCH_USE
 
 NEEDS = {
@@ -22,6 +22,7 @@ NEEDS = {
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from expert.datasets.disclosure import Disclosure
     from expert.explanation import AverageOf
     from expert.schema import ModelInfo
 
@@ -29,17 +30,25 @@ if TYPE_CHECKING:
 @one_sentence
 def info(
     model: Annotated[str, typer.Argument(help="A shipped model's name or a model file.")],
+    privacy: Annotated[
+        bool, typer.Option("--privacy", help="List what the file reveals of training subjects.")
+    ] = False,
 ) -> None:
     """Show a model's metadata and its model card."""
     from rich.console import Console
     from rich.table import Table
 
     from expert.datasets.average_images import averages
+    from expert.datasets.disclosure import disclosure
     from expert.model_file import load_model
 
     loaded = load_model(model)
     about = loaded.info
-    table = Table(title=f"{about.name} {about.version}", caption=RESEARCH_USE, show_header=False)
+    title = cells(f"{about.name} {about.version}")[0]
+    table = Table(title=title, caption=RESEARCH_USE, show_header=False)
+    if privacy:
+        _show_disclosure(disclosure(loaded), table)
+        return
     if loaded.prototype_images is not None:
         images = "in the file"
     elif any(p.reference is not None for p in about.prototypes):
@@ -65,12 +74,24 @@ def info(
     if about.collapsed:
         rows.insert(0, ("COLLAPSED", about.collapsed))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*cells(*row))
     Console().print(table)
     if about.sites:
         Console().print(_site_table(about))
     if about.card:
-        typer.echo(about.card)
+        say(about.card)
+
+
+def _show_disclosure(found: Disclosure, table: Table) -> None:
+    """What a model reveals, as a table and a sentence."""
+    from rich.console import Console
+
+    for row in found.facts:
+        table.add_row(*cells(*row))
+    for one in found.findings:
+        table.add_row(*cells(f"text with {one.kind}", f"{one.field}: {one.text}"))
+    Console().print(table)
+    say(found.verdict)
 
 
 def _averages_text(shown: Sequence[AverageOf]) -> str:
@@ -86,11 +107,13 @@ def _site_table(about: ModelInfo) -> Table:
 
     from expert.evaluation.sites import FIGURE_COLUMNS, figure_rows
 
-    table = Table(title=f"validation by site, in {about.label.unit}", caption=RESEARCH_USE)
+    table = Table(
+        title=cells(f"validation by site, in {about.label.unit}")[0], caption=RESEARCH_USE
+    )
     for name in FIGURE_COLUMNS:
         table.add_column(name)
     for row in figure_rows(about.sites):
-        table.add_row(*row)
+        table.add_row(*cells(*row))
     return table
 
 
@@ -177,9 +200,9 @@ def convert(
     about = load_model(target).info
     for warning in caught:
         if issubclass(warning.category, ConversionWarning):
-            typer.echo(f"Warning: {warning.message}", err=True)
-    typer.echo(about.card, nl=False)
-    typer.echo(
+            say(f"Warning: {warning.message}", err=True)
+    say(about.card, nl=False)
+    say(
         f"{target}: {len(about.prototypes)} prototypes, {about.label.minimum:g} – "
         f"{about.label.maximum:g} {about.label.unit}. "
         f"{RESEARCH_USE}"
@@ -202,20 +225,20 @@ def fetch(
     loaded = load_model(model)
     references = [p.reference for p in loaded.info.prototypes if p.reference is not None]
     if loaded.prototype_images is not None or not references:
-        typer.echo(f"The model {loaded.info.name} refers to no images outside its file.")
+        say(f"The model {loaded.info.name} refers to no images outside its file.")
         return
     # Two data sets may have files of the same name.
     chosen = list({(one.dataset, one.file): one for one in references}.values())[:only]
     missing = [one for one in chosen if find_reference(one)[0] is None]
     wanted = [one for one in missing if not obstacle(one)]
     for licence in licences(wanted):
-        typer.echo(f"Licence: {licence}")
+        say(f"Licence: {licence}")
     for remark in remarks(wanted):
-        typer.echo(remark)
+        say(remark)
     with progress() as report:
         fetch_images(wanted, lambda name, fraction: report("fetch", fraction))
     available = len(chosen) - len(missing) + len(wanted)
-    typer.echo(f"{available} of {len(chosen)} images are available. {RESEARCH_USE}")
+    say(f"{available} of {len(chosen)} images are available. {RESEARCH_USE}")
     reasons = Counter(obstacle(one) for one in missing if obstacle(one))
     for reason, count in sorted(reasons.items()):
-        typer.echo(f"{count} images are missing. {reason} Set EXPERT_DATA_DIR to their folder.")
+        say(f"{count} images are missing. {reason} Set EXPERT_DATA_DIR to their folder.")

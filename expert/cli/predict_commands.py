@@ -16,6 +16,7 @@ from expert.cli.console import (
     interruptible,
     one_sentence,
     progress,
+    say,
 )
 from expert.cli.series_listing import listed_series
 from expert.errors import ExpertError, RefusedError
@@ -131,7 +132,7 @@ def predict(
             retry_errors=retry_errors,
             progress=progress,
             check=interruption.check,
-            notify=lambda text: typer.echo(text, err=True),
+            notify=lambda text: say(text, err=True),
         )
     if page is not None:
         from expert.cohort.page import write_page
@@ -139,22 +140,22 @@ def predict(
         subjects = {item.name: item.subject for item in todo if item.subject}
         write_page(outcome, page, loaded.info, subjects=subjects, show_names=show_names)
     if force:
-        typer.echo(
+        say(
             "Predictions of refused images are probably wrong: those with 'forced_prediction' in "
             "the column 'warnings'."
         )
     if outcome.kept:
         repeat = " (--retry-errors repeats them)" if outcome.kept_errors else ""
-        typer.echo(
+        say(
             f"{outcome.kept} of {len(todo)} were predicted by an earlier run, "
             f"{outcome.kept_errors} of them with an error{repeat}."
         )
     failed = outcome.failed
-    typer.echo(f"{out}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
+    say(f"{out}: {len(todo) - failed} of {len(todo)} predicted. {RESEARCH_USE}")
     if page is not None:
-        typer.echo(f"{page}: page on the cohort.")
+        say(f"{page}: page on the cohort.")
     if failed:
-        typer.echo(
+        say(
             f"{failed} of {len(todo)} inputs could not be used: see the column 'error' of {out}. "
             f"The first: {next(row['error'] for row in outcome.rows if row['error'])}",
             err=True,
@@ -219,19 +220,19 @@ def explain(
         low, high = result.interval.lower, result.interval.upper
         interval = f"{result.interval.level:.0%}: {low:.1f} – {high:.1f}"
     if result.forced:
-        typer.echo(result.forced_text)
-    typer.echo(f"{result.label_name}: {result.prediction_text} ({interval})")
+        say(result.forced_text)
+    say(f"{result.label_name}: {result.prediction_text} ({interval})")
     if result.summary:
-        typer.echo(result.summary)
+        say(result.summary)
     for match in result.prototypes:
-        typer.echo(
+        say(
             f"  #{match.rank}  {match.label:6.1f} {result.unit}  {match.share:6.1%}  "
             f"distance {match.distance:.1f}"
         )
     for notice in result.warnings:
         if notice.severity != "refused":  # which is said first
-            typer.echo(f"  {notice.text}")
-    typer.echo(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
+            say(f"  {notice.text}")
+    say(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
 
 
 @one_sentence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from expert.cli.console import one_sentence
+from expert.cli.console import one_sentence, say
 from expert.errors import SeriesChoiceError
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ def listed_series() -> Iterator[None]:
 
 def _show(found: Sequence[Series], *, err: bool) -> None:
     for one in found[:LONGEST]:
-        typer.echo(one.text, err=err)
+        say(one.text, err=err)
     if len(found) > LONGEST:
-        typer.echo(f"       and {len(found) - LONGEST} more", err=err)
+        say(f"       and {len(found) - LONGEST} more", err=err)

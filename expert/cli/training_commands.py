@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from expert.cli.console import one_sentence, progress
+from expert.cli.console import cells, one_sentence, progress, say
 from expert.errors import ExpertError
 from expert.schema import RESEARCH_USE
 
@@ -69,8 +69,8 @@ def train(
         )
     for warning in caught:
         if issubclass(warning.category, CollapseWarning):
-            typer.echo(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)
-    typer.echo(f"{target}. {RESEARCH_USE}")
+            say(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)
+    say(f"{target}. {RESEARCH_USE}")
 
 
 @one_sentence
@@ -111,24 +111,24 @@ def evaluate(
     if result.explanations is not None:
         tables["explanations"] = result.explanations.lines()
     for title, lines in tables.items():
-        table = Table(title=title, caption=RESEARCH_USE)
+        table = Table(title=cells(title)[0], caption=RESEARCH_USE)
         table.add_column("figure")
         table.add_column("value")
         for name, value in lines:
-            table.add_row(name, value)
+            table.add_row(*cells(name, value))
         Console().print(table)
     if result.site_lines():
         header, *rows = result.site_lines()
-        table = Table(title=f"by site, in {result.unit}", caption=RESEARCH_USE)
+        table = Table(title=cells(f"by site, in {result.unit}")[0], caption=RESEARCH_USE)
         for name in header:
             table.add_column(name)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*cells(*row))
         Console().print(table)
     for sentence in result.refusals():
-        typer.echo(f"Refused: {sentence}", err=True)
+        say(f"Refused: {sentence}", err=True)
     if result.prototype_images:
-        typer.echo(
+        say(
             f"Warning: {result.prototype_images} of the images are prototypes of this model: it "
             "was trained on them, and the figures are too good.",
             err=True,
@@ -140,5 +140,5 @@ def evaluate(
             f"The results could not be written to {out}: {error.strerror}."
         ) from error
     if result.failed:
-        typer.echo(f"Error: this model must not be used: {result.failed}.", err=True)
+        say(f"Error: this model must not be used: {result.failed}.", err=True)
         raise typer.Exit(2)

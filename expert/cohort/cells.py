@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+
+from expert.untrusted.text import CONTROL, cell_text
 
 FLOATS = {
     "prediction": ".4f",
@@ -18,9 +19,6 @@ FLOATS = {
 """Columns of numbers, and how they are written."""
 INTEGERS = ("prototypes_in_radius", "nearest_prototype")
 BOOLEANS = ("fallback",)
-FORMULA = "=+-@'"
-"""First characters of a text that spreadsheets take for a formula; the last one prevents it."""
-CONTROL = re.compile("[\x00-\x1f\x7f]")
 Texts = dict[str, str]
 """A row as texts, by column."""
 
@@ -38,10 +36,10 @@ def cell(column: str, value: object) -> str:
     str
         A text that spreadsheets would take for a formula starts with an apostrophe.
     """
-    text = CONTROL.sub(" ", str(value)).encode("utf-8", "backslashreplace").decode("utf-8")
-    if column in FLOATS or column in INTEGERS or not text.startswith(tuple(FORMULA)):
-        return text
-    return f"'{text}"
+    text = str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    if column in FLOATS or column in INTEGERS:
+        return CONTROL.sub(" ", text)
+    return cell_text(text)
 
 
 def plain(column: str, text: str) -> str:

@@ -189,7 +189,11 @@ def load_cohort(
                     raise error
                 if progress is not None:
                     progress("prepare", done / len(missing))
-    found = {n: np.load(path) for n, path in enumerate(places) if n not in (refused or ())}
+    found = {
+        n: np.load(path, allow_pickle=False)
+        for n, path in enumerate(places)
+        if n not in (refused or ())
+    }
     if refused is not None:
         unusable = {n: str(one["refusal"]) for n, one in found.items() if "refusal" in one}
         refused |= {n: reason for n, reason in unusable.items() if reason}

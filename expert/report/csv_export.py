@@ -17,6 +17,7 @@ from expert.evidence.tissue_norms import TISSUES
 from expert.evidence.wording import summary
 from expert.files import replacing
 from expert.patches import patch_location_text
+from expert.untrusted.text import cell_text, comment_text, plain_text
 
 if TYPE_CHECKING:
     from expert.explanation import Explanation
@@ -70,7 +71,7 @@ def write_csv(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
     e = explanation
     text = io.StringIO()
     evidence = Evidence.of(e)
-    text.writelines(f"# {' '.join(line.split())}\n" for line in _head(evidence))
+    text.writelines(f"# {comment_text(line)}\n" for line in _head(evidence))
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(_rows(evidence))
@@ -156,7 +157,7 @@ def _rows(evidence: Evidence) -> Iterator[tuple[object, ...]]:
                 shares = matched.matches(patch)
                 for partner in np.flatnonzero(shares >= LEAST).tolist():
                     yield (
-                        view.name,
+                        cell_text(plain_text(view.name)),
                         match.rank,
                         f"{match.label:.6g}",
                         patch,

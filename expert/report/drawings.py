@@ -24,6 +24,7 @@ from expert.patches import (
 )
 from expert.report.document import Drawing
 from expert.report.style import INK, PREDICTION, STEM, Canvas, label, width_in_points
+from expert.untrusted.text import plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -329,7 +330,8 @@ def draw_prototypes(
             taken.append((x, y))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     axes.tick_params(length=0, pad=0.6 * size, labelsize=size, labelcolor=ink)
-    axes.set_xlabel(f"{e.label_name} ({e.unit})", fontsize=size, color=ink, parse_math=False)
+    words = plain_text(f"{e.label_name} ({e.unit})")
+    axes.set_xlabel(words, fontsize=size, color=ink, parse_math=False)
 
 
 def label_range(explanations: list[Explanation]) -> tuple[float, float]:

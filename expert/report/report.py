@@ -15,7 +15,7 @@ from expert.evidence.patch_evidence import Evidence
 from expert.evidence.wording import summary
 from expert.files import replacing
 from expert.patches import chosen_patches, middle_plane, planes
-from expert.report.document import Remark, Report
+from expert.report.document import Drawing, Remark, Report
 from expert.report.evidence_section import evidence_section
 from expert.report.provenance import model_section, origin_section, settings_section
 from expert.report.sections import (
@@ -27,8 +27,11 @@ from expert.report.sections import (
     prototypes_section,
 )
 from expert.report.style import inline_svg
+from expert.untrusted.text import plain_text
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from expert.explanation import Explanation
     from expert.schema import ModelInfo
 
@@ -96,18 +99,30 @@ def html_page(report: Report) -> bytes:
         UTF-8; all texts are escaped.
     """
     import jinja2
-    from markupsafe import Markup
 
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("expert", "report/templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_plain,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters["svg"] = lambda drawing: Markup(inline_svg(drawing))
+    pages.filters["svg"] = _element
     # A file name may hold what UTF-8 cannot (Linux names are bytes).
     return pages.get_template("report.html").render(r=report).encode("utf-8", "replace")
+
+
+def _element(drawing: Drawing) -> Markup:
+    """A drawing for the page; ElementTree has escaped its texts."""
+    from markupsafe import Markup
+
+    return Markup(inline_svg(drawing))  # nosec B704
+
+
+def _plain(value: object) -> object:
+    """A text without control characters; it is escaped afterwards. Drawings stay as they are."""
+    return plain_text(value, lines=True) if type(value) is str else value
 
 
 def compose(

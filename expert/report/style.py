@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 import warnings
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ElementTree  # nosec B405
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke
 from PIL import Image
 
+from expert.untrusted.text import plain_text
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 STEM, PREDICTION, INK = "#0072B2", "#D55E00", "#222222"
 OUTLINE, OUTLINED = "outline", "outlined"
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""Characters that an SVG file cannot hold."""
 SETTINGS: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "svg.fonttype": "none",  # text stays text
@@ -174,7 +173,7 @@ def label(
     for stroke in (True, False) if outlined else (False,):
         drawn = axes.text(
             *place,
-            UNPRINTABLE.sub(" ", text),
+            plain_text(text),  # an SVG file cannot hold control characters
             fontsize=size,
             color="black" if stroke else color,
             ha=align,
@@ -215,12 +214,13 @@ def inline_svg(drawing: Drawing) -> str:
     buffer = io.BytesIO()
     with figure_style():
         figure_of(drawing).savefig(buffer, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(buffer.getvalue())
+    # Matplotlib has just written it: nothing from outside is parsed.
+    root = ElementTree.fromstring(buffer.getvalue())  # nosec B314
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "preserveAspectRatio": "xMinYMid",
         "role": "img",
-        "aria-label": drawing.description,
+        "aria-label": plain_text(drawing.description),
     }
     for parent in list(root.iter()):
         parent.tag = parent.tag.removeprefix(SVG)

@@ -69,7 +69,7 @@ def scanner_copies(
     path = scanner_copies_file(entry, settings, count, folder)
     if not path.exists():
         raise InputError(f"The simulated scanners of {entry.name} are missing: train again.")
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         return stored["images"], stored["content"]
 
 

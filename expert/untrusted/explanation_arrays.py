@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 1 << 29
 """Bytes of an explanation."""
+LARGEST_NUMBER = 1e12
+"""Of a label, a distance or a cost: their squares and sums are finite."""
 LARGEST_ARRAYS = 3 << 29
 """Bytes of all its arrays together."""
+
+
+BAD_NUMBER = "a number is not finite, too large or too small"
 
 
 def read_explanation(kind: type[Explanation], path: Path) -> Explanation:
@@ -76,6 +81,8 @@ def _problems(e: Explanation) -> Iterator[str]:
     patches, count = math.prod(e.grid), e.labels.size
     for name in ("labels", "source_labels", "distances", "shares"):
         yield _number_problem(name, getattr(e, name), (count,), nan=name == "source_labels")
+    if (e.shares < 0).any():
+        yield "shares are negative"
     numbers = [e.prediction, e.nearest_distance, e.radius]
     if e.interval is not None:
         numbers += [e.interval.lower, e.interval.upper, e.interval.level]
@@ -85,8 +92,8 @@ def _problems(e: Explanation) -> Iterator[str]:
         numbers.append(e.registration.quality)
         matrix = e.registration.template_to_subject
         yield _number_problem("template_to_subject", matrix, (4, 4))
-    if not np.isfinite(numbers).all():
-        yield "a number is not finite"
+    if not _usable(np.array(numbers)) or e.radius < 1 / LARGEST_NUMBER:
+        yield BAD_NUMBER
     shape = e.view_shape
     if len(shape) != len(e.grid) or any(n % g or n < g for n, g in zip(shape, e.grid, strict=True)):
         yield "the images do not fit the grid"
@@ -107,8 +114,10 @@ def _view_problems(view: View, shape: tuple[int, ...], count: int, patches: int)
     yield _number_problem("distances", view.distances, (count,))
     yield _number_problem("shares", view.shares, (count,))
     yield _number_problem("contributions", view.contributions, (count, patches))
-    if not math.isfinite(view.prediction):
-        yield "a number is not finite"
+    if not _usable(np.array(view.prediction)):
+        yield BAD_NUMBER
+    if (view.mass < 0).any() or not view.mass.sum() > 0 or (view.shares < 0).any():
+        yield "mass or shares are negative"
 
 
 def _match_problems(
@@ -121,13 +130,15 @@ def _match_problems(
     if match.image is not None:
         shapes = e.view_shape, (len(e.views), *e.view_shape)
         yield _image_problem("image", match.image, shapes)
-    if not np.isfinite([match.label, match.own_label, match.share, match.distance]).all():
-        yield "a number is not finite"
+    if not _usable(np.array([match.label, match.own_label, match.share, match.distance])):
+        yield BAD_NUMBER
     for view in match.views:
         yield _number_problem("flow", view.flow, (patches, patches))
         yield _number_problem("cost", view.cost, (patches, patches))
-        if not np.isfinite([view.distance, view.share, view.scale, view.marginal_error]).all():
-            yield "a number is not finite"
+        if not _usable(np.array([view.distance, view.share, view.scale, view.marginal_error])):
+            yield BAD_NUMBER
+        if (view.flow < 0).any():
+            yield "flow is negative"
 
 
 def _number_problem(
@@ -137,8 +148,12 @@ def _number_problem(
         return f"{name} has shape {array.shape}"
     if array.dtype.kind not in "fiu":
         return f"{name} has type {array.dtype}"
-    usable = ~np.isinf(array) if nan else np.isfinite(array)
-    return "" if usable.all() else f"{name} contains non-finite values"
+    known = array[~np.isnan(array)] if nan else array
+    return "" if _usable(known) else f"{name} contains numbers that are not finite or too large"
+
+
+def _usable(numbers: np.ndarray) -> bool:
+    return bool((np.abs(numbers.astype(float)) <= LARGEST_NUMBER).all())  # not of NaN
 
 
 def _image_problem(name: str, array: np.ndarray, shapes: tuple[tuple[int, ...], ...]) -> str:

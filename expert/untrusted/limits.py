@@ -13,6 +13,8 @@ MOST = 1 << 16
 MOST_PIXELS = 1 << 28
 """Pixels of an input."""
 MOST_PLANES = 1000
+LARGEST_SCALE = 1e9
+"""Of a radius and the like: their squares are numbers."""
 RESIDUAL_STAGES, HIDDEN_LAYERS = 4, 8
 
 
@@ -51,6 +53,11 @@ def architecture_excess(settings: Architecture) -> str:
     sizes += (settings.planes, settings.members, settings.prototypes, settings.bins)
     if min(sizes) < 1 or max(*sizes, settings.guide) > MOST:
         return f"numbers of an architecture must be from 1 to {MOST}"
+    scales = (settings.radius, settings.regularization)
+    if not all(1 / LARGEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
+        return f"radius and regularization must be from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE:g}"
+    if max(settings.prior, settings.reach, settings.relaxation) > LARGEST_SCALE:
+        return f"prior, reach and relaxation must be at most {LARGEST_SCALE:g}"
     most = RESIDUAL_STAGES if settings.backbone == "residual" else HIDDEN_LAYERS
     if len(settings.widths) > most:
         return f"{settings.backbone} networks have at most {most} widths"

@@ -14,6 +14,13 @@ UNSAFE = re.compile(
 the direction of a text or are invisible, and single surrogates."""
 
 
+CONTROL = re.compile("[\x00-\x1f\x7f]")
+FORMULA = "=+-@'"
+"""First characters of a text that spreadsheets take for a formula; the last one prevents it."""
+INNER_FORMULA = re.compile(r"([,;]\s*)(?=[=+@-])")
+TAG = re.compile("<(?=[A-Za-z/!?])")
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
@@ -45,3 +52,48 @@ def plain_text(text: object, *, lines: bool = False) -> str:
     if len(raw) > LONGEST:
         raw = f"{raw[: 3 * LONGEST // 4]} … {raw[-LONGEST // 8 :]}"
     return UNSAFE.sub(_escaped, re.sub(r"[\t\r\n]+", " ", raw))
+
+
+def without_tags(text: object) -> str:
+    """A plain text for a widget that would take it for HTML, such as a tool tip or a notification.
+
+    Parameters
+    ----------
+    text : object
+
+    Returns
+    -------
+    str
+        As `plain_text` with lines; the start of a tag is written with another sign.
+    """
+    return TAG.sub("‹", plain_text(text, lines=True))
+
+
+def cell_text(text: str) -> str:
+    """A text for a cell of a CSV file that spreadsheets do not take for a formula.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        On one line; with an apostrophe before what would be a formula.
+    """
+    line = CONTROL.sub(" ", text)
+    return f"'{line}" if line.startswith(tuple(FORMULA)) else line
+
+
+def comment_text(text: str) -> str:
+    """A line before the table in a CSV file, in which a spreadsheet finds no formula.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+    """
+    return INNER_FORMULA.sub(r"\1'", plain_text(text))

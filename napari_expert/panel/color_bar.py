@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from expert.evidence.wording import signed
 from expert.patches import DECREASE, INCREASE
+from expert.untrusted.text import without_tags
 
 HEIGHT, BAR = 30, 9
 """Pixels: of the widget, and of its bar."""
@@ -34,7 +35,8 @@ class ColorBar(QWidget):
         """Set the value of the strongest colour; the bar is hidden if it is 0."""
         self.limit, self.unit = limit, unit
         self.setVisible(limit > 0)
-        self.setToolTip(f"The strongest patch is fully coloured: {limit:.2f} {unit}.")
+        tip = f"The strongest patch is fully coloured: {limit:.2f} {unit}."
+        self.setToolTip(without_tags(tip))
         self.update()
 
     @property

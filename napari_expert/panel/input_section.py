@@ -14,6 +14,7 @@ from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from expert.errors import ExpertError
+from expert.untrusted.text import without_tags
 from napari_expert.layer_geometry import MODEL, OURS, volume_from_layer
 from napari_expert.panel.pixel_size import PixelSize
 from napari_expert.panel.qt_helpers import Label, collapsible, combo
@@ -223,7 +224,7 @@ class InputSection(QWidget):
             self.card.setText("No model is available: open a model file.")
         else:
             self.card.setText(_summary(loaded.info))
-            self.card.setToolTip(loaded.info.card.strip())
+            self.card.setToolTip(without_tags(loaded.info.card.strip()))
         self._check_fit()
 
     # --- layers -----------------------------------------------------------------------------------
@@ -275,7 +276,8 @@ class InputSection(QWidget):
         layer, loaded = self.layer, self.loaded
         self.pixel_size.follow(layer)
         problem, text = "", ""
-        self.layer_box.setToolTip("The image to explain." if layer is None else layer.name)
+        tip = "The image to explain." if layer is None else without_tags(layer.name)
+        self.layer_box.setToolTip(tip)
         if layer is None:
             problem = "Open an image first: drag it in, or File ▸ Open Sample ▸ ExPeRT."
         elif loaded is not None:

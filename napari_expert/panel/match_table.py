@@ -15,6 +15,7 @@ from expert.evidence.wording import (
     tissue_text,
 )
 from expert.patches import patch_location_text, patches_in_plane
+from expert.untrusted.text import without_tags
 from napari_expert.panel.qt_helpers import SortedItem, percent
 from napari_expert.session import Session
 from napari_expert.side_by_side import Board
@@ -148,7 +149,7 @@ class MatchTable(QTableWidget):
                 item = SortedItem(words, value)
                 item.setData(PATCH, row.patch)
                 item.setData(VIEW, row.view)
-                item.setToolTip(tip)
+                item.setToolTip(without_tags(tip))
                 self.setItem(line, column, item)
         self.setSortingEnabled(True)
         self.sortItems(CONTRIBUTION, Qt.SortOrder.DescendingOrder)

@@ -18,16 +18,22 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from expert.untrusted.text import plain_text
+
 COLORS = {"warning": ("#E69F00", "#8A5A00"), "error": ("#FF7A45", "#B33A00")}
 """On a dark and on a light theme: at least 4.5 to 1 against the background."""
 
 
 class Label(QLabel):
-    """A text that wraps, in the theme's colour or in that of a warning or an error."""
+    """A text that wraps, in the theme's colour or in that of a warning or an error.
+
+    It is plain: texts come from files. Only a widget that escapes them sets another format.
+    """
 
     def __init__(self, name: str = "", kind: str = "", style: str = "") -> None:
         super().__init__()
         self._kind, self._style = kind, style
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setWordWrap(True)
         self.setObjectName(name)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -42,6 +48,9 @@ class Label(QLabel):
             self.setStyleSheet(f"QLabel {{ {color} {self._style} }}")
         else:
             self.setStyleSheet("")
+
+    def setText(self, text: str | None) -> None:
+        super().setText(plain_text(text or "", lines=True))
 
     def showEvent(self, event: Any) -> None:
         self.set_kind(self._kind)  # the theme is known once there is a window

@@ -15,6 +15,7 @@ from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from expert.errors import ExpertError
+from expert.untrusted.text import without_tags
 from napari_expert.panel.explain_worker import ExplainJob, WarmUpJob
 from napari_expert.panel.qt_helpers import Label
 
@@ -172,7 +173,7 @@ class RunSection(QWidget):
     def fail(self, message: str) -> None:
         """Show an error in the panel and as a notification."""
         self.show_error(message)
-        show_error(message)
+        show_error(without_tags(message))
 
     def show_error(self, message: str) -> None:
         """Show an error in the panel, or none if empty."""

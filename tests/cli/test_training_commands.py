@@ -43,7 +43,7 @@ def test_evaluate_lists_sites_and_refused_images(tiny_model_file, tmp_path):
     assert document["refused"] == 1
     assert [site["name"] for site in document["sites"]] == ["North", "South"]
     for number in range(9):
-        (table.parent / f"square-{number:02}.png").write_text("no image")
+        (table.parent / f"square-{number:02}.png").write_text(f"no image {number}")
     failed = run(app, [*command, "--jobs", "1"])
     assert failed.exit_code == 1
     assert "None of the 9 images" in failed.output

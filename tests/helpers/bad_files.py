@@ -85,6 +85,8 @@ BAD = {
     "no number.nii": ("voxel size", lambda folder: nifti(pixdim=(np.nan, 1, 1))),
     "singular.nii": (PLACE, lambda folder: nifti(srow=np.zeros(12))),
     "infinite.nii": (PLACE, lambda folder: nifti(srow=np.full(12, np.inf))),
+    "far.nii": (PLACE, lambda folder: nifti(srow=[1, 0, 0, 0, 0, 1, 0, 0, 0, 1e38, 1, 0])),
+    "flat.nii": (PLACE, lambda folder: nifti(srow=[1, 0, 0, 0, 0, 1, 0, 0, 5e6, 4e6, 1, 0])),
     "infinite scale.nii": ("scale factor", lambda folder: nifti(scl_slope=np.inf)),
     "overflow.nii": ("values above", lambda folder: nifti(scl_slope=3e38)),
     "four axes.nii": ("3 volumes", lambda folder: nifti(np.random.random((*SHAPE, 3)))),

@@ -187,3 +187,11 @@ def test_without_a_window_the_choice_of_a_series_is_an_error(tmp_path):
     with pytest.raises(SeriesChoiceError):
         readers.read(str(tmp_path))
     assert readers.read(str(tmp_path), "4")[0][0].shape == (14, 11, 9)
+
+
+def test_an_error_that_napari_shows_has_no_tags(tmp_path):
+    path = tmp_path / "<img src=x><b>y.nii"
+    path.write_bytes(b"no image")
+    with pytest.raises(InputError) as caught:
+        readers.read(str(path))
+    assert "‹img src=x>‹b>y.nii" in str(caught.value)

@@ -21,6 +21,9 @@ def test_the_shipped_models_are_within_the_limits():
     [
         {"channels": MOST + 1},
         {"members": MOST + 1},
+        {"radius": 1e300},
+        {"regularization": 1e-300},
+        {"prior": 1e300},
         {"guide": MOST + 1},
         {"prototypes": 10**30},
         {"widths": (0,)},
@@ -31,7 +34,7 @@ def test_the_shipped_models_are_within_the_limits():
     ],
 )
 def test_a_network_of_any_size_is_refused(settings):
-    with pytest.raises(ValidationError, match=r"from 1 to|at most \d widths"):
+    with pytest.raises(ValidationError, match=r"from 1|at most"):
         Architecture(**settings)
     Architecture(channels=MOST, widths=(4,) * 4)
 

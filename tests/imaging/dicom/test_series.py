@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 
 import numpy as np
 import pytest
 from helpers.dicom_files import CAPTURE, changed, dataset, series, ultrasound, write
+from typer.testing import CliRunner
 
+from expert.cli.main import app
 from expert.errors import InputError, SeriesChoiceError
 from expert.imaging.dicom import list_series
 from expert.imaging.dicom.series import image_key, one_per_series
@@ -117,3 +120,30 @@ def test_other_folders_are_named_for_what_they_contain(tmp_path):
         list_series(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         list_series(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00Ui"),  # rows of an unknown type
+        (b"\x28\x00\x10\x00US\x02\x00", b"\x28\x00\x10\x00DS\x02\x00"),
+        (b"\x28\x00\x30\x00DS", b"\x28\x00\x30\x00SQ"),
+        (b"\x20\x00\x32\x00DS", b"\x20\x00\x32\x00FD"),
+        (b"\x20\x00\x13\x00IS", b"\x20\x00\x13\x00SQ"),
+        (b"\x02\x00\x10\x00UI", b"\x02\x00\x10\x00Ui"),  # transfer syntax
+        (b"\x02\x00\x02\x00UI", b"\x02\x00\x02\x00UL"),
+        (b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x10\x00SQ"),
+    ],
+)
+def test_a_damaged_header_is_one_sentence_for_every_reader(before, after, tmp_path):
+    (path,) = write(tmp_path, series()[:1]).iterdir()
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+    for read in (list_series, read_volume, image_key):
+        with contextlib.suppress(InputError):
+            read(path)
+    shown = CliRunner().invoke(app, ["series", str(path)])
+    assert shown.exit_code in (0, 1)
+    assert len(shown.stderr.splitlines()) == shown.exit_code
+    assert not shown.exception or isinstance(shown.exception, SystemExit)

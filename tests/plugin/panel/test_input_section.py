@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from fuzzing.guard import Guard
+from helpers.bad_models import small_model
+from helpers.hostile import HOSTILE, hostile_model
+from helpers.window import wait_for_run
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QWidget
 
 import expert
+from expert.untrusted.text import UNSAFE
 
 
 @pytest.mark.parametrize(
@@ -54,3 +63,36 @@ def test_2_the_panel_says_at_once_whether_the_layer_fits(viewer, panel):
     assert panel.input.layer.name == "flat"
     assert "3D head" in panel.input.fit.text()
     assert not panel.runs.button.isEnabled()
+
+
+def test_the_panel_opens_no_connection(viewer, dock, tmp_path, qtbot):
+    guard, pixels = Guard(), np.random.default_rng(3).integers(20, 220, (32, 32)).astype(np.uint8)
+    with guard.watching(tmp_path) as events:
+        panel = dock(viewer, model=small_model(tmp_path))
+        viewer.add_image(pixels, name="square")
+        panel.input.pixel_size.setValue(1.0)
+        wait_for_run(panel, qtbot)
+    assert panel.explanation is not None
+    network = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "urllib.", "webbrowser.")
+    assert not [one for one in events if one.startswith(network)]
+
+
+def test_texts_of_models_and_files_are_never_formatted(viewer, dock, tmp_path, qtbot):
+    """Qt would load images that an HTML text names, also from a server."""
+    panel = dock(viewer, model=hostile_model(tmp_path))
+    pixels = np.random.default_rng(3).integers(20, 220, (32, 32)).astype(np.uint8)
+    viewer.add_image(pixels, name=HOSTILE, metadata={})
+    panel.input.pixel_size.setValue(1.0)
+    wait_for_run(panel, qtbot)
+    panel.runs.show_error(HOSTILE)
+    labels, texts = panel.findChildren(QLabel), []
+    for label in labels:
+        texts += [label.text(), label.toolTip()]
+        if label.textFormat() != Qt.TextFormat.PlainText:
+            assert not re.search("<(img|script)", label.text())
+    assert any("<img" in text for text in texts)
+    for widget in panel.findChildren(QWidget):
+        tip = widget.toolTip()
+        assert not (Qt.mightBeRichText(tip) and "img" in tip), tip
+    for text in texts:
+        assert not UNSAFE.search(text.replace("\n", "")), text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QLabel, QTableWidget
 
+from expert.untrusted.text import without_tags
 from napari_expert.panel.qt_helpers import (
     COLORS,
     Label,
@@ -84,3 +86,20 @@ def test_a_section_opens_with_a_click_on_its_title(qtbot):
     section.toggleButton().click()
     assert section.isExpanded()
     assert section.toggleButton().accessibleName() == "Options"
+
+
+HOSTILE = '<img src="file:///etc/passwd"><b>x</b>\x1b[31m\u202ey'
+
+
+def test_a_label_shows_tags_and_control_characters_as_text(qtbot):
+    label = Label("x")
+    qtbot.addWidget(label)
+    label.setText(HOSTILE)
+    assert label.textFormat() == Qt.TextFormat.PlainText
+    assert label.text() == '<img src="file:///etc/passwd"><b>x</b>\\x1b[31m\\u202ey'
+    label.setText("two\nlines")
+    assert label.text() == "two\nlines"
+    assert "not" in without_tags("a < b is not a tag, 1<2")
+    assert without_tags("a < b, 1<2") == "a < b, 1<2"
+    assert not Qt.mightBeRichText(without_tags(HOSTILE))
+    assert Qt.mightBeRichText(HOSTILE)
