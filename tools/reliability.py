@@ -28,16 +28,17 @@ CORPORA = ("tests/untrusted", "tests/imaging/formats", "tests/imaging/dicom", "t
 
 def same(heads: list[Path], model: str) -> int:
     """The same head as other files and on other grids."""
+    from reliability.same_answer import Variant, measure, variants
+
     import expert
     from expert.datasets.phantom import phantom
-    from reliability.same_answer import Variant, measure
 
     loaded = expert.load_model(model)
     volumes = [expert.read_volume(path) for path in heads] or [phantom(50, 1)]
     found: list[Variant] = []
     for volume in volumes:
         with tempfile.TemporaryDirectory() as folder:
-            found += measure(loaded, volume, Path(folder))
+            found += measure(loaded, volume, variants(volume, Path(folder)))
     unit = loaded.info.label.unit
     print(f"{loaded.info.name}, {len(volumes)} head(s), differences in {unit}:\n")
     print(
@@ -109,9 +110,10 @@ def repeated(model: str) -> int:
 
 def interrupted(times: int) -> int:
     """Kills, full disks and Ctrl-C."""
+    from reliability import interruptions
+
     from expert.datasets.phantom import phantom
     from expert.imaging.volume import write_volume
-    from reliability import interruptions
 
     print("| work | expected | times | not so | |\n|---|---|---:|---:|---|")
     problems = 0

@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +104,36 @@ def _of_the_disk(error: OSError) -> str:
         f"{error.strerror or error}: {file} could not be read or written. Check the free space and "
         "the permissions, and run the command again."
     )
+
+
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Make a folder before the work begins; if nothing is written into it, it is removed again.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+
+    Raises
+    ------
+    ExpertError
+        The folder cannot be made or written to.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ExpertError(
+            f"The folder {folder} could not be made or written to: {error.strerror}. Choose "
+            "another one with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextmanager

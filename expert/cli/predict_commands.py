@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,16 @@ from expert.cli.console import (
     counter,
     interruptible,
     one_sentence,
+    output_folder,
     progress,
     say,
 )
 from expert.cli.series_listing import listed_series
 from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE
+
+if TYPE_CHECKING:
+    from expert.explanation import Explanation
 
 ForceOption = Annotated[
     bool,
@@ -192,29 +196,32 @@ def explain(
     with listed_series():
         volume = expert.read_volume(image, pixel_size_mm=pixel_size_mm, series=series)
     loaded = expert.load_model(model)
-    with interruptible() as interruption, progress() as report:
+    with output_folder(out):
+        with interruptible() as interruption, progress() as report:
 
-        def advance(stage: str, fraction: float) -> None:
-            interruption.check()
-            report(stage, fraction)
+            def advance(stage: str, fraction: float) -> None:
+                interruption.check()
+                report(stage, fraction)
 
-        try:
-            result = expert.explain(
-                loaded, volume, top=top, data=data, progress=advance, force=force
-            )
-        except RefusedError as error:
-            raise RefusedError(" ".join((str(error), *volume.doubts, FORCE_HINT))) from error
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExpertError(f"The folder {out} could not be made: {error.strerror}.") from error
-    result.save(out / "explanation.json")
-    written = [out / "report.html", *([out / "report.pdf"] if pdf else [])]
-    source = image.resolve().name if show_name else None
-    for path in written:
-        expert.write_report(result, path, model=loaded.info, source=source)
-    if csv:
-        written.append(write_csv(result, out / "matches.csv"))
+            try:
+                result = expert.explain(
+                    loaded, volume, top=top, data=data, progress=advance, force=force
+                )
+            except RefusedError as error:
+                raise RefusedError(" ".join((str(error), *volume.doubts, FORCE_HINT))) from error
+        _say_result(result)  # before it is written: a full disk does not take it away
+        result.save(out / "explanation.json")
+        written = [out / "report.html", *([out / "report.pdf"] if pdf else [])]
+        source = image.resolve().name if show_name else None
+        for path in written:
+            expert.write_report(result, path, model=loaded.info, source=source)
+        if csv:
+            written.append(write_csv(result, out / "matches.csv"))
+    say(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
+
+
+def _say_result(result: Explanation) -> None:
+    """Print prediction, summary, prototypes and warnings."""
     interval = result.interval_missing
     if result.interval is not None:
         low, high = result.interval.lower, result.interval.upper
@@ -232,7 +239,6 @@ def explain(
     for notice in result.warnings:
         if notice.severity != "refused":  # which is said first
             say(f"  {notice.text}")
-    say(f"{', '.join(map(str, written))}. {RESEARCH_USE}")
 
 
 @one_sentence

@@ -132,9 +132,8 @@ def difference(one: Path, other: Path) -> float:
 def cohort(folder: Path, kills: int, seed: int = 0) -> Finding:
     """A cohort is killed, and continued by the same command."""
     random, (_, _, model) = Random(seed), squares_model(folder)
-    images = draw_squares(folder / "many", 200, 5).parent
-    (images / "table.csv").unlink()
-    base = [*EXPERT, "predict", images, "--model", model, "--pixel-size-mm", 1, "--workers", 2]
+    table = draw_squares(folder / "many", 200, 5)
+    base = [*EXPERT, "predict", table, "--model", model, "--workers", 2]
     whole, problems, hits, runs = folder / "whole.csv", [], 0, 0
     took = run(*base, "--out", whole)
     expected = list(csv.DictReader(whole.open()))
@@ -271,13 +270,16 @@ def downloads(folder: Path, kills: int, seed: int = 0) -> Finding:
     )
 
 
+LIMITED = 'trap "" XFSZ; ulimit -f {}; exec "$@"'
+
+
 def full_disk(folder: Path) -> list[Finding]:
-    """Commands whose output does not fit on the disk: a limit of the size of files stands for it."""
+    """Commands whose output does not fit on the disk, as which a limit of file sizes acts."""
     recipe, table, model = squares_model(folder)
     image = folder / "squares" / "square-03.png"
     commands = {
         "explain": ["explain", image, "--model", model, "--pixel-size-mm", 1, "--out"],
-        "predict": ["predict", table.parent, "--model", model, "--pixel-size-mm", 1, "--out"],
+        "predict": ["predict", table, "--model", model, "--out"],
         "train": ["train", recipe, "--data", table, "--jobs", "1", "--out"],
         "evaluate": ["evaluate", model, "--data", table, "--jobs", "1", "--out"],
     }
@@ -288,15 +290,14 @@ def full_disk(folder: Path) -> list[Finding]:
         for limit in (0, 1, 8):
             out = folder / f"{name}{limit}{names[name]}"
             done = subprocess.run(
-                ["bash", "-c", f'trap "" XFSZ; ulimit -f {limit}; exec "$@"', "-"]
-                + list(map(str, [*EXPERT, *command, out])),
+                ["bash", "-c", LIMITED.format(limit), "-", *map(str, [*EXPERT, *command, out])],
                 capture_output=True,
                 text=True,
             )  # fmt: skip
             said = done.stderr.strip()
             if done.returncode == 0:
                 continue  # it fitted
-            if "Traceback" in said or "Error" not in said:
+            if done.returncode != 1 or "Traceback" in said or "Error: " not in said:
                 problems.append(f"{limit} kB: {said[-200:]}")
             leftovers = [path.name for path in folder.glob(f"{name}{limit}*") if path.is_file()]
             leftovers = [left for left in leftovers if not left.endswith((".run", ".csv"))]
@@ -317,11 +318,10 @@ def cancelled(folder: Path, times: int, head: Path, seed: int = 0) -> list[Findi
     """Ctrl-C at random moments; how long the command still runs."""
     recipe, table, model = squares_model(folder)
     random = Random(seed)
-    images = draw_squares(folder / "many", 200, 5).parent
-    (images / "table.csv").unlink()
+    many = draw_squares(folder / "many", 200, 5)
     commands = {
         "explain": ["explain", head, "--out", folder / "e"],
-        "predict": ["predict", images, "--model", model, "--pixel-size-mm", 1, "--out"],
+        "predict": ["predict", many, "--model", model, "--out"],
         "train": ["train", recipe, "--data", table, "--folds", "2", "--jobs", "1", "--out"],
     }
     found = []

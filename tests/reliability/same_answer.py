@@ -6,7 +6,7 @@ Nothing here is random. Every variant is written to a file and read as a command
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,10 +79,11 @@ def variants(head: Volume, folder: Path) -> Iterator[tuple[str, str, Path]]:
         yield "format", name, path
     nib.save(nib.MGHImage(integers.astype(np.int32), head.affine), folder / "head.mgz")
     yield "format", "MGZ", folder / "head.mgz"
-    write_volume(replace(head, data=integers), folder / "head.nrrd")
-    yield "format", "NRRD", folder / "head.nrrd"
-    yield "format", "DICOM series", dicom_files.write(
-        folder / "dicom", dicom_files.series(integers, head.affine)
+    yield "format", "NRRD", nrrd(replace(head, data=integers), folder / "head.nrrd")
+    yield (
+        "format",
+        "DICOM series",
+        dicom_files.write(folder / "dicom", dicom_files.series(integers, head.affine)),
     )
     for axis, name in enumerate(("left and right", "front and back", "below")):
         crop = [slice(None)] * 3
@@ -105,6 +106,19 @@ def variants(head: Volume, folder: Path) -> Iterator[tuple[str, str, Path]]:
         yield "turned by 10° in the header", name, nifti(replace(head, affine=affine), "oblique")
     for spacing in SPACINGS:
         yield "voxel size", f"{spacing:g} mm", nifti(to_grid(head, (spacing,) * 3), "grid")
+
+
+def nrrd(volume: Volume, path: Path) -> Path:
+    """Write a volume by SimpleITK, whose world is LPS."""
+    import SimpleITK as sitk
+
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    image = sitk.GetImageFromArray(np.ascontiguousarray(volume.data.T))
+    image.SetSpacing(volume.spacing)
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / volume.spacing).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+    return path
 
 
 def part_of(head: Volume, crop: list[slice]) -> Volume:
@@ -139,14 +153,12 @@ def pictures(explanation: Explanation) -> np.ndarray:
     return np.stack([view.image for view in explanation.views]).astype(float)
 
 
-def measure(
-    model: Model, head: Volume, folder: Path, progress: Callable[[int], None] = lambda n: None
-) -> list[Variant]:
-    """Predictions of all variants of a head."""
+def measure(model: Model, head: Volume, given: Iterable[tuple[str, str, Path]]) -> list[Variant]:
+    """Predictions of variants of a head, against that of the head."""
     original = expert.explain(model, head)
     image = pictures(original)
     found = []
-    for number, (kind, name, path) in enumerate(variants(head, folder)):
+    for kind, name, path in given:
         try:
             volume = read_volume(path)
             explanation = expert.explain(model, volume)
@@ -167,5 +179,4 @@ def measure(
                 any(notice.severity != "note" for notice in explanation.warnings),
             )
         )
-        progress(number)
     return found
