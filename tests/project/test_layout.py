@@ -36,7 +36,7 @@ def test_every_module_has_tests():
 
 def test_every_file_of_tests_has_a_module():
     known = {*expected(), *(TESTS / "project").glob("*.py"), TESTS / "plugin" / "test_manifest.py"}
-    known |= {TESTS / "fuzzing" / "test_targets.py"}
+    known |= {TESTS / "fuzzing" / "test_targets.py", *(TESTS / "reliability").glob("*.py")}
     assert not {file for file in TESTS.rglob("test_*.py") if file.resolve() not in known}
 
 
