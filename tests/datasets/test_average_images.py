@@ -119,8 +119,9 @@ def test_averages_are_added_to_a_model_of_the_same_table_only(referring, tmp_pat
     cohort = load_cohort(entries, model.info.input, tmp_path / "prepared", jobs=1)
     with pytest.raises(InputError, match="not that of the training of referring: 2 images"):
         add_averages(model, cohort, tmp_path / "m.safetensors")
-    only = model.info.prototypes[0]
-    info = model.info.model_copy(update={"prototypes": (only, only, only)})
+    same = {"reference": model.info.prototypes[0].reference}
+    prototypes = tuple(one.model_copy(update=same) for one in model.info.prototypes)
+    info = model.info.model_copy(update={"prototypes": prototypes})
     changed = load_model(
         add_averages(replace(model, info=info), cohort, tmp_path / "m.safetensors")
     )
