@@ -23,7 +23,12 @@ from expert.errors import ModelError, first_problem
 from expert.files import replacing
 from expert.schema import SCHEMA_VERSION, ModelInfo
 from expert.untrusted.documents import parse_json
-from expert.untrusted.model_tensors import LARGEST_FILE, tensor_problem, weight_problem
+from expert.untrusted.model_tensors import (
+    MOST_TENSORS,
+    file_problem,
+    tensor_problem,
+    weight_problem,
+)
 
 if TYPE_CHECKING:
     from expert.model import PrototypeRegressor
@@ -180,11 +185,8 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             f"({known})."
         )
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ModelError(
-                f"{path.name} is larger than {LARGEST_FILE >> 30} GB: it is no model of "
-                "napari-expert."
-            )
+        if problem := file_problem(path):
+            raise ModelError(f"{path.name} is not a readable model file: {problem}.")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             document = metadata.get("expert")
@@ -194,7 +196,10 @@ def load_model(name: str | os.PathLike[str]) -> Model:
                     "'expert' metadata."
                 )
             info = _read_info(path, document)
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            if len(names) > MOST_TENSORS:
+                raise ModelError(f"{path.name} is not a readable model file: too many tensors.")
+            tensors = {key: file.get_tensor(key) for key in names}
     except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
         kind = "it is damaged, or of another format"
         if path.suffix.lower() in CHECKPOINTS:

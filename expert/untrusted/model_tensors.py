@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,37 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 1 << 30
 """Bytes of a model file."""
+LARGEST_HEADER, MOST_TENSORS = 40 << 20, 10_000
+"""Bytes of the header of a model file, and tensors in it."""
 LARGEST_COMPARISON = 1 << 29
 """Numbers in the transport plans between an image and all prototypes: 2 GB."""
 MASS_TOLERANCE = 1e-3
+
+
+def file_problem(path: Path) -> str:
+    """Why a model file is too large to be opened.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    str
+        A part of a sentence; empty if it is not.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        return f"it is larger than {LARGEST_FILE >> 30} GB"
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > LARGEST_HEADER:
+        return f"its header is larger than {LARGEST_HEADER >> 20} MB"
+    return ""
 
 
 def tensor_problem(info: ModelInfo, tensors: Mapping[str, np.ndarray]) -> str:

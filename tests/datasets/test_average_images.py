@@ -112,16 +112,16 @@ def test_models_of_plain_images_and_of_single_planes_have_none(model, tiny_model
 
 def test_averages_are_added_to_a_model_of_the_same_table_only(referring, tmp_path):
     table = tmp_path / "table.csv"
-    rows = [f"{referring.data / name},p{n},30" for n, name in enumerate(["IXI/T1/a.nii.gz"] * 12)]
-    table.write_text("file,subject,age\n" + "\n".join(rows) + "\n")
+    table.write_text(f"file,age\n{referring.data / 'IXI/T1/a.nii.gz'},30\n")
     model = load_model(referring.file)
-    cohort = load_cohort(
-        read_table(table, label_column="age"), model.info.input, tmp_path / "prepared", jobs=1
-    )
+    (one,) = read_table(table, label_column="age")
+    entries = [replace(one, subject=f"p{n}") for n in range(12)]
+    cohort = load_cohort(entries, model.info.input, tmp_path / "prepared", jobs=1)
     with pytest.raises(InputError, match="not that of the training of referring: 2 images"):
         add_averages(model, cohort, tmp_path / "m.safetensors")
-    only = model.info.prototypes[0]
-    info = model.info.model_copy(update={"prototypes": (only, only, only)})
+    same = {"reference": model.info.prototypes[0].reference}
+    prototypes = tuple(one.model_copy(update=same) for one in model.info.prototypes)
+    info = model.info.model_copy(update={"prototypes": prototypes})
     changed = load_model(
         add_averages(replace(model, info=info), cohort, tmp_path / "m.safetensors")
     )

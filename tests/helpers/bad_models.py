@@ -152,6 +152,13 @@ BAD = {
     "zip": (READABLE, lambda p: b"PK\3\4" + bytes(400)),
     "header of 2^63 bytes": (READABLE, lambda p: p.raw_header(b"{}", 1 << 63)),
     "header of 90 MB, not there": (READABLE, lambda p: p.raw_header(b"{}", 90 << 20)),
+    "header of 60 MB": (READABLE, lambda p: p.raw_header(b"{}" + b" " * (60 << 20))),
+    "20,000 tensors": (
+        READABLE,
+        lambda p: p.signed(
+            {**p.tensors, **{f"t{n}": np.zeros(0, np.uint8) for n in range(20_000)}}
+        ),
+    ),
     "deep header": (READABLE, lambda p: p.raw_header(b'{"a":' * 200_000)),
     "header without metadata": ("its header has no", lambda p: save(p.tensors)),
     "metadata is a number": (READABLE, lambda p: p.raw_header(b'{"__metadata__": 3}')),
