@@ -22,12 +22,10 @@ from expert.transport import (
 )
 
 SMALL_GRID = 64
-"""Up to this number of patches, plans are iterated until they are exact to single precision. For
-larger grids the marginal error may be 1e-4 (some thousandths of a year in the distances): the last
-digits of a plan in three dimensions take ten times as long."""
+"""Up to this number of patches, plans are exact to single precision. In larger grids, the marginal
+error may be 1e-4 (thousandths of a year in the distances): its last digits take long."""
 NEGLIGIBLE = 0.1
-"""Fraction of the mean patch mass. In training, plans leave out patches that are below it in every
-image and prototype."""
+"""Of the mean patch mass. Plans in training leave out patches with less in all images."""
 
 
 class WeightedPrediction(NamedTuple):
@@ -237,6 +235,7 @@ class PrototypeRegressor(nn.Module):
         prior: bool = True,
         tolerance: float | None = None,
         steps: tuple[int, int] | None = None,
+        kept: Tensor | None = None,
     ) -> Comparison:
         """Match the patches of images with those of prototypes (or of other images).
 
@@ -252,14 +251,15 @@ class PrototypeRegressor(nn.Module):
         tolerance : float, optional
             Bound on the marginal error of each plan; by default 1e-6, or 1e-4 for large grids.
         steps : (int, int), optional
-            For training: Sinkhorn iterations without and with a gradient, instead of converged
-            plans, of the patches that are not (nearly) empty.
+            For training: Sinkhorn iterations without and with a gradient.
+        kept : (M,) bool Tensor, optional
+            For training: the patches that plans contain.
 
         Returns
         -------
         Comparison
         """
-        settings, kept = self.architecture, None
+        settings = self.architecture
         if isinstance(self.backbone, Members) and settings.reach:
             near = neighbourhood(self.grid, settings.reach)
             flow, cost, error = match_neighbours(
@@ -274,8 +274,7 @@ class PrototypeRegressor(nn.Module):
             plan = position_plan(source, len(others))
             cost, _ = self.costs(features, others)
         else:
-            if steps is not None:  # of a whole head, three quarters of the patches
-                kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
+            if kept is not None:  # of a whole head, three quarters of the patches
                 features, others = features.flatten(2)[:, :, kept], others.flatten(2)[:, :, kept]
                 source = source[:, kept] / source[:, kept].sum(1, keepdim=True)
                 target = target[:, kept] / target[:, kept].sum(1, keepdim=True)
@@ -324,6 +323,7 @@ class PrototypeRegressor(nn.Module):
         by_position: bool = False,
         planes: Tensor | None = None,
         prototypes: tuple[Tensor, Tensor] | None = None,
+        heaviest: Tensor | None = None,
     ) -> Tensor:
         """Distances for training: plans of a few iterations instead of converged ones.
 
@@ -340,6 +340,8 @@ class PrototypeRegressor(nn.Module):
             Which of the explained planes each image is, for prototypes that show several.
         prototypes : (Tensor, Tensor), optional
             Latents (P, C, *grid) and mass (P, M) of other prototypes than the network's.
+        heaviest : (planes, M) Tensor, optional
+            Largest mass of each patch in the batch, if these are not all its images.
 
         Returns
         -------
@@ -350,12 +352,15 @@ class PrototypeRegressor(nn.Module):
         def distance(rows: Tensor | slice, plane: int) -> Tensor:
             latents, target = prototypes or self.prototypes_for_plane(plane)
             own, source = features[rows], mass[rows]
+            largest = source.amax(0) if heaviest is None else heaviest[plane]
             if by_position:
                 compared = self.architecture.n_compared_channels
-                kept = source.amax(0) > NEGLIGIBLE / source.shape[1]
+                kept = largest > NEGLIGIBLE / source.shape[1]
                 own, latents = (p[:, :compared].flatten(2)[:, :, kept] for p in (own, latents))
                 return self.scale * position_distance(own, latents, source[:, kept])
-            return self.match_patches(own, latents, source, target, steps=steps).distance
+            kept = torch.maximum(largest, target.amax(0)) > NEGLIGIBLE / source.shape[1]
+            match = self.match_patches(own, latents, source, target, steps=steps, kept=kept)
+            return match.distance
 
         if planes is None or not self.architecture.planes_combined:
             return distance(slice(None), 0)

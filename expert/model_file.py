@@ -230,7 +230,7 @@ def _check_version(path: Path, document: str) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of the software that computes a result, by name."""
-    names = ("napari-expert", "torch", "POT", "monai", "SimpleITK", "numpy")
+    names = ("napari-expert", "torch", "POT", "SimpleITK", "numpy")
     found = {"python": platform.python_version()}
     for name in names:
         try:
