@@ -18,6 +18,7 @@ from expert.features.histogram_backbone import LEAST_SPREAD as LEAST_SPREAD
 from expert.features.histogram_backbone import HistogramBackbone as HistogramBackbone
 from expert.features.histogram_backbone import PlaceMaps as PlaceMaps  # their former place
 from expert.features.local_transport import neighbours
+from expert.features.residual_stages import residual_stages
 from expert.schema import Architecture
 
 SIZE_PART, SIZE_UNITS = 8, 32
@@ -93,9 +94,8 @@ def one_backbone(architecture: Architecture) -> Backbone | HistogramBackbone:
 class Backbone(nn.Module):
     """ResNet stages, optional pooling, and the two 1×1 convolutions of ExPeRT.
 
-    The residual stages are MONAI's (He et al., CVPR 2016); with four stages of 64, 128, 256, 512
-    channels this is ResNet-18. Fewer stages with pooling keep the same grid with a smaller
-    receptive field.
+    With four residual stages of 64, 128, 256, 512 channels this is ResNet-18. Fewer stages with
+    pooling keep the same grid with a smaller receptive field.
 
     Parameters
     ----------
@@ -118,30 +118,14 @@ class Backbone(nn.Module):
         self.mirrored = [2 + axis for axis in architecture.mirrored]
         self.ellipse = architecture.ellipse
         self.sized = sized and self.ellipse
-        from monai.networks.nets.resnet import ResNet
-
-        widths = list(architecture.widths)
-        stages = len(widths)
-        full = widths + [1] * (
-            4 - stages
-        )  # MONAI builds four stages; those beyond the cut are dropped below
-        network = ResNet(
-            "basic",
-            [2, 2, 2, 2],
-            full,
-            spatial_dims=architecture.dimensions,
-            n_input_channels=1,
-            conv1_t_stride=2,
-            feed_forward=False,
-            bias_downsample=False,
-        )
+        widths = architecture.widths
         convolution = nn.Conv2d if architecture.dimensions == 2 else nn.Conv3d
         pooling = nn.AvgPool2d if architecture.dimensions == 2 else nn.AvgPool3d
         self.features = nn.Sequential()
         if architecture.shrink > 1:
             self.features.add_module("shrink", pooling(architecture.shrink))
-        for name in ("conv1", "bn1", "act", "maxpool", *[f"layer{n + 1}" for n in range(stages)]):
-            self.features.add_module(name, getattr(network, name))
+        for name, layer in residual_stages(architecture.dimensions, widths).named_children():
+            self.features.add_module(name, layer)
         if architecture.pool > 1:
             self.features.add_module("pool", pooling(architecture.pool))
         if architecture.dimensions == 2:

@@ -55,6 +55,25 @@ class RecipeError(ExpertError):
     """A training recipe that cannot be used."""
 
 
+class MissingPackageError(ExpertError):
+    """A package that only some commands need is not installed.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs it, at the start of the sentence.
+    package : str
+        Name of the package.
+    extra : str
+        Extra of napari-expert that installs it.
+    """
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(
+            f'{purpose} needs the package {package}: pip install "napari-expert[{extra}]".'
+        )
+
+
 class Cancelled(ExpertError):
     """The user cancelled; raised by a progress callback, and passed on unchanged."""
 

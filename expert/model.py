@@ -23,12 +23,10 @@ from expert.transport import (
 )
 
 SMALL_GRID = 64
-"""Up to this number of patches, plans are iterated until they are exact to single precision. For
-larger grids the marginal error may be 1e-4 (some thousandths of a year in the distances): the last
-digits of a plan in three dimensions take ten times as long."""
+"""Up to this number of patches, plans are exact to single precision. In larger grids, the marginal
+error may be 1e-4 (thousandths of a year in the distances): its last digits take long."""
 NEGLIGIBLE = 0.1
-"""Fraction of the mean patch mass. In training, plans leave out patches that are below it in every
-image and prototype."""
+"""Of the mean patch mass. Plans in training leave out patches with less in all images."""
 
 
 class WeightedPrediction(NamedTuple):
@@ -284,6 +282,7 @@ class PrototypeRegressor(nn.Module):
         by_position: bool = False,
         planes: Tensor | None = None,
         prototypes: tuple[Tensor, Tensor] | None = None,
+        heaviest: Tensor | None = None,
     ) -> Tensor:
         """Distances for training, without the plans: these have few iterations and a gradient.
 
@@ -303,6 +302,8 @@ class PrototypeRegressor(nn.Module):
             Which of the explained planes each image is, for prototypes that show several.
         prototypes : (Tensor, Tensor), optional
             Latents (P, C, *grid) and mass (P, M) of other prototypes than the network's.
+        heaviest : (planes, M) Tensor, optional
+            Largest mass of each patch in the batch, if these are not all its images.
 
         Returns
         -------
@@ -313,32 +314,23 @@ class PrototypeRegressor(nn.Module):
         def distance(rows: Tensor | slice, plane: int) -> Tensor:
             latents, target = prototypes or self.prototypes_for_plane(plane)
             own, source = features[rows], mass[rows]
+            largest = source.amax(0) if heaviest is None else heaviest[plane]
             if by_position:
                 compared = self.architecture.n_compared_channels
-                kept = source.amax(0) > NEGLIGIBLE / source.shape[1]
+                kept = largest > NEGLIGIBLE / source.shape[1]
                 own, latents = (p[:, :compared].flatten(2)[:, :, kept] for p in (own, latents))
                 return self.scale * position_distance(own, latents, source[:, kept])
             settings = self.architecture
             if settings.matching == "average" or settings.guide:
                 return self.match_patches(own, latents, source, target).distance
-            kept = torch.maximum(source.amax(0), target.amax(0)) > NEGLIGIBLE / source.shape[1]
-            own, latents = own.flatten(2), latents.flatten(2)
-            prior = spatial_prior(settings.prior, self.grid, own)
-            if not kept.all():
-                own, latents = own[:, :, kept], latents[:, :, kept]
-                source, target = (
-                    mass[:, kept] / mass[:, kept].sum(1, keepdim=True) for mass in (source, target)
-                )
-                prior = prior[kept][:, kept]
-            return self.scale * transport_distance(
-                own,
-                latents,
-                source,
-                target,
-                settings.regularization,
+            kept = torch.maximum(largest, target.amax(0)) > NEGLIGIBLE / source.shape[1]
+            prior = spatial_prior(settings.prior, self.grid, own) if settings.prior else None
+            until, weight = (
                 Iterations(self.tolerance, sum(steps), steps[1]),
-                prior if settings.prior else None,
+                settings.regularization,
             )
+            parts = own.flatten(2), latents.flatten(2), source, target
+            return self.scale * transport_distance(*parts, weight, until, prior, kept)
 
         if planes is None or not self.architecture.planes_combined:
             return distance(slice(None), 0)

@@ -239,7 +239,7 @@ def _read_info(path: Path, document: str) -> ModelInfo:
 
 def versions() -> dict[str, str]:
     """Versions of the software that computes a result, by name."""
-    names = ("napari-expert", "torch", "POT", "monai", "SimpleITK", "numpy")
+    names = ("napari-expert", "torch", "POT", "SimpleITK", "numpy")
     found = {"python": platform.python_version()}
     for name in names:
         try:

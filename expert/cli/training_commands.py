@@ -42,6 +42,15 @@ def train(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Number of processes that prepare images.")
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes that train on each host: of graphics cards where there are any."
+        ),
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Hosts: run the command on each, see docs/training.md.")
+    ] = 1,
 ) -> None:
     """Train a model; an interrupted run is resumed from its last checkpoint."""
     import warnings
@@ -51,6 +60,7 @@ def train(
     settings = read_recipe(recipe)  # errors in the recipe are reported before PyTorch is loaded
     from expert.training.pipeline import CollapseWarning
     from expert.training.pipeline import train as train_model
+    from expert.training.processes import is_first
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CollapseWarning)
@@ -66,7 +76,11 @@ def train(
             prepared=prepared,
             resume=resume,
             jobs=jobs,
+            devices=devices,
+            nodes=nodes,
         )
+    if not is_first():
+        return
     for warning in caught:
         if issubclass(warning.category, CollapseWarning):
             say(f"Warning: {warning.message} 'expert evaluate' fails this model.", err=True)

@@ -43,6 +43,7 @@ def transport_distance(
     regularization: float,
     iterations: Iterations,
     prior: Tensor | None = None,
+    kept: Tensor | None = None,
 ) -> Tensor:
     """Cost of transporting the patches of every image onto those of every prototype.
 
@@ -60,11 +61,17 @@ def transport_distance(
     iterations : Iterations
     prior : (M, M) Tensor, optional
         Added to the distance of the patches for the plans, not for the cost.
+    kept : (M,) bool Tensor, optional
+        Patches that take part, as if the others had no mass; by default all.
 
     Returns
     -------
     (B, P) Tensor
     """
+    if kept is not None and not kept.all():
+        features, prototypes = features[:, :, kept], prototypes[:, :, kept]
+        source, target = (m[:, kept] / m[:, kept].sum(1, keepdim=True) for m in (source, target))
+        prior = None if prior is None else prior[kept][:, kept]
     own, others = (p.transpose(1, 2).contiguous() for p in (features, prototypes))
     if not torch.is_grad_enabled():  # a parameter would seem to need a gradient
         own, others = own.detach(), others.detach()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+
+from expert.training.framework import lightning
 
 
 class ProjectPrototypes(lightning.Callback):
@@ -22,7 +22,7 @@ class ProjectPrototypes(lightning.Callback):
         pl_module.project()
 
 
-class StopAtBestProjection(EarlyStopping):
+class StopAtBestProjection(lightning.pytorch.callbacks.EarlyStopping):
     """Lightning's early stopping, checked after each projection instead of after each epoch.
 
     Only projected prototypes are training images, so only their validation loss counts. At the end

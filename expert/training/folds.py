@@ -13,6 +13,7 @@ from expert.datasets.table import read_table
 from expert.novelty import Reference
 from expert.training.calibration import evaluate_holdout
 from expert.training.ensemble import member_folders
+from expert.training.processes import agreed, is_first
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.splits import split
@@ -85,8 +86,9 @@ def run_fold(
     result, baseline = folder / "result.json", folder / "plain.json"
     training = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), test))
     held_out = cohort.select(test)
-    if not result.exists():
+    if agreed(not result.exists()):
         module = fit_prototypes(recipe, training, folder, seed)
+    if is_first() and not result.exists():
         usual = Reference.of(module.cohort, module.views, module.network.grid)
         found, indicators = evaluate_holdout(module, held_out, usual)
         out: dict[str, Any] = {name: value.tolist() for name, value in found.items()}
@@ -94,13 +96,14 @@ def run_fold(
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(module.cohort.subjects[module.sources[:, 0].numpy()]))
         result.write_text(json.dumps(out))
-    if plain and not baseline.exists():
+    if plain and agreed(not baseline.exists()):
         epochs = recipe.warmup.epochs + recipe.schedule.epochs
         planes = held_out.explained_planes(recipe.input)
-        predictions = [
-            fit_regression(recipe.member, training, place, "plain", epochs, own).predict_cohort(
-                held_out, planes
-            )
+        trained = [
+            fit_regression(recipe.member, training, place, "plain", epochs, own)
             for place, own in member_folders(recipe, folder, seed)
         ]
+        if not is_first():
+            return
+        predictions = [module.predict_cohort(held_out, planes) for module in trained]
         baseline.write_text(json.dumps({"prediction": np.mean(predictions, axis=0).tolist()}))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +21,8 @@ from expert.features.grey_values import to_unit
 from expert.features.head_frame import MIRRORS, keep_rim
 from expert.losses import alignment_loss, equivariance_loss
 from expert.training.augmentation import augment, moved, new_places
+from expert.training.framework import lightning
+from expert.training.processes import Share
 from expert.training.recipe import Augmentation, Recipe
 
 SLIGHT = Augmentation(rotation_deg=5.0, scale=0.05, shift=0.02, gamma=0.3, bias=0.15, noise=0.03)
@@ -70,15 +71,15 @@ class MatchingModule(lightning.LightningModule):
             to_unit(array[numbers, plane]).to(self.device)
             for array in (self.cohort.images, self.cohort.content)
         )
-        images = images[:, None]
+        images, share = images[:, None], Share(len(numbers))
         near, inside = augment(images, content, SLIGHT)
         ellipse = self.network.ellipse
         near = keep_rim(near, images) if ellipse else near
-        features, mass = self.network(near), patch_mass(inside, self.grid)
-        loss = alignment_loss(
+        features, mass = self.network(share.own(near)), patch_mass(inside, self.grid)
+        loss = share.weight * alignment_loss(
             features,
-            features.roll(1, 0),
-            mass,
+            share.own(share.gather(features).roll(1, 0)),
+            share.own(mass),
             settings.temperature,
             mirrors=MIRRORS if ellipse else ((),),
         )
@@ -86,14 +87,17 @@ class MatchingModule(lightning.LightningModule):
             copies, _, theta = moved(images, content, STRONG)
             copies = keep_rim(copies, images) if ellipse else copies
             found = equivariance_loss(
-                self.network(images),
-                self.network(copies),
-                new_places(theta, self.grid),
-                patch_mass(content, self.grid),
+                self.network(share.own(images)),
+                self.network(share.own(copies)),
+                new_places(share.own(theta), self.grid),
+                patch_mass(share.own(content), self.grid),
                 settings.temperature,
             )
-            loss = loss + settings.equivariance * found
-        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(numbers))
+            loss = loss + (settings.equivariance * share.weight) * found
+        self.log(
+            "loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(numbers),
+            sync_dist=True,
+        )  # fmt: skip
         return loss
 
     def configure_optimizers(self) -> Any:

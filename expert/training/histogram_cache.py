@@ -25,6 +25,7 @@ from expert.features.grey_values import to_unit
 from expert.features.patch_weights import patch_weights
 from expert.files import replacing
 from expert.training.augmentation import moved
+from expert.training.processes import first_one_first
 from expert.training.recipe import Augmentation, Recipe
 from expert.training.scanner_copies import STRENGTH, scanner_copies
 
@@ -121,17 +122,18 @@ class HistogramCopies(Dataset[tuple[Tensor, Tensor, Tensor, int, int]]):
         self.views, self.labels = views, cohort.labels
         self.each = (recipe.augmentation.copies + 1) * (recipe.augmentation.scanners + 1)
         backbone = HistogramBackbone(recipe.architecture)
-        made = [
-            _copies(
-                backbone,
-                cohort.images[row],
-                cohort.content[row],
-                recipe,
-                cohort.entries[row],
-                cohort.folder,
-            )
-            for row in range(len(cohort.labels))
-        ]
+        with first_one_first():  # which writes the copies
+            made = [
+                _copies(
+                    backbone,
+                    cohort.images[row],
+                    cohort.content[row],
+                    recipe,
+                    cohort.entries[row],
+                    cohort.folder,
+                )
+                for row in range(len(cohort.labels))
+            ]
         self.histograms = torch.stack([histograms for histograms, _ in made])
         self.content = torch.stack([content for _, content in made])
 

@@ -32,6 +32,8 @@ from expert.schema import (
 )
 from expert.training.calibration import aggregate_folds, calibrate_on_holdout
 from expert.training.folds import run_fold
+from expert.training.launch import started
+from expert.training.processes import first_one_first, is_first
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.run_folder import claim_run_folder, run_fingerprint
@@ -60,6 +62,8 @@ def train(
     prepared: str | Path | None = None,
     resume: bool = True,
     jobs: int | None = None,
+    devices: int = 1,
+    nodes: int = 1,
     progress: Progress | None = None,
 ) -> Path:
     """Train a model and write it as one file.
@@ -90,6 +94,12 @@ def train(
         Resume an earlier run in that folder; False starts again.
     jobs : int, optional
         Number of processes that prepare images; None: one per core.
+    devices : int
+        Number of processes that train on each host: of graphics cards where there are any. A
+        program with more than one is started once more for each further process, and must do the
+        same in each (`expert.training.processes`).
+    nodes : int
+        Number of hosts.
     progress : callable, optional
         Called with the name of a stage and a fraction, 0 to 1.
 
@@ -105,32 +115,53 @@ def train(
     InputError
         The table or one of its images cannot be used, or has too few subjects.
     ExpertError
-        The run's folder belongs to another training.
+        The run's folder belongs to another training, or the processes cannot be started.
 
     Warns
     -----
     CollapseWarning
         The model has collapsed.
     """
-    target = Path(out)
+    with started(devices, nodes):
+        return _train(
+            recipe, table, Path(out), folds, only_fold, plain, calibration, run, prepared, resume,
+            jobs, progress,
+        )  # fmt: skip
+
+
+def _train(
+    recipe: Recipe,
+    table: str | Path,
+    target: Path,
+    folds: int,
+    only_fold: int | None,
+    plain: bool,
+    calibration: str | Path | None,
+    run: str | Path | None,
+    prepared: str | Path | None,
+    resume: bool,
+    jobs: int | None,
+    progress: Progress | None,
+) -> Path:
+    """Train in each of the processes; the first one prepares images and writes files."""
     folder = Path(run) if run is not None else target.with_suffix(".run")
     folder.mkdir(parents=True, exist_ok=True)
     entries = read_table(table, label_column=recipe.label_column)
-    cohort = load_cohort(
-        entries, recipe.input, Path(prepared or folder / "prepared"), jobs=jobs, progress=progress
-    )
-    if recipe.augmentation.scanners:
-        prepare_scanner_copies(
-            cohort, recipe.input, recipe.augmentation.scanners, jobs=jobs, progress=progress
-        )
     held_out = None
-    if calibration is not None:
-        others = _calibration_entries(recipe, entries, calibration, folds)
-        held_out = load_cohort(
-            others, recipe.input, folder / "prepared", jobs=jobs, progress=progress
-        )
-    _check_subjects(recipe, cohort, folds)
-    claim_run_folder(folder, run_fingerprint(recipe, entries, folds), resume)
+    with first_one_first():
+        place = Path(prepared or folder / "prepared")
+        cohort = load_cohort(entries, recipe.input, place, jobs=jobs, progress=progress)
+        if recipe.augmentation.scanners:
+            prepare_scanner_copies(
+                cohort, recipe.input, recipe.augmentation.scanners, jobs=jobs, progress=progress
+            )
+        if calibration is not None:
+            others = _calibration_entries(recipe, entries, calibration, folds)
+            held_out = load_cohort(
+                others, recipe.input, folder / "prepared", jobs=jobs, progress=progress
+            )
+        _check_subjects(recipe, cohort, folds)
+        claim_run_folder(folder, run_fingerprint(recipe, entries, folds), resume or not is_first())
     seed = recipe.schedule.seed
     parts = split(cohort, folds, seed) if folds else []
     if folds:  # after the folds, sites that are held out
@@ -140,6 +171,9 @@ def train(
             run_fold(recipe, cohort, test, folder / f"fold{number}", plain, seed + number)
     if only_fold is not None:
         return folder
+    if not is_first():
+        fit_prototypes(recipe, cohort, folder / "final", seed)
+        return target
     limits: Calibration | None
     if held_out is None:
         figures, limits = aggregate_folds(recipe, cohort, parts[:folds], folder, plain)
@@ -211,7 +245,7 @@ def _write(
     prototypes = _prototypes(recipe, module)
     reason = _collapse_reason(module, cohort, figures)
     if reason:
-        warnings.warn(f"The model has collapsed: {reason}.", CollapseWarning, stacklevel=3)
+        warnings.warn(f"The model has collapsed: {reason}.", CollapseWarning, stacklevel=4)
     info = ModelInfo(
         name=recipe.name,
         version=recipe.version,

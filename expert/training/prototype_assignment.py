@@ -13,6 +13,7 @@ from expert.features.grey_values import to_unit
 from expert.model import PrototypeRegressor
 from expert.training.batches import feature_grids
 from expert.training.histogram_cache import as_input
+from expert.training.processes import count, rank, summed
 from expert.training.recipe import Schedule
 
 BLOCK = 30
@@ -107,3 +108,63 @@ def cohort_distances(
             blocks.append(distance.cpu())
         columns.append(torch.cat(blocks))
     return torch.stack(columns, 1)
+
+
+@torch.no_grad()
+def shared_distances(
+    network: PrototypeRegressor,
+    cohort: CohortArrays,
+    planes: list[int],
+    views: Sequence[int],
+    training: Schedule | None = None,
+) -> Tensor:
+    """Distances as by `cohort_distances`, of which each process of a training computes a share.
+
+    All processes must call it, with the same arguments.
+
+    Parameters
+    ----------
+    network : PrototypeRegressor
+    cohort : CohortArrays
+        N subjects, divided into blocks that are the same for any number of processes.
+    planes : list of int
+        K planes of the cohort.
+    views : sequence of int
+        K explained planes that these are compared as.
+    training : Schedule, optional
+        As in a training; None: by converged plans.
+
+    Returns
+    -------
+    Tensor
+        (N, K, P) on the CPU, label units; the same in all processes.
+    """
+    if count() == 1:
+        return cohort_distances(network, cohort, planes, views, training)
+    rows = np.arange(len(cohort.labels))
+    own = rows[rows // BLOCK % count() == rank()]
+    found = torch.zeros(len(rows), len(planes), network.architecture.prototypes)
+    if len(own):
+        found[own] = cohort_distances(network, cohort.select(own), planes, views, training)
+    return summed(found)
+
+
+def heaviest_patches(mass: Tensor, planes: Tensor | None = None) -> Tensor:
+    """Largest mass of each patch in a batch, for `PrototypeRegressor.training_distance`.
+
+    Parameters
+    ----------
+    mass : Tensor
+        (B, M) of the patches of each image.
+    planes : Tensor, optional
+        (B,) explained plane of each image, where prototypes show several; every plane is there.
+
+    Returns
+    -------
+    Tensor
+        (planes, M); one row without `planes`.
+    """
+    if planes is None:
+        return mass.amax(0, keepdim=True)
+    planes = planes.to(mass.device)
+    return torch.stack([mass[planes == plane].amax(0) for plane in planes.unique()])

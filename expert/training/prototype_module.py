@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,9 +24,16 @@ from expert.model import PrototypeRegressor, weighted_prediction
 from expert.training.augmentation import moved, new_places
 from expert.training.batches import augmented_views, batches, nearest_planes
 from expert.training.callbacks import ProjectPrototypes, StopAtBestProjection
+from expert.training.framework import lightning
 from expert.training.histogram_cache import as_input, standardise, weigh_patches
+from expert.training.processes import Share, of_the_first
 from expert.training.projection import nearest_images, spread_over_labels
-from expert.training.prototype_assignment import assign_prototypes, cohort_distances
+from expert.training.prototype_assignment import (
+    assign_prototypes,
+    cohort_distances,
+    heaviest_patches,
+    shared_distances,
+)
 from expert.training.recipe import Augmentation, Recipe
 
 MOVES = Augmentation(rotation_deg=15.0, scale=0.1, shift=0.1, gamma=0.3, bias=0.2, noise=0.03)
@@ -69,7 +75,9 @@ class PrototypeModule(lightning.LightningModule):
         self.recipe, self.cohort, self.validation = recipe, cohort, validation
         self.network = PrototypeRegressor(recipe.architecture, grid)
         self.network.backbone.mixed_precision = recipe.schedule.mixed_precision
-        # Prototypes are chosen among the explained planes, not among all planes of the training.
+        if recipe.projection.every_step:  # images replace the latents
+            self.network.prototypes.requires_grad_(False)
+        # Prototypes are chosen among the explained planes.
         self.views = cohort.explained_planes(recipe.input)
         self.near = nearest_planes(cohort, recipe)
         self.register_buffer(
@@ -144,7 +152,7 @@ class PrototypeModule(lightning.LightningModule):
             distinct=settings.distinct,
         )
         sources = np.stack([chosen // planes, np.array(self.views)[chosen % planes]], 1)
-        self.assign_prototypes(torch.from_numpy(sources), relabel=settings.relabel)
+        self.assign_prototypes(of_the_first(torch.from_numpy(sources)), relabel=settings.relabel)
 
     def validation_loss(self) -> Tensor:
         """() metric loss of the validation subjects by converged plans, label units."""
@@ -171,25 +179,26 @@ class PrototypeModule(lightning.LightningModule):
         """() sum of the weighted losses of a batch (image, content, label, row, plane)."""
         images, content, labels, rows, planes = batch
         recipe, losses, network = self.recipe, self.recipe.losses, self.network
+        several, near = recipe.architecture.planes, self.near[planes.cpu()]
+        share = Share(len(labels), several)
         images, content = augmented_views(images, content, recipe)
         mass = network.image_mass(content)
-        features = network.backbone(images)
+        features = network.backbone(share.own(images))
         prototype_labels, prototypes, shown = network.prototype_labels, None, self.sources[:, 0]
         if recipe.projection.every_step:
             prototype_labels, prototypes, shown = self._drawn_prototypes()
         distance = network.training_distance(
-            features,
-            mass,
-            recipe.schedule.steps,
+            features, share.own(mass), recipe.schedule.steps,
             by_position=recipe.schedule.by_position,
-            planes=self.near[planes.cpu()],
+            planes=share.own(near),
             prototypes=prototypes,
-        )
-        others = None if losses.own else self._others(rows, shown)
+            heaviest=heaviest_patches(mass, near if several > 1 else None),
+        )  # fmt: skip
+        distance = share.gather(distance)  # from here on the whole batch
+        others = None if losses.own else other_subjects(self.cohort, rows, shown)
         parts = {"metric": losses.metric * metric_loss(
             distance, labels, prototype_labels, losses.sigma, losses.leak, others
         )}  # fmt: skip
-        several = recipe.architecture.planes
         if several > 1:  # from here on the mean distances over the planes, which decide
             distance = distance.reshape(-1, several, distance.shape[1]).mean(1)
             labels = labels[::several]
@@ -205,7 +214,7 @@ class PrototypeModule(lightning.LightningModule):
                 losses.radius or recipe.architecture.radius,
                 others,
             )
-        parts |= feature_losses(recipe, network, images, content, features, mass)
+        parts |= feature_losses(recipe, network, share, images, content, features, mass)
         with torch.no_grad():
             found = weighted_prediction(
                 distance,
@@ -214,7 +223,10 @@ class PrototypeModule(lightning.LightningModule):
                 recipe.architecture.weights,
             )
             logged = {**parts, "mae": (found.prediction - labels).abs().mean()}
-        self.log_dict(logged, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        self.log_dict(
+            logged, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels),
+            sync_dist=True,
+        )  # fmt: skip
         return torch.stack(list(parts.values())).sum()
 
     def _drawn_prototypes(self) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
@@ -224,12 +236,6 @@ class PrototypeModule(lightning.LightningModule):
         labels = torch.from_numpy(self.cohort.labels).float()[rows].to(device)
         latents = self.trained(self.unchanged[rows].to(device))
         return labels, (latents, self.unchanged_mass[rows].to(device)), rows.to(device)
-
-    def _others(self, rows: Tensor, sources: Tensor) -> Tensor:
-        """Whether prototypes (P,) show another subject than images (B,): (B, P) bool, by rows."""
-        subjects = torch.from_numpy(self.cohort.subjects).to(rows.device)
-        shown = torch.where(sources >= 0, subjects[sources], -1)
-        return subjects[rows][:, None] != shown[None]
 
     def configure_optimizers(self) -> Any:
         """Adam or AdamW, with learning rates for backbone, head and scale; decay by recipe."""
@@ -264,11 +270,14 @@ class PrototypeModule(lightning.LightningModule):
             (N, V, P), label units.
         """
         self.eval()
-        return self._distances(cohort, self.views, exact=exact).double().numpy()
+        schedule, near = None if exact else self.recipe.schedule, self.near[self.views].tolist()
+        found = cohort_distances(self.network, cohort, self.views, near, schedule)
+        return found.double().numpy()
 
     def _distances(self, cohort: CohortArrays, planes: list[int], *, exact: bool) -> Tensor:
+        """(N, K, P) distances, of which each process computes a share."""
         schedule = None if exact else self.recipe.schedule
-        return cohort_distances(self.network, cohort, planes, self.near[planes].tolist(), schedule)
+        return shared_distances(self.network, cohort, planes, self.near[planes].tolist(), schedule)
 
     def fitted(self) -> np.ndarray:
         """(N,) predictions of the training subjects by training distances, label units."""
@@ -283,9 +292,17 @@ class PrototypeModule(lightning.LightningModule):
         return np.asarray(torch.stack(views).mean(0))
 
 
+def other_subjects(cohort: CohortArrays, rows: Tensor, sources: Tensor) -> Tensor:
+    """(B, P) bool: whether prototypes (P,) show another subject than images (B,), by rows."""
+    subjects = torch.from_numpy(cohort.subjects).to(rows.device)
+    shown = torch.where(sources >= 0, subjects[sources], -1)
+    return subjects[rows][:, None] != shown[None]
+
+
 def feature_losses(
     recipe: Recipe,
     network: PrototypeRegressor,
+    share: Share,
     images: Tensor,
     content: Tensor,
     features: Tensor,
@@ -298,41 +315,45 @@ def feature_losses(
     recipe : Recipe
         Its `losses`.
     network : PrototypeRegressor
+    share : Share
+        Rows of the batch that this process computes.
     images, content : Tensor
-        (B, 1, *shape) and (B, *shape), 0 to 1.
+        (B, 1, *shape) and (B, *shape) of the whole batch, 0 to 1.
     features : Tensor
-        (B, C, *grid) of the images.
+        (B, C, *grid) of the own rows.
     mass : Tensor
-        (B, M) of their patches.
+        (B, M) of the patches of the whole batch.
 
     Returns
     -------
     dict of str to Tensor
-        Name of each loss that the recipe asks for to its value ().
+        Name of each loss that the recipe asks for to its value (); the mean over the processes is
+        the loss of the batch.
     """
     losses, parts = recipe.losses, {}
     if losses.consistency:
-        parts["consistency"] = losses.consistency * consistency_loss(
-            features, network.backbone(images.flip(-1)), losses.margin
+        mirrored = network.backbone(share.own(images).flip(-1))
+        parts["consistency"] = (losses.consistency * share.weight) * consistency_loss(
+            features, mirrored, losses.margin
         )
     if losses.equivariance:
-        few = slice(losses.copies)
+        few, part = slice(losses.copies), share.first(losses.copies)
         copies, _, theta = moved(images[few], content[few], MOVES, losses.mirrored)
         if recipe.architecture.ellipse:
             copies = keep_rim(copies, images[few])
-        parts["equivariance"] = losses.equivariance * equivariance_loss(
-            features[few],
-            network.backbone(copies),
-            new_places(theta, network.grid),
-            mass[few],
+        parts["equivariance"] = (losses.equivariance * part.weight) * equivariance_loss(
+            features[: len(part.rows)],
+            network.backbone(part.own(copies)),
+            new_places(part.own(theta), network.grid),
+            part.own(mass[few]),
             losses.temperature,
         )
     if losses.alignment:  # with the next subject of the batch, each plane with the same plane
-        neighbour = features.roll(recipe.architecture.planes, 0)
-        parts["alignment"] = losses.alignment * alignment_loss(
+        neighbour = share.own(share.gather(features).roll(recipe.architecture.planes, 0))
+        parts["alignment"] = (losses.alignment * share.weight) * alignment_loss(
             features,
             neighbour,
-            mass,
+            share.own(mass),
             losses.temperature,
             mirrors=MIRRORS if recipe.architecture.ellipse else ((),),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,9 @@ from torch import Tensor, nn
 from expert.backbone import one_backbone
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.training.batches import augmented_views, nearest_planes
+from expert.training.framework import lightning
 from expert.training.histogram_cache import as_input, standardise
+from expert.training.processes import Share
 from expert.training.recipe import Recipe
 
 BLOCK = 60
@@ -39,6 +40,8 @@ class RegressionModule(lightning.LightningModule):
         self.recipe, self.epochs = recipe, epochs
         self.backbone = one_backbone(recipe.architecture)
         self.backbone.mixed_precision = recipe.schedule.mixed_precision
+        # Several processes wait for the gradient of every weight that has one.
+        self.backbone.add_on_layers.requires_grad_(False)
         # Where prototypes show every plane, each plane has its own output.
         settings = recipe.architecture
         standardise(self.backbone, cohort)
@@ -56,11 +59,19 @@ class RegressionModule(lightning.LightningModule):
         return prediction
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        """() mean absolute error of a batch, in standard deviations of the labels."""
+        """() mean absolute error of a batch, in standard deviations of the labels.
+
+        The mean over the processes is that of the batch.
+        """
         images, content, labels, _, planes = batch
+        share = Share(len(labels))
         images, content = augmented_views(images, content, self.recipe, self.recipe.warmup.flip)
-        loss: Tensor = (self(images, self.near[planes.cpu()]) - labels).abs().mean()
-        self.log("mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels))
+        found = self(share.own(images), self.near[share.own(planes).cpu()])
+        loss: Tensor = share.weight * (found - share.own(labels)).abs().mean()
+        self.log(
+            "mae", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(labels),
+            sync_dist=True,
+        )  # fmt: skip
         scaled: Tensor = loss / self.spread
         return scaled
 

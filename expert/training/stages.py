@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
-import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -20,7 +17,10 @@ from expert.datasets.prepared_dataset import CohortArrays
 from expert.files import replacing
 from expert.training.batches import batches
 from expert.training.ensemble import join_members, member_folders
+from expert.training.framework import lightning
 from expert.training.guide_module import MatchingModule
+from expert.training.launch import trainer_settings
+from expert.training.processes import agreed, is_first
 from expert.training.prototype_module import PrototypeModule
 from expert.training.recipe import Recipe
 from expert.training.regression_module import RegressionModule
@@ -74,7 +74,7 @@ def _fit_network(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) 
         validation = cohort.select(held_out)
         cohort = cohort.select(np.setdiff1d(np.arange(len(cohort.labels)), held_out))
     warm = fit_regression(recipe, cohort, folder, "warmup", recipe.warmup.epochs, seed)
-    lightning.seed_everything(seed + PROTOTYPE_SEED, verbose=False)
+    _seed(seed + PROTOTYPE_SEED)
     module = PrototypeModule(recipe, cohort, recipe.grid, validation)
     if not _finished(module, folder, "prototypes"):
         if recipe.warmup.epochs:
@@ -87,7 +87,7 @@ def _fit_network(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) 
 def _fit_ensemble(recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int) -> PrototypeModule:
     """Train a matching network, where there is one, and each ensemble member; then join them."""
     folder.mkdir(parents=True, exist_ok=True)
-    lightning.seed_everything(seed + PROTOTYPE_SEED, verbose=False)
+    _seed(seed + PROTOTYPE_SEED)
     whole = PrototypeModule(recipe, cohort, recipe.grid)
     if not _finished(whole, folder, "prototypes"):
         matching = None
@@ -128,7 +128,7 @@ def fit_regression(
         The trained module.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lightning.seed_everything(seed, verbose=False)
+    _seed(seed)
     module = RegressionModule(recipe, cohort, epochs)
     if not _finished(module, folder, name) and epochs:
         _run_stage(module, epochs, batches(cohort, recipe), folder, name)
@@ -138,11 +138,21 @@ def fit_regression(
 def _fit_matching_network(
     recipe: Recipe, cohort: CohortArrays, folder: Path, seed: int
 ) -> nn.Module:
-    lightning.seed_everything(seed + MATCHING_SEED, verbose=False)
+    _seed(seed + MATCHING_SEED)
     module = MatchingModule(recipe, cohort)
     if not _finished(module, folder, "guide"):
         _run_stage(module, recipe.guide.epochs, None, folder, "guide")
     return module.network
+
+
+def _seed(seed: int) -> None:
+    """Start all random generators anew.
+
+    Lightning would start those of several processes again at the beginning of a stage, after the
+    weights were drawn: then they would draw other numbers than a single process.
+    """
+    lightning.seed_everything(seed, verbose=False)
+    os.environ.pop("PL_GLOBAL_SEED", None)
 
 
 def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -> None:
@@ -150,10 +160,10 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
 
     Checkpoints are read as weights and plain values only: nothing in them is executed.
     """
-    bars = [RichProgressBar()] if sys.stderr.isatty() else []
+    bars = [lightning.pytorch.callbacks.RichProgressBar()] if sys.stderr.isatty() else []
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # At most 100 checkpoints: writing one takes as long as a short epoch.
-    keep = ModelCheckpoint(
+    keep = lightning.pytorch.callbacks.ModelCheckpoint(
         folder,
         filename=f"{name}-last",
         save_top_k=1,
@@ -161,18 +171,19 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
+    settings = trainer_settings()
     trainer = lightning.Trainer(
         max_epochs=epochs,
-        accelerator="auto",
-        devices=[torch.cuda.current_device()] if torch.cuda.is_available() else 1,
-        callbacks=[keep, *bars],
-        logger=CSVLogger(folder, name=name, version=""),
+        callbacks=[keep, *bars, *settings.pop("callbacks")],
+        logger=lightning.pytorch.loggers.CSVLogger(folder, name=name, version=""),
         enable_progress_bar=bool(bars),
         enable_model_summary=False,
         log_every_n_steps=1_000_000,
         num_sanity_val_steps=0,
+        **settings,
     )
     last = folder / f"{name}-last.ckpt"
+    begun = agreed(last.exists())
     with warnings.catch_warnings():
         for message in (
             ".*does not have many workers.*",
@@ -181,23 +192,30 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
             ".*Checkpoint directory .* exists and is not empty.*",
         ):
             warnings.filterwarnings("ignore", message=message)
-        trainer.fit(
-            module, loader, ckpt_path=str(last) if last.exists() else None, weights_only=True
-        )
+        try:
+            trainer.fit(module, loader, ckpt_path=str(last) if begun else None, weights_only=True)
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's reaction to Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
     module.to("cpu")
     _save_state(module, folder, name)
-    last.unlink(missing_ok=True)
+    if is_first():
+        last.unlink(missing_ok=True)
 
 
 def _finished(module: nn.Module, folder: Path, name: str) -> bool:
     """Whether a stage was finished before; its weights are then loaded."""
     path = folder / f"{name}.safetensors"
-    if path.exists():
+    finished = agreed(path.exists())
+    if finished:
         module.load_state_dict(load_file(path))
-    return path.exists()
+    return finished
 
 
 def _save_state(module: nn.Module, folder: Path, name: str) -> None:
+    if not is_first():
+        return
     state = {key: value.detach().contiguous() for key, value in module.state_dict().items()}
     with replacing(folder / f"{name}.safetensors") as temporary:
         save_file(state, temporary)

@@ -47,6 +47,20 @@ def test_distances_are_those_of_the_plans(problem, monkeypatch, plans):
         torch.testing.assert_close(found, image_distance(plan.flow, cost, 1.0))
 
 
+def test_patches_that_are_left_out_count_as_without_mass(problem):
+    features, prototypes, source, target = problem
+    kept = torch.arange(12) % 3 > 0
+    some = [part[..., kept] for part in (source, target)]
+    expected = transport_distance(
+        features[..., kept],
+        prototypes[..., kept],
+        *(part / part.sum(1, keepdim=True) for part in some),
+        0.1,
+        CONVERGED,
+    )
+    torch.testing.assert_close(transport_distance(*problem, 0.1, CONVERGED, kept=kept), expected)
+
+
 def test_the_gradient_is_that_of_autograd_through_the_iterations(problem):
     features, prototypes, source, target = problem
     weights = torch.rand(3, 5, generator=torch.Generator().manual_seed(5)).double()

@@ -11,7 +11,7 @@ from expert.datasets.table import read_table
 from expert.features.patch_weights import patch_weights
 from expert.training.histogram_cache import HistogramCopies, as_input
 from expert.training.projection import spread_over_labels
-from expert.training.prototype_module import PrototypeModule
+from expert.training.prototype_module import PrototypeModule, other_subjects
 from expert.training.recipe import Recipe
 from expert.training.stages import fit
 
@@ -20,10 +20,10 @@ def test_a_training_image_s_own_prototypes_are_known(members_recipe, volume_tabl
     cohort = load_cohort(read_table(volume_table), members_recipe.input, tmp_path)
     task = PrototypeModule(members_recipe.member, cohort, (4, 5, 4))
     rows = torch.arange(len(cohort.labels))
-    assert task._others(rows, task.sources[:, 0]).all()  # no prototype is an image yet
+    assert other_subjects(cohort, rows, task.sources[:, 0]).all()  # no prototype is an image yet
     task.initialise()
     sources = task.sources[:, 0]
-    assert torch.equal(~task._others(rows, sources), rows[:, None] == sources[None])
+    assert torch.equal(~other_subjects(cohort, rows, sources), rows[:, None] == sources[None])
 
 
 def test_cells_are_aligned_with_those_of_another_subject(planes_recipe, planes_cohort, monkeypatch):
