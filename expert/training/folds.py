@@ -10,6 +10,7 @@ import numpy as np
 
 from expert.datasets.prepared_dataset import CohortArrays, load_cohort
 from expert.datasets.table import read_table
+from expert.files import write_text
 from expert.novelty import Reference
 from expert.training.calibration import evaluate_holdout
 from expert.training.ensemble import member_folders
@@ -95,7 +96,7 @@ def run_fold(
         out["signs"] = indicators
         out["training_mean"] = float(training.labels.mean())
         out["distinct"] = len(np.unique(module.cohort.subjects[module.sources[:, 0].numpy()]))
-        result.write_text(json.dumps(out))
+        write_text(result, json.dumps(out))
     if plain and agreed(not baseline.exists()):
         epochs = recipe.warmup.epochs + recipe.schedule.epochs
         planes = held_out.explained_planes(recipe.input)
@@ -106,4 +107,5 @@ def run_fold(
         if not is_first():
             return
         predictions = [module.predict_cohort(held_out, planes) for module in trained]
-        baseline.write_text(json.dumps({"prediction": np.mean(predictions, axis=0).tolist()}))
+        document = {"prediction": np.mean(predictions, axis=0).tolist()}
+        write_text(baseline, json.dumps(document))
