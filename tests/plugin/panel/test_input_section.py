@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from fuzzing.guard import Guard
-from helpers.bad_models import small_model
+from helpers.bad_models import bad_model, small_model
 from helpers.hostile import HOSTILE, hostile_model
 from helpers.window import wait_for_run
 from qtpy.QtCore import Qt
@@ -96,3 +96,22 @@ def test_texts_of_models_and_files_are_never_formatted(viewer, dock, tmp_path, q
         assert not (Qt.mightBeRichText(tip) and "img" in tip), tip
     for text in texts:
         assert not UNSAFE.search(text.replace("\n", "")), text
+
+
+@pytest.mark.parametrize("name", ["no convolution", "network of 150 GB"])
+def test_weights_that_do_not_fit_are_one_sentence(viewer, dock, tmp_path, qtbot, name):
+    panel = dock(viewer, model=bad_model(tmp_path, small_model(tmp_path), name))
+    viewer.add_image(np.random.default_rng(3).random((32, 32)), name="square")
+    panel.input.pixel_size.setValue(1.0)
+    with qtbot.waitSignal(panel.runs.ended, timeout=60_000):
+        panel.runs.button.click()
+    assert "its weights do not fit the architecture" in panel.runs.error.text()
+    assert panel.explanation is None
+
+
+def test_a_damaged_explanation_is_one_sentence(panel, tmp_path):
+    path = tmp_path / "e.json"
+    path.write_text('{"schema_version": 1, "views": []}')
+    panel.runs.attempt(lambda: panel.open_explanation(path))
+    assert "e.json is not an explanation saved by napari-expert" in panel.runs.error.text()
+    assert panel.explanation is None
