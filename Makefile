@@ -1,5 +1,6 @@
 # make demo: set up, explain a phantom, show it (or write demo/demo.png where there is no display)
 # make screenshots: make the pictures of docs/images
+# make reliability: kill, damage and vary what docs/reliability.md lists, and print its tables (half an hour)
 # make test: set up, lint, check the manifest, run the tests except the slow ones
 # make test-all: the same with all tests
 SHELL := /bin/bash
@@ -11,7 +12,7 @@ QT_PACKAGES := xvfb xauth libgl1 libegl1 libgl1-mesa-dri libxkbcommon-x11-0 libx
 	libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xfixes0 libdbus-1-3 libglib2.0-0
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24"
 
-.PHONY: demo test test-all lint setup system screenshots clean
+.PHONY: demo test test-all lint setup system screenshots reliability clean
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt | system
@@ -35,6 +36,9 @@ demo: setup
 	@mkdir -p demo
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/python -m napari_expert.demo --out demo --show; \
 	else $(XVFB) $(BIN)/python -m napari_expert.demo --out demo; fi
+
+reliability: setup
+	$(BIN)/python tools/reliability.py
 
 screenshots: setup
 	$(XVFB) $(BIN)/python tools/screenshots.py

@@ -290,7 +290,7 @@ def compare_images(
     content : (V, *shape) ndarray
         0 to 255.
     progress : callable, optional
-        Called with 0 to 1 after each view; may raise.
+        Called with 0 to 1 after the features and the matching of each view; may raise.
     device : str
         Where the backbone runs, see `choose_device`. The matching runs on the CPU, in double
         precision.
@@ -316,6 +316,8 @@ def compare_images(
         for n in range(len(images)):
             mass = network.image_mass(to_unit(content[n : n + 1]))
             features = features_of(network, images[n : n + 1], where)
+            if progress is not None:
+                progress((n + 0.5) / len(images))
             comparison = network.compare(features, mass, n)
             distance = comparison.distance.double()
             outcome = weighted_prediction(distance, labels, settings.radius, settings.weights)

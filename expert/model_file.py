@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -93,6 +94,14 @@ def _digest(tensors: Mapping[str, np.ndarray], document: str) -> str:
     return digest.hexdigest()
 
 
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with its header in a fixed order: safetensors writes a random one."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # as safetensors aligns the tensors
+    return len(header).to_bytes(8, "little") + header + data[start:]
+
+
 def save_model(
     path: str | os.PathLike[str],
     info: ModelInfo,
@@ -142,9 +151,8 @@ def save_model(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
-            temporary.write_bytes(
-                save(tensors, {"expert": document, "sha256": _digest(tensors, document)})
-            )
+            metadata = {"expert": document, "sha256": _digest(tensors, document)}
+            temporary.write_bytes(_ordered(save(tensors, metadata)))
     except OSError as error:
         raise ModelError(
             f"The model could not be written to {target}: {error.strerror}."
