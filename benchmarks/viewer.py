@@ -33,7 +33,7 @@ TICK = 5
 """ms between two looks at the event loop."""
 MOST = 200
 """Patches pointed at."""
-HEAVY = ("torch", "ot", "monai", "lightning", "SimpleITK", "matplotlib")
+HEAVY = ("torch", "ot", "lightning", "SimpleITK", "matplotlib")
 OPEN = """
 import sys, time, napari
 viewer = napari.Viewer()

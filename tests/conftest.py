@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def quick_garbage_collection():
-    """What is there before a test (torch, MONAI, napari) is not searched again in every one of
+    """What is there before a test (torch, napari) is not searched again in every one of
     napari's many collections."""
     gc.freeze()
 

@@ -189,3 +189,20 @@ def test_patches_are_matched_by_the_guide_and_compared_by_the_rest():
     assert torch.equal(order[found], torch.arange(4))
     cost = (told[0].flatten(1)[:, :, None] - told[1].flatten(1)[:, None, :]).norm(dim=0)
     torch.testing.assert_close(held.cost[0, 0].float(), cost, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("by_position", [False, True])
+def test_a_part_of_a_training_batch_has_the_distances_of_the_whole(by_position):
+    torch.manual_seed(0)
+    settings = {"widths": (8,), "pool": 1, "channels": 4, "prototypes": 3, "marginals": "content"}
+    network = PrototypeRegressor(Architecture(**settings), (2, 3))
+    network.prototype_mass[:, -1] = 1e-4  # nearly empty, and so it is in the first image
+    features, mass = torch.rand(2, 4, 2, 3), torch.full((2, 6), 1 / 6)
+    mass[0] = torch.tensor([0.2, 0.2, 0.2, 0.2, 0.19, 0.01])
+    whole = network.training_distance(features, mass, by_position=by_position)
+    alone = network.training_distance(features[:1], mass[:1], by_position=by_position)
+    part = network.training_distance(
+        features[:1], mass[:1], by_position=by_position, heaviest=mass.amax(0, keepdim=True)
+    )
+    torch.testing.assert_close(part, whole[:1])
+    assert not torch.allclose(alone, whole[:1])

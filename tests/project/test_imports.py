@@ -13,7 +13,6 @@ import expert
 HEAVY = {
     "torch",
     "ot",
-    "monai",
     "lightning",
     "SimpleITK",
     "matplotlib",

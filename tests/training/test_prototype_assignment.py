@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from helpers.hand_made import FLAT, cohort, pictures
+from helpers.processes import run_group
 
 from expert.comparison import compare_images
 from expert.model import PrototypeRegressor
 from expert.schema import Architecture
-from expert.training.prototype_assignment import BLOCK, assign_prototypes, cohort_distances
+from expert.training.prototype_assignment import (
+    BLOCK,
+    assign_prototypes,
+    cohort_distances,
+    heaviest_patches,
+)
 from expert.training.recipe import Schedule
 
 
@@ -49,3 +57,33 @@ def test_distances_as_in_training_are_close_to_the_exact_ones(net):
         cohort_distances(net, arrays, [0], [0], training) for training in (None, Schedule())
     )
     torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.1)
+
+
+def test_heaviest_patches_by_plane():
+    mass = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7], [0.6, 0.4, 0.0], [0.0, 0.9, 0.1]])
+    assert heaviest_patches(mass).tolist() == [mass.amax(0).tolist()]
+    found = heaviest_patches(mass, torch.tensor([0, 1, 0, 1]))
+    torch.testing.assert_close(found, torch.tensor([[0.6, 0.5, 0.0], [0.1, 0.9, 0.7]]))
+
+
+SHARED = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+from helpers.hand_made import FLAT, cohort, pictures
+from expert.model import PrototypeRegressor
+from expert.schema import Architecture
+from expert.training.prototype_assignment import BLOCK, cohort_distances, shared_distances
+from expert.training.recipe import Schedule
+torch.manual_seed(0)
+settings = {{"widths": (8,), "pool": 2, "channels": 16, "prototypes": 3, "radius": 60.0}}
+net = PrototypeRegressor(Architecture(**settings, marginals="content"), (6, 5)).eval()
+for number in (2 * BLOCK + 3, 4):  # of the second cohort, one process has nothing
+    arrays = cohort(FLAT, pictures(FLAT, number, 6))
+    for training in (None, Schedule()):
+        found = shared_distances(net, arrays, [0], [0], training)
+        torch.testing.assert_close(found, cohort_distances(net, arrays, [0], [0], training))
+"""
+
+
+def test_processes_share_the_distances_of_a_cohort():
+    run_group(SHARED, 2)
