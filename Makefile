@@ -38,7 +38,7 @@ demo: setup
 	else $(XVFB) $(BIN)/python -m napari_expert.demo --out demo; fi
 
 reliability: setup
-	$(BIN)/python tools/reliability.py
+	$(BIN)/python tools/measure_reliability.py
 
 screenshots: setup
 	$(XVFB) $(BIN)/python tools/screenshots.py

@@ -121,7 +121,10 @@ def watched(body, tmp_path, **environment):
 
 
 def test_explaining_opens_no_connection_and_unpickles_nothing(tmp_path):
-    """The hook is set after the imports: libraries unpickle nothing of ours, but start helpers."""
+    """The hook is set after the imports: libraries unpickle nothing of ours, but start helpers.
+
+    Matplotlib lists the system's fonts once per user.
+    """
     model, image = small_model(tmp_path), square(tmp_path)
     body = f"""
 import expert, torch
@@ -129,6 +132,7 @@ from typer.testing import CliRunner
 from expert.cli.main import app
 model = expert.load_model({str(model)!r})
 model.network
+import matplotlib.font_manager
 sys.addaudithook(audit)
 for command in (["info", {str(model)!r}], ["info", {str(model)!r}, "--privacy"],
                 ["explain", {str(image)!r}, "--out", "out", "--model", {str(model)!r}, "--csv"]):

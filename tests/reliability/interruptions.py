@@ -353,6 +353,9 @@ def cancelled(folder: Path, times: int, head: Path, seed: int = 0) -> list[Findi
                 problems.append(errors[-300:])
             if process.returncode != 130:
                 problems.append(f"exit code {process.returncode}: {errors[-100:]}")
+        if len(waits) < times:
+            problems.append(f"only {len(waits)} of {number} commands were still running")
+        waits = waits or [0.0]
         if max(waits) > 1:
             problems.append(f"{sum(wait > 1 for wait in waits)} times longer than 1 s")
         remark = f"median {np.median(waits):.2f} s, longest {max(waits):.2f} s"

@@ -1,4 +1,4 @@
-"""One head as other files: `python tools/reliability.py same` tries them all."""
+"""One head as other files: `python tools/measure_reliability.py same` tries them all."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Measure what docs/reliability.md states: same head, same result; interrupted work; hostile files.
 
-    python tools/reliability.py                        # everything, at most half an hour
-    python tools/reliability.py same --heads a.nii.gz b.nii.gz
-    python tools/reliability.py interrupted --times 20
+    python tools/measure_reliability.py                        # everything, at most half an hour
+    python tools/measure_reliability.py same --heads a.nii.gz b.nii.gz
+    python tools/measure_reliability.py interrupted --times 20
 
 Prints tables in Markdown. Work is killed with SIGKILL at random moments; a limit of the size of
 files stands for a full disk. Exit code 1 if anything was lost.
