@@ -22,6 +22,9 @@ from fuzzing import mutations
 
 from expert.errors import ExpertError
 
+BROKEN = (ArithmeticError, ValueError, LookupError, TypeError, AttributeError)
+"""A file that was changed before may be too damaged to be changed as a structure."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -79,7 +82,7 @@ def _change_model(data: bytes, random: Random) -> bytes:
         if random.randrange(5) == 0:
             return parts.with_tensor(random.choice((name, "x")), None)
         return parts.with_tensor(name, mutations.changed_array(parts.tensors[name], random))
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error, SafetensorError):
+    except (*BROKEN, struct.error, SafetensorError):
         return mutations.changed_bytes(data, random)
 
 
@@ -128,7 +131,7 @@ def _change_explanation(data: bytes, random: Random) -> bytes:
             shape = [random.choice((0, 1, 3, 16, 32)) for _ in range(random.randrange(4))]
             holder[name] = packed(np.ones(shape, random.choice(kinds)))
         return mutations.as_json(document, random).encode("utf-8", "replace")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (*BROKEN, RecursionError):
         return mutations.changed_bytes(data, random)
 
 
@@ -163,7 +166,7 @@ def _change_recipe(data: bytes, random: Random) -> bytes:
         if random.randrange(2):
             return yaml.safe_dump(document).encode("utf-8", "replace")
         return json.dumps(document).encode()
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+    except (yaml.YAMLError, *BROKEN, RecursionError):
         return mutations.changed_bytes(data, random)
 
 
