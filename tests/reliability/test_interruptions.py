@@ -1,4 +1,4 @@
-"""Killed work: `python tools/measure_reliability.py interrupted` repeats each experiment 20 times."""
+"""Killed work; `python tools/measure_reliability.py interrupted` repeats it 20 times."""
 
 from __future__ import annotations
 
