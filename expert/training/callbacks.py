@@ -1,4 +1,4 @@
-"""Lightning callbacks of the prototype stage: projection, and early stopping at projections."""
+"""Lightning callbacks: projection, early stopping at projections, state of random numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,24 @@ class ProjectPrototypes(lightning.Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Project the final prototypes."""
         pl_module.project()
+
+
+class RandomState(lightning.Callback):
+    """Keep the state of the random numbers in the checkpoint.
+
+    A training that is continued draws the same batches and changes of images as one that was never
+    interrupted.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """State for the checkpoint, at the end of an epoch."""
+        return {"cpu": torch.get_rng_state(), "graphics": torch.cuda.get_rng_state_all()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint; with other graphics cards, theirs start anew."""
+        torch.set_rng_state(state_dict["cpu"].cpu())
+        if len(state_dict["graphics"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in state_dict["graphics"]])
 
 
 class StopAtBestProjection(lightning.pytorch.callbacks.EarlyStopping):

@@ -16,6 +16,7 @@ from torch import nn
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.files import replacing
 from expert.training.batches import batches
+from expert.training.callbacks import RandomState
 from expert.training.ensemble import join_members, member_folders
 from expert.training.framework import lightning
 from expert.training.guide_module import MatchingModule
@@ -174,7 +175,7 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
     settings = trainer_settings()
     trainer = lightning.Trainer(
         max_epochs=epochs,
-        callbacks=[keep, *bars, *settings.pop("callbacks")],
+        callbacks=[keep, RandomState(), *bars, *settings.pop("callbacks")],
         logger=lightning.pytorch.loggers.CSVLogger(folder, name=name, version=""),
         enable_progress_bar=bool(bars),
         enable_model_summary=False,

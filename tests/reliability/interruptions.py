@@ -34,8 +34,8 @@ start: subjects
 calibrate_scale: true
 input: {space: image, shape: [32, 32], spacing_mm: 1.0}
 architecture: {dimensions: 2, widths: [8, 8], pool: 1, channels: 8, prototypes: 6, radius: 20.0}
-warmup: {epochs: 8, learning_rate: 0.01}
-schedule: {epochs: 8, batch: 8, views: 1, optimizer: adamw, decay: cosine, seed: 3}
+warmup: {epochs: 20, learning_rate: 0.01}
+schedule: {epochs: 20, batch: 8, views: 1, optimizer: adamw, decay: cosine, seed: 3}
 losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
 projection: {epochs: [0], every: 2, window: 30.0, distinct: true, relabel: true}
 """
