@@ -55,7 +55,7 @@ def all_pairs(patches: tuple[int, ...], prototypes: int) -> None:
     print("| patches | `transport_plan` | POT `solve_batch` | ratio | marginal error: ours, POT |")
     print("|---:|---:|---:|---:|---|")
     for count in patches:
-        some = prototypes if count < 500 else min(prototypes, 10)
+        some = prototypes if count < 500 else min(prototypes, 3)
         cost = costs(some, count)
         uniform = torch.full((some, count), 1 / count, dtype=torch.double)
 
