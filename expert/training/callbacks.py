@@ -40,6 +40,26 @@ class RandomState(lightning.Callback):
             torch.cuda.set_rng_state_all([state.cpu() for state in state_dict["graphics"]])
 
 
+class Ending(lightning.Callback):
+    """Whether the end of a training was reached.
+
+    Lightning leaves the end out of a training that was interrupted after its last epoch.
+    """
+
+    def __init__(self) -> None:
+        self.reached = False
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Note it."""
+        self.reached = True
+
+    def make_up(self, trainer: Any, module: Any) -> None:
+        """Do what is to be done at the end, if Lightning has left it out."""
+        for callback in trainer.callbacks:
+            if not self.reached and isinstance(callback, ProjectPrototypes | StopAtBestProjection):
+                callback.on_train_end(trainer, module)
+
+
 class StopAtBestProjection(lightning.pytorch.callbacks.EarlyStopping):
     """Lightning's early stopping, checked after each projection instead of after each epoch.
 

@@ -16,7 +16,7 @@ from torch import nn
 from expert.datasets.prepared_dataset import CohortArrays
 from expert.files import replacing
 from expert.training.batches import batches
-from expert.training.callbacks import RandomState
+from expert.training.callbacks import Ending, RandomState
 from expert.training.ensemble import join_members, member_folders
 from expert.training.framework import lightning
 from expert.training.guide_module import MatchingModule
@@ -172,10 +172,10 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    settings = trainer_settings()
+    settings, ending = trainer_settings(), Ending()
     trainer = lightning.Trainer(
         max_epochs=epochs,
-        callbacks=[keep, RandomState(), *bars, *settings.pop("callbacks")],
+        callbacks=[keep, ending, RandomState(), *bars, *settings.pop("callbacks")],
         logger=lightning.pytorch.loggers.CSVLogger(folder, name=name, version=""),
         enable_progress_bar=bool(bars),
         enable_model_summary=False,
@@ -199,6 +199,7 @@ def _run_stage(module: Any, epochs: int, loader: Any, folder: Path, name: str) -
             if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's reaction to Ctrl-C
                 raise KeyboardInterrupt from None
             raise
+    ending.make_up(trainer, module)
     module.to("cpu")
     _save_state(module, folder, name)
     if is_first():

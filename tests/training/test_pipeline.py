@@ -80,6 +80,25 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(
         train(changed(recipe, schedule={"seed": 9}), squares, tmp_path / "m.safetensors", jobs=1)
 
 
+def test_a_run_that_is_killed_after_its_last_epoch_still_projects_its_prototypes(
+    tiny_recipe, squares, tmp_path, monkeypatch
+):
+    recipe, real = read_recipe(tiny_recipe), PrototypeModule.project
+    whole = train(recipe, squares, tmp_path / "whole.safetensors", jobs=1)
+
+    def killed(self):
+        if self.current_epoch == recipe.schedule.epochs:
+            raise SystemExit
+        real(self)
+
+    monkeypatch.setattr(PrototypeModule, "project", killed)
+    with pytest.raises(SystemExit):
+        train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    monkeypatch.setattr(PrototypeModule, "project", real)
+    path = train(recipe, squares, tmp_path / "m.safetensors", jobs=1)
+    assert path.read_bytes() == whole.read_bytes()
+
+
 def test_a_collapsed_model_is_warned_of_and_fails_its_evaluation(tiny_recipe, squares, tmp_path):
     table = tmp_path / "shuffled.csv"
     with squares.open() as file:
