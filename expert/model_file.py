@@ -193,8 +193,11 @@ def load_model(name: str | os.PathLike[str]) -> Model:
             f"({known})."
         )
     try:
-        if problem := file_problem(path):
+        problem = file_problem(path)
+        if problem and path.suffix.lower() not in CHECKPOINTS:
             raise ModelError(f"{path.name} is not a readable model file: {problem}.")
+        if problem:
+            raise ValueError(problem)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             document = metadata.get("expert")

@@ -7,6 +7,7 @@ A launcher that only runs a stage in further processes would have to send its st
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -127,6 +128,7 @@ def started(devices: int = 1, nodes: int = 1) -> Iterator[None]:
         fabric.launch()
     except (ValueError, RuntimeError) as error:
         raise ExpertError(f"The processes could not be started: {_line(error)}") from error
+    atexit.register(_leave)
     global _layout
     _layout = (devices, nodes)
     others = _Others(getattr(fabric.strategy.launcher, "procs", []))
@@ -184,6 +186,12 @@ def _follow_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os._exit(1)
+
+
+def _leave() -> None:
+    """Leave the group of processes: its threads may not outlive the interpreter."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _line(error: BaseException) -> str:

@@ -144,7 +144,8 @@ def test_all_bad_rows_are_named_at_once(files):
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_tables_of_other_separators_are_read(files, separator):
     rows = ["file,age,site", "a.png,30,x", "b.png,40,y"]
-    (files / "t.csv").write_text("\ufeff" + "\n".join(rows).replace(",", separator))
+    text = "\ufeff" + "\n".join(rows).replace(",", separator)
+    (files / "t.csv").write_text(text, encoding="utf-8")
     (files / "u.csv").write_text("\n".join(rows))
     assert read_table(files / "t.csv") == read_table(files / "u.csv")
 

@@ -11,9 +11,11 @@ from pathlib import Path
 LONGEST_SECONDS = 300
 """A process that runs longer hangs."""
 HEAD = """
+import atexit
 import torch
 from torch import distributed
 distributed.init_process_group("gloo")
+atexit.register(distributed.destroy_process_group)
 rank = distributed.get_rank()
 """
 

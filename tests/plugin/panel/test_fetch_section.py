@@ -36,7 +36,9 @@ def buttons(section) -> list[str]:
 
 
 def files() -> list:
-    return [path for path in cache_folder().rglob("*") if path.is_file()]
+    """Files, complete or not; locks are empty and stay."""
+    every = cache_folder().rglob("*")
+    return [path for path in every if path.is_file() and path.suffix != ".lock"]
 
 
 def test_what_is_missing_is_offered_and_what_cannot_be_had_is_said(section, server, averaged):
