@@ -1,10 +1,11 @@
-"""Measure how time and memory grow: with prototypes, patches, volume size and cohort size.
+"""Measure how time and memory grow: with prototypes, patches and voxel size.
 
     python benchmarks/growth.py
     python benchmarks/growth.py --plot docs/images/growth.svg
 
 Every point is measured in a new process, on one thread: the median of three calls after one that is
-not counted, and the peak memory over that before the first call. Random features, phantoms.
+not counted, and the peak memory over that before the first call. Random features, phantoms. For
+cohorts, see cohort.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import argparse
 import multiprocessing
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,6 @@ import numpy as np
 PROTOTYPES = (25, 100, 400, 1600)
 PATCHES = (30, 120, 300, 600, 1200)
 SPACINGS = (3.0, 2.0, 1.5, 1.0, 0.7)
-COHORTS = (50, 200, 800)
 
 
 def all_pairs(prototypes: int, patches: int) -> Callable[[], object]:
@@ -112,33 +111,6 @@ def in_new_process(make: Callable[..., Callable[[], object]], *given: float) -> 
     return found
 
 
-def cohort(images: int) -> tuple[float, float, float]:
-    """Seconds, growth and peak of memory of a cohort of small phantoms in one process."""
-    from expert.cohort.inputs import Item
-    from expert.cohort.rows import Options
-    from expert.cohort.runner import predict_rows
-    from expert.datasets.phantom import write_cohort
-    from expert.model_file import load_model
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_cohort(Path(folder), 8, 1)
-        files = sorted(Path(folder).glob("*.nii.gz"))
-        items = [Item(f"{n}", files[n % len(files)]) for n in range(images)]
-        model = load_model("phantom")
-        start, first = time.perf_counter(), 0.0
-        for number, _ in enumerate(predict_rows(model, items, Options(), workers=1)):
-            if number == min(20, images // 2):
-                first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        took = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return took, (peak - first) / 1024, peak / 1024
-
-
-def cohort_in_new_process(images: int) -> tuple[float, ...]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(cohort, (images,))
-
-
 def series() -> dict[str, list[tuple[float, ...]]]:
     """Name of each series to its points (size, seconds, MB more, MB at the peak)."""
     jobs: dict[str, tuple[Callable[[float], tuple[float, ...]], tuple[float, ...]]] = {
@@ -159,7 +131,6 @@ def series() -> dict[str, list[tuple[float, ...]]]:
             (27, 125, 343, 512, 1331),
         ),
         "voxel size of a head, mm": (lambda n: in_new_process(explained, n), SPACINGS),
-        "images of a cohort": (cohort_in_new_process, COHORTS),
     }
     found: dict[str, list[tuple[float, ...]]] = {}
     for name, (measure, sizes) in jobs.items():
@@ -182,7 +153,7 @@ def plot(found: dict[str, list[tuple[float, ...]]], target: Path) -> None:
     figure, axes = pyplot.subplots(2, len(found), figsize=(3.1 * len(found), 5.6))
     for column, (name, points) in enumerate(found.items()):
         sizes, seconds, more, peak = np.array(points).T
-        memory = peak if "voxel" in name or "cohort" in name else np.maximum(more, 0.5)
+        memory = peak if "voxel" in name else np.maximum(more, 0.5)
         for row, (values, unit) in enumerate(((seconds, "s"), (memory, "MB"))):
             panel = axes[row, column]
             panel.loglog(sizes, values, "o-", color="#1f6f8b")
