@@ -148,7 +148,7 @@ def turned(head: Volume, axis: int, degrees: float) -> Volume:
     return replace(head, data=np.clip(data, 0, None))
 
 
-def pictures(explanation: Explanation) -> np.ndarray:
+def registered(explanation: Explanation) -> np.ndarray:
     """The registered head, left and right along the last axis."""
     return np.stack([view.image for view in explanation.views]).astype(float)
 
@@ -156,7 +156,7 @@ def pictures(explanation: Explanation) -> np.ndarray:
 def measure(model: Model, head: Volume, given: Iterable[tuple[str, str, Path]]) -> list[Variant]:
     """Predictions of variants of a head, against that of the head."""
     original = expert.explain(model, head)
-    image = pictures(original)
+    image = registered(original)
     found = []
     for kind, name, path in given:
         try:
@@ -166,7 +166,7 @@ def measure(model: Model, head: Volume, given: Iterable[tuple[str, str, Path]]) 
             found.append(Variant(kind, name, None, np.nan, False, False))
             continue
         same, mirror = (
-            np.corrcoef(pictures(explanation).ravel(), one.ravel())[0, 1]
+            np.corrcoef(registered(explanation).ravel(), one.ravel())[0, 1]
             for one in (image, np.flip(image, -1))
         )
         found.append(
