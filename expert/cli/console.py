@@ -91,7 +91,7 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
             say(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
         except OSError as error:  # where no function names a better reason
-            typer.echo(f"Error: {_of_the_disk(error)}", err=True)
+            say(f"Error: {_of_the_disk(error)}", err=True)
             raise typer.Exit(1) from None
 
     return wrapped

@@ -11,6 +11,7 @@ import sys
 import pytest
 import requests
 from helpers.file_server import serving
+from reliability.interruptions import GET
 
 from expert.datasets.download import _connection, checksum, download, downloading
 from expert.errors import Cancelled, InputError
@@ -28,18 +29,6 @@ def server(tmp_path):
 
 def quiet(name: str, fraction: float) -> None:
     pass
-
-
-GET = """
-import sys
-from pathlib import Path
-from expert.datasets.download import download, downloading
-address, target = sys.argv[1], Path(sys.argv[2])
-with downloading(target, "A", lambda name, fraction: None) as part:
-    if not target.is_file():
-        download(address, part, "A", lambda name, fraction: None)
-        part.replace(target)
-"""
 
 
 def test_two_processes_download_a_file_once(server, tmp_path):

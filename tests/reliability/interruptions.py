@@ -20,25 +20,11 @@ from random import Random
 
 import numpy as np
 from helpers.file_server import serving
-from helpers.squares import draw_squares
+from helpers.squares import TINY, draw_squares
 from safetensors.numpy import load_file
 
-RECIPE = """
-name: squares
-label_name: brightness
-label_unit: points
-dataset: drawn squares
-licence: none needed
-prototype_images: value
-start: subjects
-calibrate_scale: true
-input: {space: image, shape: [32, 32], spacing_mm: 1.0}
-architecture: {dimensions: 2, widths: [8, 8], pool: 1, channels: 8, prototypes: 6, radius: 20.0}
-warmup: {epochs: 20, learning_rate: 0.01}
-schedule: {epochs: 20, batch: 8, views: 1, optimizer: adamw, decay: cosine, seed: 3}
-losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
-projection: {epochs: [0], every: 2, window: 30.0, distinct: true, relabel: true}
-"""
+RECIPE = TINY.replace("epochs: 4", "epochs: 20")
+"""Long enough to be killed within a stage."""
 EXPERT = [sys.executable, "-m", "expert.cli"]
 
 
