@@ -151,9 +151,9 @@ def _read_explanation(path: Path) -> object:
 
 # --- recipes --------------------------------------------------------------------------------------
 def _recipe_seeds() -> list[bytes]:
-    import conftest
+    from helpers.recipes import PLANES, TINY, TISSUE, VOLUMES
 
-    texts = [conftest.TINY, conftest.VOLUMES, conftest.TISSUE, conftest.PLANES]
+    texts = [TINY, VOLUMES, TISSUE, PLANES]
     return [text.encode() for text in texts]
 
 

@@ -8,24 +8,6 @@ import numpy as np
 
 from expert.training.recipe import Recipe
 
-TINY = """
-name: tiny
-label_name: brightness
-label_unit: points
-dataset: drawn squares
-licence: none needed
-prototype_images: value
-start: subjects
-calibrate_scale: true
-input: {space: image, shape: [32, 32], spacing_mm: 1.0}
-architecture: {dimensions: 2, widths: [8, 8], pool: 1, channels: 8, prototypes: 6, radius: 20.0}
-warmup: {epochs: 4, learning_rate: 0.01}
-schedule: {epochs: 4, batch: 8, views: 1, optimizer: adamw, decay: cosine, seed: 3}
-losses: {metric: 1.0, sigma: 10.0, leak: 0.05, consistency: 1.0, prediction: 1.0}
-projection: {epochs: [0], every: 2, window: 30.0, distinct: true, relabel: true}
-"""
-"""A recipe for `draw_squares`, trained in seconds."""
-
 
 def draw_squares(folder: Path, number: int, seed: int) -> Path:
     """A table of small images whose brightness is their label."""

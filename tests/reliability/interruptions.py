@@ -20,7 +20,8 @@ from random import Random
 
 import numpy as np
 from helpers.file_server import serving
-from helpers.squares import TINY, draw_squares
+from helpers.recipes import TINY
+from helpers.squares import draw_squares
 from safetensors.numpy import load_file
 
 RECIPE = TINY.replace("epochs: 4", "epochs: 20")
