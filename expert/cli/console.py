@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from expert.cli.interruption import INTERRUPTED, say_cancelled
 from expert.errors import Cancelled, ExpertError
 from expert.untrusted.text import plain_text
 
@@ -27,11 +24,6 @@ DataOption = Annotated[
     typer.Option(help="Folder of the data set that contains the model's prototype images."),
 ]
 
-CANCELLED = "Cancelled."
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
-PATIENCE_SECONDS = 0.8
-"""Longest time from Ctrl-C to the end of the program."""
 REPORT_SECONDS = 60.0
 """Time between two lines of progress where there is no terminal."""
 
@@ -85,7 +77,7 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except (Cancelled, KeyboardInterrupt) as error:
-            say(str(error) or CANCELLED, err=True)
+            say_cancelled(str(error))
             raise typer.Exit(INTERRUPTED) from None
         except ExpertError as error:
             say(f"Error: {error}", err=True)
@@ -164,58 +156,6 @@ def progress() -> Iterator[Callable[[str, float], None]]:
             bars.update(tasks[stage], completed=fraction)
 
         yield report
-
-
-class Interruption:
-    """Whether Ctrl-C was pressed; made by `interruptible`."""
-
-    def __init__(self) -> None:
-        self.message = CANCELLED
-        """The sentence that the user reads then."""
-        self.requested = False
-
-    def check(self) -> None:
-        """Raise `expert.errors.Cancelled` after Ctrl-C."""
-        if self.requested:
-            raise Cancelled(self.message)
-
-
-@contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn Ctrl-C into `expert.errors.Cancelled`, raised where the work calls `check`.
-
-    Python's own exception would be raised within a callback of SimpleITK, which prints it and goes
-    on. If the work does not call `check` in time, the program ends all the same.
-
-    Yields
-    ------
-    Interruption
-    """
-    interruption = Interruption()
-
-    def leave() -> None:
-        sys.stderr.write(f"{interruption.message}\n")
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)
-
-    timer = threading.Timer(PATIENCE_SECONDS, leave)
-    timer.daemon = True
-
-    def on_signal(number: int, frame: object) -> None:
-        if not interruption.requested:
-            interruption.requested = True
-            timer.start()
-
-    elsewhere = threading.current_thread() is not threading.main_thread()  # without signals
-    if elsewhere or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in background jobs
-        yield interruption
-        return
-    former = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield interruption
-    finally:
-        timer.cancel()
-        signal.signal(signal.SIGINT, former)
 
 
 @contextmanager

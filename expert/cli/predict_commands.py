@@ -13,12 +13,12 @@ from expert.cli.console import (
     DataOption,
     ModelOption,
     counter,
-    interruptible,
     one_sentence,
     output_folder,
     progress,
     say,
 )
+from expert.cli.interruption import interruptible
 from expert.cli.series_listing import listed_series
 from expert.errors import ExpertError, RefusedError
 from expert.schema import RESEARCH_USE

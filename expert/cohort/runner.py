@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from expert import __version__
 from expert.cohort.inputs import Item
 from expert.cohort.rows import Options, Row, first_columns, model_columns, predict_row
+from expert.datasets.worker_processes import without_ctrl_c
 from expert.errors import ExpertError, InputError, ModelError
 from expert.model_file import SHIPPED, Model, load_model
 
@@ -284,7 +285,7 @@ def _cluster(workers: int, scheduler: str | None) -> Iterator[Client]:
         finally:
             client.close(timeout=2)
         return
-    with dask.config.set(SETTINGS):
+    with dask.config.set(SETTINGS), without_ctrl_c():
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

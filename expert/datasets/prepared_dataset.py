@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from expert.datasets.table import Entry
+from expert.datasets.worker_processes import in_processes
 from expert.errors import ExpertError, InputError
 from expert.files import replacing
 from expert.imaging.head_outline import HeadOutline
@@ -171,19 +169,15 @@ def load_cohort(
     places = [prepared_file(entry, settings, folder) for entry in entries]
     missing = [n for n, path in enumerate(places) if not path.exists()]
     if missing:
-        count = min(jobs or os.cpu_count() or 1, len(missing))
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-            running = {
-                pool.submit(prepare_entry, entries[n], settings, places[n]): n for n in missing
-            }
-            for done, future in enumerate(as_completed(running), 1):
+        calls = [(entries[n], settings, places[n]) for n in missing]
+        with in_processes(prepare_entry, calls, jobs) as finished:
+            for done, (call, future) in enumerate(finished, 1):
                 error = future.exception()
                 if isinstance(error, InputError) and refused is not None:
-                    refused[running[future]] = str(error)
+                    refused[missing[call]] = str(error)
                 elif isinstance(error, ExpertError):
-                    pool.shutdown(cancel_futures=True)
                     raise InputError(
-                        f"Row {running[future] + 2} of the table cannot be used: {error}"
+                        f"Row {missing[call] + 2} of the table cannot be used: {error}"
                     ) from error
                 elif error is not None:
                     raise error

@@ -8,18 +8,16 @@ copies cannot rely on what differs between scanners.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from expert.datasets.prepared_dataset import FORMAT, CohortArrays, training_positions
 from expert.datasets.table import Entry
-from expert.errors import ExpertError, InputError
+from expert.datasets.worker_processes import in_processes
+from expert.errors import InputError
 from expert.files import replacing
 from expert.imaging.preprocessing import prepare
 from expert.imaging.registration import Registration
@@ -104,22 +102,13 @@ def prepare_scanner_copies(
     if cohort.folder is None:
         raise InputError("Simulated scanners need a folder for the prepared images.")
     missing = [
-        (entry, cohort.transforms[row], target)
+        (entry, cohort.transforms[row], settings, count, target)
         for row, entry in enumerate(cohort.entries)
         if not (target := scanner_copies_file(entry, settings, count, cohort.folder)).exists()
     ]
-    workers = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = [
-            pool.submit(_prepare_one, entry, transform, settings, count, target)
-            for entry, transform, target in missing
-        ]
-        for done, future in enumerate(as_completed(running), 1):
-            try:
-                future.result()
-            except ExpertError:
-                pool.shutdown(cancel_futures=True)
-                raise
+    with in_processes(_prepare_one, missing, jobs) as finished:
+        for done, (_, future) in enumerate(finished, 1):
+            future.result()
             if progress is not None:
                 progress("scanners", done / len(missing))
 

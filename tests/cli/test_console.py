@@ -3,16 +3,10 @@ terminal."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import threading
-
 import pytest
 import typer
 
-from expert.cli.console import Pace, counter, interruptible, one_sentence, progress
+from expert.cli.console import Pace, counter, one_sentence, progress
 from expert.errors import Cancelled, InputError
 
 
@@ -65,54 +59,6 @@ def test_progress_is_silent_where_there_is_no_terminal(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.strip() == ""
-
-
-def test_ctrl_c_is_raised_where_the_work_looks_and_only_within_the_block():
-    former = signal.getsignal(signal.SIGINT)
-    with interruptible() as interruption:
-        interruption.message = "Cancelled: 3 rows."
-        interruption.check()
-        os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Cancelled, match="3 rows"):
-            interruption.check()
-    assert signal.getsignal(signal.SIGINT) is former
-
-
-def test_ctrl_c_ends_work_that_does_not_look():
-    code = (
-        "import os, signal, time; from expert.cli.console import interruptible\n"
-        "with interruptible() as interruption:\n"
-        "    interruption.message = 'Cancelled: 3 rows.'\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    for _ in range(600): time.sleep(0.1)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
-    assert done.returncode == 130
-    assert done.stderr == "Cancelled: 3 rows.\n"
-
-
-def test_a_background_job_that_ignores_ctrl_c_keeps_ignoring_it():
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with interruptible() as interruption:
-            os.kill(os.getpid(), signal.SIGINT)
-            interruption.check()
-    finally:
-        signal.signal(signal.SIGINT, former)
-
-
-def test_another_thread_does_without_signals():
-    seen = []
-
-    def work() -> None:
-        with interruptible() as interruption:
-            interruption.check()
-            seen.append(interruption.requested)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [False]
 
 
 def test_rate_and_time_left_are_those_of_this_run():

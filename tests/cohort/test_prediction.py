@@ -8,6 +8,7 @@ import time
 
 import pytest
 from helpers.cohorts import copies, read_rows, start_predict, wait_for_rows
+from helpers.processes import group_is_gone
 
 from expert.cohort.inputs import Item, items
 from expert.cohort.prediction import predict_cohort
@@ -123,17 +124,6 @@ def test_parquet_is_continued_from_its_running_record(tiny_model_file, todo, tmp
     again = predict_cohort(model, todo, out)
     assert again.kept == 4
     assert again.rows == outcome.rows
-
-
-def group_is_gone(number: int) -> bool:
-    """Whether no process of a group is left, at the latest after five seconds."""
-    for _ in range(50):
-        try:
-            os.killpg(number, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 LONGEST_SECONDS = 300
@@ -45,6 +46,17 @@ def run_group(code: str, count: int) -> list[str]:
     for process, (_, errors) in zip(running, ended, strict=True):
         assert process.returncode == 0, errors
     return [out for out, _ in ended]
+
+
+def group_is_gone(number: int) -> bool:
+    """Whether no process of a group is left, at the latest after five seconds."""
+    for _ in range(50):
+        try:
+            os.killpg(number, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def command(*arguments: str | Path) -> list[str]:
