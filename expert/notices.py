@@ -128,6 +128,11 @@ def brain_incomplete(case: Case) -> str:
     return case.prepared.incomplete
 
 
+def extracted_tightly(case: Case) -> str:
+    """A part of the brain was removed with the skull."""
+    return case.prepared.extracted_tightly
+
+
 def pixel_size_doubtful(case: Case) -> str:
     """A fetal head was measured with an unusual pixel size."""
     return "" if case.prepared.outline is None else case.prepared.outline.doubt
@@ -243,6 +248,7 @@ CHECKS: dict[Callable[[Case], str], Severity] = {
     collapsed_model: "warning",
     poor_registration: "warning",
     brain_incomplete: "warning",
+    extracted_tightly: "warning",
     pixel_size_doubtful: "warning",
     unlike_training: "warning",
     training_image: "warning",

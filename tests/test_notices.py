@@ -70,6 +70,13 @@ def test_half_a_head_is_said_to_be_half(model, head, explanation):
     assert "of the brain is black or outside the image" in told["brain_incomplete"]
 
 
+def test_a_brain_extracted_too_tightly_is_said_to_be(case):
+    found = notices.collect_notices(replace(case, prepared=replace(case.prepared, exposed=0.37)))
+    [message] = [one.message for one in found if one.code == "extracted_tightly"]
+    assert message.startswith("The brain was extracted too tightly: 37% of its surface is grey")
+    assert "extracted_tightly" not in {one.code for one in notices.collect_notices(case)}
+
+
 def test_an_image_that_is_itself_a_prototype_is_told_to_be(tiny_model_file, squares):
     model = expert.load_model(tiny_model_file)
     told = {

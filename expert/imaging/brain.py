@@ -12,6 +12,11 @@ from expert.imaging.resampling import resample_to_subject
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
+SURFACE_SAMPLE = 20_000
+"""Voxels of a surface that are looked at."""
+EXTRACTED = 0.95
+"""Fraction of the surface that lies in the brain, from which on the brain has been extracted."""
+
 
 def brain_mask(volume: Volume, registration: Registration) -> np.ndarray:
     """The template's brain mask on the volume's own grid.
@@ -58,6 +63,45 @@ def missing_brain(found: FoundBrain, registration: Registration) -> float:
         found.brain, to_index[:3, :3], to_index[:3, 3], inside.shape, order=1
     )
     return float((there[inside] < 0.5).mean())
+
+
+def exposed_tissue(volume: Volume, found: FoundBrain, fluid_limit: float) -> float:
+    """Fraction of an extracted brain's surface that is grey or white matter.
+
+    An extraction that keeps the fluid around the brain has at most 0.15; one that cuts 2 mm too
+    deep has more than 0.3. The voxels around the brain must have the lowest grey value.
+
+    Parameters
+    ----------
+    volume : Volume
+        A head or an extracted brain.
+    found : FoundBrain
+        The brain in this volume.
+    fluid_limit : float
+        Brighter voxels are grey or white matter; above the volume's lowest grey value.
+
+    Returns
+    -------
+    float
+        0 to 1; 0 for a whole head.
+    """
+    data = np.asarray(volume.data)
+    lowest = data.min()
+    outside = data <= lowest
+    surface = np.zeros_like(outside)
+    for axis in range(3):
+        after, before = np.moveaxis(surface, axis, 0), np.moveaxis(outside, axis, 0)
+        after[1:] |= before[:-1]
+        after[:-1] |= before[1:]
+    places = np.argwhere(surface & ~outside)
+    places = places[:: 1 + len(places) // SURFACE_SAMPLE].T
+    if not places.size:
+        return 0.0
+    matrix = np.linalg.inv(found.affine) @ volume.affine
+    share = ndimage.map_coordinates(found.brain, matrix[:3, :3] @ places + matrix[:3, 3:], order=1)
+    if (share > 0.2).mean() < EXTRACTED:
+        return 0.0
+    return float((data[tuple(places)] - lowest > fluid_limit).mean())
 
 
 def intensity_range(volume: Volume, registration: Registration) -> tuple[float, float]:

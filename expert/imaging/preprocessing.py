@@ -23,6 +23,8 @@ WHITE = 0.7
 """Grey value of white matter; vessels and fat are brighter."""
 MISSING = 0.05
 """Fraction of the brain that may be missing without a warning."""
+EXPOSED = 0.25
+"""Fraction of an extracted brain's surface that may be grey or white matter without a warning."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Prepared:
     missing: float = 0.0
     """Fraction of the brain that the volume does not contain, see
     `expert.imaging.brain.missing_brain`; 0 for plain images."""
+    exposed: float = 0.0
+    """Fraction of an extracted brain's surface that is grey or white matter, see
+    `expert.imaging.brain.exposed_tissue`; 0 for all other images."""
     wrong_contrast: str = ""
     """One sentence if the contrast is not that of a T1-weighted image; else empty."""
     outline: HeadOutline | None = None
@@ -56,6 +61,17 @@ class Prepared:
             f"About {self.missing:.0%} of the brain is black or outside the image: the "
             "prediction uses only the visible part. "
             "Open a scan of the whole head."
+        )
+
+    @property
+    def extracted_tightly(self) -> str:
+        """Two sentences if a part of the brain was removed with the skull; else empty."""
+        if self.exposed <= EXPOSED:
+            return ""
+        return (
+            f"The brain was extracted too tightly: {self.exposed:.0%} of its surface is grey or "
+            "white matter, and the prediction is less reliable. Open the whole head, or a brain "
+            "with the fluid around it."
         )
 
     @property
@@ -166,6 +182,7 @@ def _prepare_head(
         positions,
         registration,
         0.0 if tissue is None else missing_brain(tissue.found, registration),
+        0.0 if tissue is None else tissue.exposed(volume),
         "" if tissue is None else tissue.refusal,
     )
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from expert.errors import InputError
 from expert.features.grey_values import WHITE_MATTER
+from expert.imaging.brain import exposed_tissue
 from expert.imaging.brain_finding import FoundBrain, find_brain
 from expert.imaging.conforming import common_resolution
 from expert.imaging.registration import Registration
@@ -222,6 +223,21 @@ class TissueHead:
             f"This is not a T1-weighted image: grey matter is {seen} white matter. Open a "
             "T1-weighted scan of the head."
         )
+
+    def exposed(self, volume: Volume) -> float:
+        """Fraction of an extracted brain's surface that is grey or white matter.
+
+        Parameters
+        ----------
+        volume : Volume
+            This head as it was read.
+
+        Returns
+        -------
+        float
+            See `expert.imaging.brain.exposed_tissue`.
+        """
+        return exposed_tissue(volume, self.found, float(self.scale.means[:2].mean()))
 
     def view(self, affine: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """The head on a grid in template space.

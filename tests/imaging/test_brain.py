@@ -5,10 +5,12 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from expert.imaging.brain import brain_mask, missing_brain
 from expert.imaging.brain_finding import find_brain
 from expert.imaging.registration import register
+from expert.imaging.tissue_values import TissueHead
 from expert.imaging.volume import Volume, read_volume
 
 
@@ -27,6 +29,31 @@ def test_a_missing_half_is_measured(registered_head):
     cut[:3, 3] += head.affine[:3, top] * round(middle[top])
     kept = np.asarray(head.data)[(*[slice(None)] * top, slice(round(middle[top]), None))]
     assert missing_brain(find_brain(Volume(kept, cut)), found) == pytest.approx(half, abs=0.1)
+
+
+def extracted(volume: Volume, mask: np.ndarray, deeper_mm: float) -> Volume:
+    """The part of a head inside of a mask; some mm less on all sides, or more if negative."""
+    inside = ndimage.distance_transform_edt(mask, sampling=volume.spacing)
+    outside = ndimage.distance_transform_edt(~mask, sampling=volume.spacing)
+    return Volume(np.where(inside - outside > deeper_mm, volume.data, 0), volume.affine)
+
+
+def test_an_extraction_that_cuts_into_the_brain_is_measured(registered_head):
+    head, _, found = registered_head
+    mask = brain_mask(head, found)
+    assert TissueHead.of(head, found).exposed(head) == 0
+    for deeper_mm, low, high in ((-4, 0, 0.1), (0, 0, 0.1), (5, 0.3, 0.6)):
+        brain = extracted(head, mask, deeper_mm)
+        assert low <= TissueHead.of(brain, register(brain)).exposed(brain) <= high
+
+
+def test_a_real_extraction_that_cuts_into_the_brain_is_measured(ixi):
+    for file in sorted((ixi / "T1").glob("*.nii.gz"))[::70]:
+        head = read_volume(file)
+        mask = next((ixi / "brain_mask").glob(file.name.split("_")[0] + "*"))
+        for deeper_mm, low, high in ((0, 0, 0.2), (2, 0.3, 0.5)):
+            brain = extracted(head, np.asarray(nib.load(mask).dataobj) > 0, deeper_mm)
+            assert low <= TissueHead.of(brain, register(brain)).exposed(brain) <= high
 
 
 def test_real_heads(ixi):

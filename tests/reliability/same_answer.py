@@ -18,11 +18,16 @@ from scipy import ndimage
 import expert
 from expert.errors import InputError
 from expert.explanation import Explanation
+from expert.imaging.brain import brain_mask
 from expert.imaging.head_changes import reorder, to_grid
+from expert.imaging.registration import register
 from expert.imaging.volume import Volume, read_volume, write_volume
 from expert.model_file import Model
 
 SPACINGS = (0.7, 1.0, 1.5, 2.0, 3.0)
+THICKNESSES = (5.0, 6.0)
+RIMS = (0.0, 2.0)
+"""Part of the brain that a brain extraction has removed, mm from its surface."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,24 @@ def variants(head: Volume, folder: Path) -> Iterator[tuple[str, str, Path]]:
         affine = affine @ head.affine
         yield "turned by 10° in the header", name, nifti(replace(head, affine=affine), "oblique")
     for spacing in SPACINGS:
-        yield "voxel size", f"{spacing:g} mm", nifti(to_grid(head, (spacing,) * 3), "grid")
+        yield f"voxel size {spacing:g} mm", "", nifti(to_grid(head, (spacing,) * 3), "grid")
+    for thickness in THICKNESSES:
+        for axis, name in enumerate(("sagittal", "coronal", "axial")):
+            grid = [1.0] * 3
+            grid[axis] = thickness
+            thick = to_grid(head, grid)
+            yield f"slices of {thickness:g} mm", name, nifti(thick, "slices")
+    brain = brain_mask(head, register(head))
+    for rim in RIMS:
+        mask = brain
+        if rim:
+            mask = ndimage.distance_transform_edt(brain, sampling=head.spacing) > rim
+        extracted = replace(head, data=np.where(mask, whole, 0))
+        yield (
+            "brain extracted" + (f", {rim:g} mm too tight" if rim else ""),
+            "",
+            nifti(extracted, "brain"),
+        )
 
 
 def nrrd(volume: Volume, path: Path) -> Path:
