@@ -21,6 +21,10 @@ def main() -> None:
     except SystemExit as end:
         codes += [end.code] if isinstance(end.code, int) else []
         raise
+    except OSError as error:  # of standard output, as each command catches its own
+        _say_unwritten(error)
+        codes.append(1)
+        sys.exit(1)
     finally:
         if watched is not None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -30,11 +34,23 @@ def main() -> None:
 
 def _leave(codes: list[int]) -> None:
     """End the process without freeing the memory of each library, which takes a second."""
-    if codes:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(codes[0])
+    if not codes:
+        return
+    code = codes[0]
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = code or 1
+        _say_unwritten(error)
+    with suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _say_unwritten(error: OSError) -> None:
+    if not isinstance(error, BrokenPipeError):  # then nobody reads further, as `head` does not
+        with suppress(OSError):
+            sys.stderr.write(f"Error: the output could not be written: {error.strerror}.\n")
 
 
 if __name__ == "__main__":

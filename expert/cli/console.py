@@ -82,6 +82,8 @@ def one_sentence(function: Callable[..., None]) -> Callable[..., None]:
         except ExpertError as error:
             say(f"Error: {error}", err=True)
             raise typer.Exit(1) from None
+        except BrokenPipeError:  # nobody reads the output further, as in a pipe to `head`
+            raise typer.Exit(1) from None
         except OSError as error:  # where no function names a better reason
             say(f"Error: {_of_the_disk(error)}", err=True)
             raise typer.Exit(1) from None

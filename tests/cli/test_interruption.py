@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from expert.cli.interruption import PATIENCE_SECONDS, interruptible
 from expert.errors import Cancelled
 
+FULL = Path("/dev/full")
 CTRL_C = "import os, signal, time; press = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
 
 
@@ -108,6 +110,34 @@ def test_ctrl_c_during_the_imports_of_the_command_ends_it_with_one_sentence(modu
         "main()"
     )
     assert (code, errors) == (130, "Cancelled.\n")
+
+
+def test_a_reader_that_leaves_gets_no_message():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "expert.cli", "info", "phantom", "--privacy"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only on Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_an_error(unbuffered):
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "expert.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_errors_of_the_command_are_not_taken_for_ctrl_c():
