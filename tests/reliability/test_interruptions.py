@@ -37,6 +37,13 @@ def test_a_killed_training_and_a_killed_cohort_continue(tmp_path):
         assert not found.problems
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_every_command_with_one_sentence(head_file, tmp_path):
+    for found in interruptions.cancelled(tmp_path, 1, head_file):
+        slow = [one for one in found.problems if "longer" in one]  # measured, not tested
+        assert len(found.problems) == len(slow), found
+
+
 def test_half_files_are_noticed(tmp_path):
     for name in ("e.json", "m.safetensors", "r.html", "r.pdf", "p.csv"):
         (tmp_path / name).write_bytes(b"half")
