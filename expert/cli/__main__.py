@@ -11,6 +11,11 @@ from expert.cli.interruption import watch
 
 def main() -> None:
     """Run the command of the command line; the program ends soon after Ctrl-C."""
+    if int(os.environ.get("LOCAL_RANK", 0)):  # one of several, see `expert.training.launch`
+        from expert.datasets.worker_processes import follow_parent
+
+        follow_parent()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     watched = watch()  # before the imports, which take longest
     codes: list[int] = []
     atexit.register(_leave, codes)  # the first to be registered is the last to be called

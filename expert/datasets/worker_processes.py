@@ -6,11 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
+
+LOOK_SECONDS = 0.5
+"""Time between two looks whether another process has ended."""
 
 
 @contextmanager
@@ -23,9 +27,10 @@ def without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # its start, with the first process, would undo the rest
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        resource_tracker.ensure_running()  # its start, else with the first process, undoes it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
@@ -58,7 +63,7 @@ def in_processes(
     pool = ProcessPoolExecutor(
         max(1, min(jobs or os.cpu_count() or 1, len(calls))),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_follow_parent,
+        initializer=follow_parent,
     )
     try:
         with without_ctrl_c():
@@ -72,13 +77,15 @@ def in_processes(
     pool.shutdown()
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """End this process as soon as the one that started it has ended."""
-    parent = multiprocessing.parent_process()
+    parent, number = multiprocessing.parent_process(), os.getppid()
 
     def follow() -> None:
         if parent is not None:
             parent.join()
-            os._exit(1)
+        while parent is None and os.getppid() == number:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from expert.datasets.worker_processes import follow_parent, without_ctrl_c
 from expert.errors import ExpertError
 from expert.training.batch_statistics import BatchStatistics
 from expert.training.framework import lightning
@@ -28,8 +29,6 @@ from expert.training.processes import count, is_first, wait
 
 LONGEST_WAIT = timedelta(days=1)
 """For the first process, which prepares the images while the others wait."""
-LOOK_SECONDS = 0.5
-"""Time between two looks at whether the process that started this one still runs."""
 GRACE_SECONDS = 5.0
 """Time in which the process that failed first is found, before an error of communication counts."""
 _layout = (1, 1)
@@ -123,9 +122,10 @@ def started(devices: int = 1, nodes: int = 1) -> Iterator[None]:
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if int(os.environ.get("LOCAL_RANK", 0)):
-        threading.Thread(target=_follow_parent, args=(os.getppid(),), daemon=True).start()
+        follow_parent()
     try:
-        fabric.launch()
+        with without_ctrl_c():
+            fabric.launch()
     except (ValueError, RuntimeError) as error:
         raise ExpertError(f"The processes could not be started: {_line(error)}") from error
     atexit.register(_leave)
@@ -179,13 +179,6 @@ class _Others:
             sys.stderr.flush()
             self.end()
             os._exit(1)  # the main thread may wait for that process
-
-
-def _follow_parent(parent: int) -> None:
-    """End this process as soon as the one that started it has ended."""
-    while os.getppid() == parent:
-        time.sleep(LOOK_SECONDS)
-    os._exit(1)
 
 
 def _leave() -> None:
