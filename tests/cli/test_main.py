@@ -86,7 +86,7 @@ COMMANDS = [
 def test_the_module_and_the_script_list_the_same_commands():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     module, name = project["scripts"]["expert"].split(":")
-    script = f"from {module} import {name}; {name}(prog_name='expert')"  # as pip writes it
+    script = f"from {module} import {name}; {name}()"  # as pip writes it
     by_module, by_script = (
         subprocess.run([sys.executable, *way, "--help"], capture_output=True, check=True).stdout
         for way in (["-m", "expert.cli"], ["-c", script])
