@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from expert.errors import InputError
 from expert.imaging.brain_finding import FoundBrain, find_brain
 from expert.imaging.conforming import reduce_resolution, regular_grid
 from expert.imaging.template import load_template
@@ -110,13 +109,9 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     """
     steps = _Steps(progress)
     steps.report(0.0)
-    doubts = "".join(f" {doubt}" for doubt in volume.doubts)
     if volume.ndim == 3:
         volume = reduce_resolution(volume.canonical(), 2.0)
-    try:
-        found = find_brain(volume)
-    except InputError as error:
-        raise InputError(f"{error}{doubts}") from error
+    found = find_brain(volume)
     steps.report(0.2)
     coarse, fine = _brain_image(volume, found, 4.0), _brain_image(volume, found, 2.0)
     steps.report(0.3)
@@ -129,10 +124,7 @@ def register(volume: Volume, *, progress: Callable[[float], None] | None = None)
     best = min(ends, key=lambda pair: pair[1])[0]
     matrix, _ = _optimise(fine, 2.0, best, FINE, steps, (0.7, 1.0))
     steps.report(1.0)
-    registration = _assess(matrix, agreement, found)
-    if not registration.acceptable:
-        registration = replace(registration, message=registration.message + doubts)
-    return registration
+    return _assess(matrix, agreement, found)
 
 
 def load_registration() -> None:

@@ -71,14 +71,3 @@ def test_registration_stops_when_asked(head):
 
     with pytest.raises(Cancelled):
         register(head, progress=stop)
-
-
-def test_doubts_about_the_file_are_said_where_the_registration_fails(head):
-    doubt = "The header states two places for the image."
-    for data, affine in ((head.data[:, ::-1, ::-1], head.affine), (0 * head.data, head.affine)):
-        volume = Volume(data, affine, doubts=(doubt,))
-        try:
-            message = register(volume).message
-        except InputError as error:
-            message = str(error)
-        assert message.endswith(f". {doubt}")
