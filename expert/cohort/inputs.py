@@ -12,7 +12,7 @@ from pathlib import Path
 from expert.datasets.table import LABEL_COLUMNS, PARQUET, as_number, read_table
 from expert.errors import InputError
 from expert.imaging.dicom.series import one_per_series
-from expert.imaging.formats.recognition import MGH, NIFTI, NRRD, PLAIN, ZIP
+from expert.imaging.formats.recognition import MGH, NIFTI, NRRD, PLAIN, ZIP, beginning, is_dicom
 from expert.untrusted.csv_text import read_csv
 
 TABLES = (".csv", PARQUET)
@@ -82,8 +82,9 @@ def expand(given: str | os.PathLike[str], plain: bool = True) -> Iterator[Item]:
     ----------
     given : str or os.PathLike
         An existing path, or a glob such as ``heads/**/*.nii.gz``. In a BIDS data set, the images
-        are all T1-weighted ones. In any other folder, they are its image files; without image
-        files, the folder is a DICOM series, or is searched if it contains only folders.
+        are all T1-weighted ones. In any other folder, they are its image files, and one
+        file of each DICOM series beside them; without image files, the folder is a DICOM series, or
+        is searched if it contains only folders.
     plain : bool
         As in `items`.
 
@@ -130,7 +131,8 @@ def _from_folder(folder: Path, plain: bool) -> Iterator[Item]:
         return
     files = [path for path in inside if not path.is_dir()]
     images = [path for path in files if _is_image(path, plain)]
-    if images:
+    if images:  # one file of each DICOM series beside them is kept later
+        images = [path for path in files if path in images or _is_slice(path)]
         yield from (Item(str(path), path) for path in images)
     elif files:  # of a DICOM series, which have any name
         yield Item(str(folder), folder)
@@ -146,6 +148,10 @@ def _is_image(path: Path, plain: bool) -> bool:
     if name.endswith(".hdr") and path.with_suffix(".img").exists():  # two files of one image
         return False
     return name.endswith((*VOLUMES, *(PLAIN if plain else ())))
+
+
+def _is_slice(path: Path) -> bool:
+    return path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(beginning(path, 132))
 
 
 def _scans(subject: Path) -> Iterator[Path]:

@@ -14,6 +14,8 @@ from expert.untrusted.csv_text import Row, read_csv
 
 LABEL_COLUMNS = ("age_years", "age", "label")
 """Label columns, in order of preference."""
+OLDEST = 130
+"""Years; codes for a missing age, such as -9 and 999, are no ages."""
 SUBJECT_COLUMNS = ("subject", "exam")
 """Subject columns, in order of preference."""
 PARQUET = ".parquet"
@@ -100,11 +102,12 @@ def read_table(
         raise InputError(
             f"The table {source.name} has no label column '{wanted}' (it has: {_listed(columns)})."
         )
+    years = label == "age_years" or (label == "age" and label_column is None)
     subject = next((name for name in SUBJECT_COLUMNS if name in columns), None)
     out, problems = [], []
     for number, row in rows:
         try:
-            out.append(_entry(source, row, label, subject, labelled))
+            out.append(_entry(source, row, label, subject, labelled, years))
         except ValueError as error:
             problems.append((number, str(error)))
     if labelled and not problems:
@@ -115,13 +118,20 @@ def read_table(
 
 
 def _entry(
-    source: Path, row: dict[str, str], label: str | None, subject: str | None, labelled: bool
+    source: Path,
+    row: dict[str, str],
+    label: str | None,
+    subject: str | None,
+    labelled: bool,
+    years: bool,
 ) -> Entry:
     """A row; ValueError says what is wrong with it."""
     name = row["file"]
     if not name:
         raise ValueError("it has no file name")
     file = source.parent / name
+    if "\\" in name and not file.exists():  # a table from Windows
+        file = source.parent / name.replace("\\", "/")
     if labelled and not file.is_file():
         raise ValueError(f"the file {name} does not exist; paths are relative to the table")
     size = _number(row, "pixel_size_mm") if row.get("pixel_size_mm") else None
@@ -130,6 +140,13 @@ def _entry(
     value = math.nan
     if label is not None:
         value = _number(row, label) if labelled else as_number(row.get(label, ""))
+        if years and not math.isnan(value) and not 0 <= value <= OLDEST:
+            if labelled:
+                raise ValueError(
+                    f"column '{label}' holds {value:g}, which is no age in years; name the column "
+                    "'label' if it has another unit"
+                )
+            value = math.nan
     return Entry(
         subject=(row.get(subject, "") if subject else "") or _public_name(name),
         name=name,

@@ -173,8 +173,15 @@ def read_volume(
         exists = source.exists()
     except (OSError, ValueError):  # a name that is too long or has impossible characters
         exists = False
+    if not exists and _is_link(source):
+        raise InputError(
+            f"{printable(source.name)} is a link to a file that is not there: download or copy the "
+            "file (git annex get, datalad get)."
+        )
     if not exists:
         raise InputError(f"The file {printable(source, 200)} does not exist: check the path.")
+    if not (source.is_file() or source.is_dir()):
+        raise InputError(f"{printable(source.name)} is neither a file nor a folder: save a file.")
     if pixel_size_mm is not None and not (np.isfinite(pixel_size_mm) and pixel_size_mm > 0):
         raise InputError(
             f"The pixel size of {source.name} must be a positive number of mm, not {pixel_size_mm}."
@@ -198,6 +205,13 @@ def read_volume(
             "extension."
         ) from error
     return _checked(_with_pixel_size(volume, pixel_size_mm), source.name)
+
+
+def _is_link(source: Path) -> bool:
+    try:
+        return source.is_symlink()
+    except (OSError, ValueError):
+        return False
 
 
 def _stored(source: Path, pixel_size_mm: float | None, series: int | str | None) -> StoredImage:

@@ -11,6 +11,8 @@ SEPARATORS = (",", ";", "\t")
 LARGEST_TABLE = 1 << 27
 """Bytes."""
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+STATED_SEPARATOR = re.compile(r"\"?sep=.\"?(\r\n|\r|\n)", re.I)
+"""A first line for Excel; the separator is known from the line of the columns."""
 Row = tuple[int, dict[str, str]]
 """Number of a line in the file, and its cells by column."""
 
@@ -41,11 +43,14 @@ def read_csv(path: Path) -> tuple[list[str], list[Row]]:
     from expert.untrusted.documents import read_bytes
 
     text = _decoded(read_bytes(path, LARGEST_TABLE))
-    first = next(iter(text.splitlines()), "")
+    stated = STATED_SEPARATOR.match(text)
+    first = next(iter(text[stated.end() if stated else 0 :].splitlines()), "")
     separator = max(SEPARATORS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows: list[Row] = []
     try:
+        if stated:
+            next(reader)
         columns = [name.strip() for name in next(reader, [])]
         while columns and not columns[-1]:
             columns.pop()

@@ -50,6 +50,15 @@ def test_a_folder_of_images_a_series_and_a_folder_of_series(tmp_path, monkeypatc
     assert nothing.problem == "The folder e is empty."
 
 
+def test_a_series_beside_other_images_is_not_left_out(tmp_path):
+    write(tmp_path, series())
+    touch(tmp_path, "a.nii.gz", "preview.jpg", "DICOMDIR", "note.txt")
+    found = [item.path.name for item in items([tmp_path], plain=False)]
+    assert found == ["IM0001.dcm", "a.nii.gz"]
+    found = [item.path.name for item in items([tmp_path])]
+    assert found == ["IM0001.dcm", "a.nii.gz", "preview.jpg"]
+
+
 def test_a_bids_data_set_gives_its_t1_images_with_their_ages(tmp_path):
     touch(
         tmp_path,

@@ -175,3 +175,20 @@ def test_commands_refuse_a_bad_table_in_one_sentence(name, files, tiny_recipe):
         assert "Traceback" not in done.output
     assert not (files / "m.safetensors").exists()
     assert not (files / "p.csv").exists()
+
+
+@pytest.mark.parametrize("age", ["-9", "999"])
+def test_codes_for_a_missing_age_are_no_ages(files, age):
+    table = files / "t.csv"
+    table.write_text(f"file,age\na.png,{age}\n")
+    with pytest.raises(InputError, match="no age in years"):
+        read_table(table)
+    assert math.isnan(read_table(table, labelled=False)[0].label)
+    assert read_table(table, label_column="age")[0].label == float(age)  # of another unit
+
+
+def test_paths_of_windows_are_found(files):
+    (files / "sub").mkdir()
+    (files / "sub" / "a b.png").write_bytes(b"x")
+    (files / "t.csv").write_text("file,age\nsub\\a b.png,30\n")
+    assert read_table(files / "t.csv")[0].file.read_bytes() == b"x"

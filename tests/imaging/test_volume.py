@@ -4,6 +4,7 @@ sentence."""
 from __future__ import annotations
 
 import itertools
+import os
 
 import nibabel as nib
 import numpy as np
@@ -146,3 +147,12 @@ def test_a_bad_file_gets_one_sentence(name, tmp_path):
     assert "\n" not in message
     assert message.endswith(".")
     assert len(message) < 400
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        read_volume(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "objects" / "b.nii.gz")
+    with pytest.raises(InputError, match="a link to a file that is not there"):
+        read_volume(tmp_path / "b.nii.gz")

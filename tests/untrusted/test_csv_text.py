@@ -26,6 +26,13 @@ def test_common_forms_of_a_table_are_the_same(content, tmp_path):
     assert read_csv(tmp_path / "t.csv") == (["file", "age"], ROWS)
 
 
+@pytest.mark.parametrize("first", [b"sep=;\r\n", b"SEP=;\n", b'"sep=;"\n'])
+def test_a_first_line_for_excel_is_left_out(first, tmp_path):
+    (tmp_path / "t.csv").write_bytes(first + b"file;age\na.png;30,5\nb c.png;\n")
+    shifted = [(line + 1, row) for line, row in ROWS]
+    assert read_csv(tmp_path / "t.csv") == (["file", "age"], shifted)
+
+
 def test_lines_are_those_of_the_file(tmp_path):
     (tmp_path / "t.csv").write_text('file,note\n\na.png,"two\nlines"\n,\nb.png,x\n')
     assert [line for line, _ in read_csv(tmp_path / "t.csv")[1]] == [3, 6]

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from expert.errors import InputError
 from expert.imaging.dicom.headers import DIRECTORY, DicomFile, read_file
-from expert.imaging.formats.recognition import ALL, DICOM, beginning, is_dicom
+from expert.imaging.formats.recognition import ALL, DICOM, beginning, is_dicom, is_packed
 from expert.imaging.formats.stored import printable
 
 MOST_FILES = 50_000
@@ -118,20 +118,24 @@ def _walk(folder: Path) -> list[Path]:
 
 def _sort_out(found: Found, paths: list[Path], folder: Path) -> None:
     """Put files into the lists of `found`."""
+    import pydicom
+
     rest = []
     for path in paths:
         if not path.is_file():  # a broken link, or a pipe
             continue
         if is_dicom(beginning(path, 132)):
-            found.add(path, path.name)
+            if is_packed(path):
+                damage = "is a compressed DICOM file: unpack all files of the folder"
+                found.damaged.append(DicomFile(path, path.name, pydicom.Dataset(), damage))
+            else:
+                found.add(path, path.name)
         else:
             rest.append(path)
     patterns = {_pattern(file.name) for file in found.files}
     for path in rest:
         empty = path.stat().st_size == 0
         if path.name.lower().endswith(DICOM) or (empty and _pattern(path.name) in patterns):
-            import pydicom
-
             damage = "has 0 bytes" if empty else "is damaged, or is not a DICOM file"
             found.damaged.append(DicomFile(path, path.name, pydicom.Dataset(), damage))
         elif path.name.lower().endswith(ALL):

@@ -11,6 +11,8 @@ import numpy as np
 from expert.errors import InputError
 from expert.imaging.dicom.headers import PIXELS, DicomFile, Frame, number
 
+PADDING_APART = 255
+"""Padding that is nearer to the other values is left as it is: it is background."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue (ITU-R 601), as of plain images."""
 
@@ -109,6 +111,8 @@ def _decoded(dataset: Any, file: DicomFile) -> tuple[np.ndarray, bool]:
     shape = (frames, int(dataset.Rows), int(dataset.Columns))
     rescaled = False
     try:
+        if not compressed:  # pydicom assumes that the bits of the image are the lowest ones
+            dataset.pixel_array_options(correct_unused_bits=False)
         pixels = dataset.pixel_array
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             pixels = apply_color_lut(pixels, dataset)
@@ -145,7 +149,7 @@ def _finished(
     bits = int(number(dataset, "BitsStored") or 16)
     signed = bool(number(dataset, "PixelRepresentation"))
     if pixels.dtype.kind in "iu" and not rescaled:
-        pixels = _without_overlay(pixels, dataset, bits, signed)
+        pixels = _without_padding(_without_overlay(pixels, dataset, bits, signed), dataset)
     slope, intercept = (1.0, 0.0) if rescaled else _rescale(dataset, index, name)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -184,6 +188,17 @@ def _without_overlay(pixels: np.ndarray, dataset: Any, bits: int, signed: bool) 
         values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
     out: np.ndarray = values.astype(pixels.dtype)
     return out
+
+
+def _without_padding(pixels: np.ndarray, dataset: Any) -> np.ndarray:
+    """Values outside the field of view become the lowest of the others if they are far from all."""
+    padding = number(dataset, "PixelPaddingValue")
+    if padding is None or not (pixels == padding).any() or (pixels == padding).all():
+        return pixels
+    inside = pixels[pixels != padding]
+    low, high = int(inside.min()), int(inside.max())
+    far = max(low - padding, padding - high) > max(high - low, PADDING_APART)
+    return np.where(pixels == padding, inside.min(), pixels) if far else pixels
 
 
 def _rescale(dataset: Any, index: int, name: str) -> tuple[float, float]:

@@ -167,6 +167,11 @@ def _nothing(found: Found) -> str:
     """Why there is no DICOM image."""
     if found.damaged:
         return f"{found.damaged[0].name} {found.damaged[0].damage}."
+    if found.absent:
+        return (
+            f"None of the {found.absent} files that {found.name} lists is there: copy the whole "
+            "folder of the CD."
+        )
     if found.archive:
         return f"{found.name} contains no DICOM image: unpack it, and open the image."
     if len(found.others) == 1:

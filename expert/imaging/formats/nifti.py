@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from expert.errors import InputError
-from expert.imaging.formats.recognition import GZIP, beginning
+from expert.imaging.formats.recognition import GZIP, IMG, PAIR, beginning, beside
 from expert.imaging.formats.stored import StoredImage, check_size
 
 Space = Literal["ras", "image", "unknown"]
+CHUNK = 1 << 20
 CIFTI = 3000
 """First of the intent codes of CIFTI."""
 APART_MM = 2.0
@@ -90,7 +91,9 @@ def _opened(source: Path, kind: Any = None) -> Iterator[Any]:
         # What is wrong with a header is reported here.
         logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
         try:
-            if source.suffix.lower() in (".hdr", ".img"):
+            if source.name.lower().endswith(PAIR):
+                if beside(source) is None:
+                    raise InputError(f"{name} has no image file beside it: copy the .img file.")
                 image: Any = nib.load(source)
             else:
                 file = stack.enter_context(source.open("rb"))
@@ -111,13 +114,36 @@ def _opened(source: Path, kind: Any = None) -> Iterator[Any]:
             )
         check_size(image.shape, name)
         yield image
+        if not source.name.lower().endswith(PAIR):
+            _check_rest(stream, image, name)
+
+
+def _check_rest(stream: Any, image: Any, name: str) -> None:
+    """Refuse a file whose checksum is wrong, or in which the header leaves out most voxels."""
+    size = int(np.prod(image.shape)) * image.get_data_dtype().itemsize
+    rest = 0
+    try:
+        stream.seek(image.dataobj.offset + size)
+        while rest < size and (chunk := stream.read(min(CHUNK, size - rest))):
+            rest += len(chunk)
+    except gzip.BadGzipFile as error:
+        if "CRC" in str(error) or "length" in str(error):
+            raise InputError(f"{name} is damaged: its checksum is wrong. Copy it again.") from error
+    except EOFError as error:
+        raise InputError(f"{name} is incomplete: copy or download it again.") from error
+    if rest >= size:
+        raise InputError(
+            f"{name} contains at least twice as many bytes as its header states: its header is "
+            "damaged."
+        )
 
 
 def _stated(source: Path) -> Any:
     """The header as it is in the file: nibabel replaces impossible voxel sizes and scales."""
     import nibabel as nib
 
-    start = beginning(source.with_suffix(".hdr") if source.suffix.lower() == ".img" else source)
+    header = beside(source) if source.name.lower().endswith(IMG) else None
+    start = beginning(header or source)
     second = start[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
     kind, length = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
     return kind(start[:length], check=False)
@@ -140,6 +166,8 @@ def _nifti(image: Any, stated: Any, name: str) -> StoredImage:
     slope, intercept = float(stated["scl_slope"]), float(stated["scl_inter"])
     if np.isinf(slope) or (np.isinf(intercept) and slope != 0):
         raise InputError(f"{name} has an infinite scale factor: its header is damaged.")
+    if image.header["magic"].item() == b"n+1" and 0 <= stated["vox_offset"] < 348:
+        raise InputError(f"{name} states that its voxels begin in its header: it is damaged.")
     affine, space, known, assumed, doubts = _place(image, stated, name)
     data = _values(image, name).reshape(shape[leading : leading + 3])
     if leading:

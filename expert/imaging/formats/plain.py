@@ -28,7 +28,8 @@ LENGTHS = {
 """Units of length in mm."""
 INCH, CENTIMETRE = 2, 3
 """TIFF's units of resolution."""
-ORIENTATION, DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, UNIT = 0x112, 270, 282, 283, 296
+PHOTOMETRIC, ORIENTATION, DESCRIPTION = 262, 274, 270
+X_RESOLUTION, Y_RESOLUTION, UNIT = 282, 283, 296
 """Numbers of TIFF and EXIF tags."""
 
 
@@ -63,15 +64,21 @@ def read_plain(source: Path, pixel_size_mm: float | None = None) -> StoredImage:
     InputError
         It is not a single image.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         opened = Image.open(source)
     except Image.DecompressionBombError as error:
         raise InputError(f"{source.name} has too many pixels: reduce its size.") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{source.name} could not be read: it is damaged, or stores its pixels in a way that "
+            "is not supported. Save it as PNG."
+        ) from error
     with warnings.catch_warnings(), opened as image:
         warnings.simplefilter("ignore")  # of Pillow, about metadata that does not matter here
-        if getattr(image, "n_frames", 1) > 1:
+        # The further images in a photo (MPO) are a preview, or a second view.
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise InputError(
                 f"{source.name} contains {getattr(image, 'n_frames', 1)} images: save one of them "
                 "as a file."
@@ -81,10 +88,18 @@ def read_plain(source: Path, pixel_size_mm: float | None = None) -> StoredImage:
         turned = image.getexif().get(ORIENTATION, 1)
         upright = ImageOps.exif_transpose(image)
         sixteen = image.mode.startswith(("I", "F"))
-        data = np.asarray(upright if sixteen else upright.convert("L"))
+        if sixteen:
+            data = np.asarray(upright)
+            if image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0:  # type: ignore[attr-defined]
+                data = data.max() - data  # white is 0; Pillow inverts 8 bits only
+        else:
+            data = np.asarray(_opaque(upright).convert("L"))
     assumed = []
     if turned not in (0, 1):
         assumed.append("The image was turned upright, as its EXIF orientation says.")
+    data, framed = _without_frame(data)
+    if framed:
+        assumed.append("The bright frame around the image was made dark.")
     if pixel_size_mm is not None:
         steps: tuple[float, float] | None = (pixel_size_mm, pixel_size_mm)
     else:
@@ -97,6 +112,36 @@ def read_plain(source: Path, pixel_size_mm: float | None = None) -> StoredImage:
         data, np.diag([rows, columns, 1.0, 1.0]), "plain image", "image", steps is not None,
         tuple(assumed),
     )  # fmt: skip
+
+
+def _without_frame(data: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Make a frame around the image dark, and say whether there is one.
+
+    A frame consists of whole rows and columns at the edges with a single bright value.
+    """
+    bright = (float(data.min()) + float(data.max())) / 2
+    rows, columns = (
+        np.flatnonzero((data.min(axis=axis) < data.max(axis=axis)) | (data.max(axis=axis) < bright))
+        for axis in (1, 0)
+    )
+    if not rows.size or not columns.size:
+        return data, False
+    inside = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if data[inside].shape == data.shape:
+        return data, False
+    out = np.full_like(data, data.min())
+    out[inside] = data[inside]
+    return out, True
+
+
+def _opaque(image: Any) -> Any:
+    """An image with black where it is transparent: the colours there are not shown by programs."""
+    if image.mode not in ("RGBA", "LA", "PA"):
+        return image
+    from PIL import Image
+
+    colours = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), colours)
 
 
 def pixel_size_of(path: Path) -> tuple[tuple[float, float] | None, list[str]]:

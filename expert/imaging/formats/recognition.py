@@ -17,6 +17,10 @@ PLAIN = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 ZIP = (".zip",)
 DICOM = (".dcm", ".ima", ".dicom")
 ALL = (*NIFTI, *MGH, *NRRD, *PLAIN, *ZIP, *DICOM)
+IMG = (".img", ".img.gz")
+PAIR = (".hdr", ".hdr.gz", *IMG)
+ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+"""Beginnings of 7z, RAR, bzip2, xz and Zstandard files."""
 GZIP = b"\x1f\x8b"
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 KNOWN = "NIfTI (.nii, .nii.gz), NRRD, FreeSurfer (.mgz), DICOM, PNG, TIFF or JPEG"
@@ -61,6 +65,27 @@ def is_nifti(start: bytes) -> bool:
     return len(start) >= 348 and start[:4] in sizes
 
 
+def beside(path: Path) -> Path | None:
+    """The other file of a NIfTI or Analyze pair, whose extension may be in capitals.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The one that ends with .img, .hdr, .img.gz or .hdr.gz.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None if it is not there.
+    """
+    name = path.name.lower()
+    stem = path.name[: -7 if name.endswith(".gz") else -4]
+    other = ".hdr" if name.endswith(IMG) else ".img"
+    ends = [case(other + packed) for packed in ("", ".gz") for case in (str.lower, str.upper)]
+    found = (path.with_name(stem + end) for end in ends)
+    return next((one for one in found if one.is_file()), None)
+
+
 def recognise(path: Path) -> Format:
     """Find the format of a file.
 
@@ -80,12 +105,14 @@ def recognise(path: Path) -> Format:
     name, start = path.name.lower(), beginning(path)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} has 0 bytes: copy or download it again.")
-    if len(start) < 348 and _is_packed(path):
+    if len(start) < 348 and is_packed(path):
         raise InputError(f"{path.name} could not be read: it is damaged or incomplete.")
     marked = start[128:132] == b"DICM"  # before it, a file may begin like a TIFF file
     if is_nifti(start) and not marked:
         return "nifti"
     if start.startswith(b"NRRD00"):
+        if is_packed(path):
+            raise InputError(f"{path.name} is a compressed NRRD file: unpack it.")
         return "nrrd"
     if start.startswith(b"PK\x03\x04") or start.startswith(b"PK\x05\x06"):
         return "zip"
@@ -93,17 +120,18 @@ def recognise(path: Path) -> Format:
     if (start.startswith(PICTURES) or bitmap) and not marked:
         return "plain"
     if is_dicom(start):
-        if _is_packed(path):
+        if is_packed(path):
             raise InputError(f"{path.name} is a compressed DICOM file: unpack it.")
         return "dicom"
     if name.endswith(MGH):
         return "mgh"
-    if name.endswith(".img") and path.with_suffix(".hdr").exists():
+    if name.endswith(IMG) and beside(path) is not None:
         return "nifti"
     raise InputError(_unknown(path.name, start))
 
 
-def _is_packed(path: Path) -> bool:
+def is_packed(path: Path) -> bool:
+    """Whether a file is compressed with gzip."""
     with path.open("rb") as file:
         return file.read(2) == GZIP
 
@@ -114,7 +142,13 @@ def _unknown(name: str, start: bytes) -> str:
         return f"{name} is a Git LFS pointer: its data was never downloaded (git lfs pull)."
     if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return f"{name} is a web page, not an image: the download failed."
-    if name.lower().endswith(".img"):
+    if start.startswith(b"/annex/objects/"):
+        return f"{name} is a git-annex pointer: its data was never downloaded (git annex get)."
+    if start.startswith(GZIP):
+        return f"{name} is compressed twice: unpack it once."
+    if start.startswith(ARCHIVES) or start[257:262] == b"ustar":
+        return f"{name} is a compressed file or an archive: unpack it, and open what it contains."
+    if name.lower().endswith(IMG):
         return f"{name} has no header file beside it: copy the .hdr file into the same folder."
     if name.lower().endswith(ALL):
         return f"{name} could not be read: its content does not match its extension."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import zipfile
 
@@ -133,3 +134,14 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(finding, "MOST_FILES", 10)
     with pytest.raises(InputError, match="more than 10 files"), dicom_files(tmp_path):
         pass
+
+
+def test_compressed_slices_are_named(tmp_path):
+    for path in write(tmp_path, series()).iterdir():
+        path.with_suffix(".dcm.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    with dicom_files(tmp_path) as found:
+        assert found.files == []
+        assert {file.damage.split(":")[0] for file in found.damaged} == {
+            "is a compressed DICOM file"
+        }

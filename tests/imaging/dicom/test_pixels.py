@@ -143,3 +143,21 @@ def test_missing_pixels_name_the_file(tmp_path):
     (folder / "IM0001.dcm").write_bytes((folder / "IM0001.dcm").read_bytes()[:-9])
     with pytest.raises(InputError, match=r"IM0001\.dcm"):
         grey_values(frames_of(file))
+
+
+@pytest.mark.parametrize("high", [13, 15])
+def test_values_in_the_upper_bits_are_whole(values, high):
+    shifted = (GREY.astype(np.uint16) << (high - 11)).astype(np.uint16)
+    np.testing.assert_array_equal(values(dataset(shifted, BitsStored=12, HighBit=high)), GREY)
+
+
+def test_padding_far_from_all_values_becomes_the_lowest(values):
+    pixels = GREY.astype(np.int16)
+    pixels[:2] = -32768
+    file = dataset(pixels)
+    file.add_new("PixelPaddingValue", "SS", -32768)
+    found = values(file)
+    np.testing.assert_array_equal(found[2:], GREY[2:])
+    assert (found[:2] == GREY[2:].min()).all()
+    file["PixelPaddingValue"].value = int(GREY[4, 4])  # a value like all others
+    np.testing.assert_array_equal(values(file), pixels)

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from helpers.dicom_files import CAPTURE, changed, dataset, series, ultrasound, write
+from pydicom.fileset import FileSet
 from typer.testing import CliRunner
 
 from expert.cli.main import app
@@ -147,3 +148,14 @@ def test_a_damaged_header_is_one_sentence_for_every_reader(before, after, tmp_pa
     assert shown.exit_code in (0, 1)
     assert len(shown.stderr.splitlines()) == shown.exit_code
     assert not shown.exception or isinstance(shown.exception, SystemExit)
+
+
+def test_a_cd_without_its_images_is_named(tmp_path):
+    files = FileSet()
+    for file in series():
+        file.StudyDate, file.StudyTime, file.StudyID = "20200101", "101010", "1"
+        files.add(file)
+    files.write(tmp_path / "cd")
+    (tmp_path / "cd" / "DICOMDIR").rename(tmp_path / "DICOMDIR")
+    with pytest.raises(InputError, match="None of the 14 files that DICOMDIR lists is there"):
+        read_volume(tmp_path / "DICOMDIR")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -134,3 +136,47 @@ def test_cifti_is_no_volume(tmp_path):
     image.to_filename(tmp_path / "a.dscalar.nii")
     with pytest.raises(InputError, match="CIFTI file"):
         read_volume(tmp_path / "a.dscalar.nii")
+
+
+@pytest.mark.parametrize("names", [("A.IMG", "A.HDR"), ("a.img.gz", "a.hdr.gz")])
+def test_pairs_in_capitals_and_compressed_pairs_are_read(head, tmp_path, names):
+    nib.save(nib.Nifti1Pair(*head), tmp_path / names[0].lower())
+    for name in names:
+        (tmp_path / name.lower()).rename(tmp_path / name)
+    for name in names:
+        np.testing.assert_array_equal(read_volume(tmp_path / name).data, head[0])
+    (tmp_path / names[0]).unlink()
+    with pytest.raises(InputError, match="no image file beside it"):
+        read_volume(tmp_path / names[1])
+
+
+def test_a_wrong_checksum_is_damage_and_bytes_behind_the_file_are_not(head, tmp_path):
+    path = tmp_path / "a.nii.gz"
+    content = gzip.compress(nib.Nifti1Image(*head).to_bytes())
+    for rest in (b"\0" * 100, b"rest"):
+        path.write_bytes(content + rest)
+        np.testing.assert_array_equal(read_volume(path).data, head[0])
+    for damaged, part in (
+        (content[:-8] + bytes(4) + content[-4:], "checksum"),
+        (content[:-4] + bytes(4), "checksum"),
+        (content[:-8], "incomplete"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=part):
+            read_volume(path)
+
+
+def test_a_header_that_leaves_out_half_of_the_file_is_damaged(head, tmp_path):
+    content = nib.Nifti1Image(*head).to_bytes()
+    (tmp_path / "a.nii").write_bytes(content + bytes(1000))
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data, head[0])
+    (tmp_path / "a.nii").write_bytes(content[:70] + b"\2\0\x08\0" + content[74:])  # 8 bits
+    with pytest.raises(InputError, match="twice as many bytes"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_voxels_do_not_begin_in_the_header(head, tmp_path):
+    content = nib.Nifti1Image(*head).to_bytes()
+    (tmp_path / "a.nii").write_bytes(content[:108] + bytes(4) + content[112:])
+    with pytest.raises(InputError, match="begin in its header"):
+        read_volume(tmp_path / "a.nii")

@@ -121,3 +121,46 @@ def test_no_pixel_size_of_other_files(tmp_path):
     (tmp_path / "a.png").write_text("no image")
     for name in ("a.png", "a.nii", "missing.png"):
         assert pixel_size_of(tmp_path / name) == (None, [])
+
+
+def test_white_is_zero_in_some_tiff_files_of_16_bits(tmp_path):
+    deep = PIXELS.astype(np.uint16) * 257
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[262] = 0
+    Image.fromarray(deep.max() - deep).save(tmp_path / "a.tif", tiffinfo=tags)
+    np.testing.assert_array_equal(read_plain(tmp_path / "a.tif").data, deep)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_are_dark_whatever_their_colour(tmp_path, mode):
+    image = Image.fromarray(PIXELS).convert(mode)
+    image.putalpha(Image.fromarray(np.where(PIXELS > 100, 255, 0).astype(np.uint8)))
+    image.save(tmp_path / "a.png")
+    found = read_plain(tmp_path / "a.png").data
+    np.testing.assert_array_equal(found, np.where(PIXELS > 100, PIXELS, 0))
+
+
+@pytest.mark.parametrize("widths", [((9, 9), (9, 9)), ((0, 5), (0, 0)), ((0, 0), (30, 60))])
+def test_a_bright_frame_becomes_dark(tmp_path, widths):
+    for value in (255, 0):
+        framed = np.pad(PIXELS, widths, constant_values=value)
+        Image.fromarray(framed).save(tmp_path / "a.png")
+        image = read_plain(tmp_path / "a.png")
+        np.testing.assert_array_equal(image.data, np.pad(PIXELS, widths))
+        assert ("The bright frame" in str(image.assumed)) == (value > 0)
+
+
+def test_the_preview_in_a_photo_is_left_out(tmp_path):
+    photo = Image.fromarray(PIXELS)
+    photo.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[photo])
+    assert read_plain(tmp_path / "a.jpg").data.shape == PIXELS.shape
+
+
+def test_pixels_that_are_stored_in_another_way_are_refused(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    bits = bytes((2, 1, 3, 0, 1, 0, 0, 0))
+    assert bits + b"\x08" in content
+    (tmp_path / "a.tif").write_bytes(content.replace(bits + b"\x08", bits + b"\x40"))
+    with pytest.raises(InputError, match="Save it as PNG"):
+        read_plain(tmp_path / "a.tif")

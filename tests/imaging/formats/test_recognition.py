@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from expert.errors import InputError
-from expert.imaging.formats.recognition import beginning, is_dicom, is_nifti, recognise
+from expert.imaging.formats.recognition import beginning, beside, is_dicom, is_nifti, recognise
 from expert.imaging.volume import read_volume
 
 
@@ -77,3 +79,34 @@ def test_dicom_with_and_without_its_preamble():
     assert is_dicom(b"\x08\0\x05\0" + b"x" * 200)
     assert not is_dicom(b"\x08\0\x05\0")
     assert not is_dicom(b"x" * 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("a.nii.bz2", bz2.compress(b"x" * 900), "an archive: unpack it"),
+        ("a.nii.xz", lzma.compress(b"x" * 900), "an archive: unpack it"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c".ljust(900), "an archive: unpack it"),
+        ("a.tar", b"x".ljust(257, b"\0") + b"ustar".ljust(300), "an archive: unpack it"),
+        ("a.tar.gz", gzip.compress(b"x".ljust(257) + b"ustar".ljust(300)), "an archive: unpack it"),
+        ("a.nii.gz", gzip.compress(gzip.compress(np.random.default_rng(0).bytes(900))), "twice"),
+        ("a.nii.gz", b"/annex/objects/MD5E-s1--d41d8cd9.nii.gz\n", "git-annex pointer"),
+        ("a.nrrd.gz", gzip.compress(b"NRRD0004\n".ljust(900)), "compressed NRRD file"),
+    ],
+)
+def test_archives_and_pointers_are_named(tmp_path, name, content, part):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=part):
+        recognise(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("image", "header"),
+    [("a.img", "a.hdr"), ("A.IMG", "A.HDR"), ("a.img.gz", "a.hdr.gz")],
+)
+def test_the_files_of_a_pair_find_each_other(tmp_path, image, header):
+    for name, other in ((image, header), (header, image)):
+        assert beside(tmp_path / name) is None
+        (tmp_path / other).write_bytes(b"x")
+        assert beside(tmp_path / name) == tmp_path / other
+        (tmp_path / other).unlink()
