@@ -108,7 +108,7 @@ def explain(
     report("register", 0.0)
     prepared = cache.prepare(volume, model.info.input, registration, report)
     if prepared.refusal and not force:
-        raise RefusedError(prepared.refusal)
+        raise RefusedError(" ".join((prepared.refusal, *volume.doubts)))
     report("features", 0.0)
     result = cache.compare(model, prepared, device, lambda f: report("features", f))
     report("match", 0.0)

@@ -3,6 +3,8 @@ labels."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -136,6 +138,13 @@ def test_a_refused_head_gets_no_prediction(model):
         )
     assert str(refusal.value) == REASON
     assert set(stages) == {"register"}
+
+
+def test_a_refusal_names_what_is_doubtful_in_the_file(model):
+    volume, registration = registered_head(72, 5)
+    doubtful = replace(volume, doubts=("Two slices are missing.",))
+    with pytest.raises(RefusedError, match=r"Two slices are missing\.$"):
+        explain(model, doubtful, registration=failed(registration))
 
 
 def test_a_forced_prediction_says_that_it_is_one(model, forced):

@@ -208,7 +208,7 @@ def explain(
                     loaded, volume, top=top, data=data, progress=advance, force=force
                 )
             except RefusedError as error:
-                raise RefusedError(" ".join((str(error), *volume.doubts, FORCE_HINT))) from error
+                raise RefusedError(f"{error} {FORCE_HINT}") from error
         _say_result(result)  # before it is written: a full disk does not take it away
         result.save(out / "explanation.json")
         written = [out / "report.html", *([out / "report.pdf"] if pdf else [])]
