@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,10 +118,25 @@ def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
     values = np.broadcast_to(values, (len(explanation.views), values.shape[-1]))
     painted = np.nan_to_num(spread_over(explanation, volume, values))
     numbers = patch_map(explanation, volume)
-    return (
-        write_volume(Volume(painted, volume.affine, volume.space), target),
-        write_volume(Volume(numbers, volume.affine, volume.space), beside),
-    )
+    try:
+        # Both or none: files of the same names stay as they were if the disk is full.
+        with TemporaryDirectory(prefix=".expert-", dir=target.parent) as folder:
+            for data, path in ((painted, target), (numbers, beside)):
+                write_volume(Volume(data, volume.affine, volume.space), Path(folder, path.name))
+            for path in (target, beside):
+                Path(folder, path.name).replace(path)
+    except OSError as error:
+        raise InputError(
+            f"The map could not be written to {target}: {error.strerror or error}."
+        ) from error
+    except InputError as error:  # names the temporary file
+        reason = error.__cause__
+        if not isinstance(reason, OSError):
+            raise
+        raise InputError(
+            f"The map could not be written to {target}: {reason.strerror or reason}."
+        ) from error
+    return target, beside
 
 
 def compare_saved(

@@ -140,3 +140,21 @@ def test_runs_share_what_was_computed_of_an_image(section, model, head, qtbot):
     assert stages.count("register") == stages.count("features") == 1
     section.close_down()
     assert section.cache is None
+
+
+def test_a_double_click_starts_one_run(section, model, head, qtbot):
+    started = []
+
+    def act():
+        started.append(section.job is None)
+        if section.job is None:
+            section.start(ExplainJob(model, head, 1), Image(head.data))
+        else:
+            section.cancel()
+
+    section.set_ready(True)
+    section.button.clicked.connect(act)
+    with qtbot.waitSignal(section.succeeded, timeout=120_000):
+        qtbot.mouseClick(section.button, Qt.MouseButton.LeftButton)
+        qtbot.mouseDClick(section.button, Qt.MouseButton.LeftButton)
+    assert started == [True]
