@@ -6,7 +6,9 @@ import pytest
 from helpers.refusals import REASON
 from helpers.window import notifications
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from expert.errors import InputError
 from napari_expert.panel.explain_worker import ExplainJob
@@ -156,5 +158,10 @@ def test_a_double_click_starts_one_run(section, model, head, qtbot):
     section.button.clicked.connect(act)
     with qtbot.waitSignal(section.succeeded, timeout=120_000):
         qtbot.mouseClick(section.button, Qt.MouseButton.LeftButton)
-        qtbot.mouseDClick(section.button, Qt.MouseButton.LeftButton)
+        # What Qt sends for the second click of a double click.
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        place = QPointF(section.button.rect().center())
+        second = QMouseEvent(QEvent.Type.MouseButtonDblClick, place, place, left, left, none)
+        QApplication.sendEvent(section.button, second)
+        qtbot.mouseRelease(section.button, left)
     assert started == [True]
