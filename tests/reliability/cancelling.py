@@ -120,6 +120,8 @@ def runs(name: str, model: str, volume: Volume, times: int, seed: int = 0) -> Pr
             panel.run()
             wait(lambda: panel.job is None)
             length = time.monotonic() - start
+            if panel.explanation is None:
+                raise RuntimeError(f"{name}: {panel.runs.error.text() or panel.input.fit.text()}")
         panel.clear()
         before = state(viewer)
         while len(seconds) < times:
