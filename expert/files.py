@@ -23,14 +23,14 @@ def replacing(target: Path) -> Iterator[Path]:
     Yields
     ------
     pathlib.Path
-        Where to write; it has the suffix of `target`.
+        Where to write; it has the suffixes of `target`.
 
     Raises
     ------
     OSError
         The temporary file cannot be written or renamed.
     """
-    temporary = target.with_name(f"{target.stem}.{os.getpid()}.part{target.suffix}")
+    temporary = target.with_name(f".{os.getpid()}.part.{target.name}")
     try:
         yield temporary
         with temporary.open("rb+") as file:  # on the disk, before it has the name

@@ -110,7 +110,7 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
     Raises
     ------
     expert.errors.InputError
-        The layer is a colour volume, or has more than three axes.
+        The layer is a colour volume, has more than three axes, or cannot be read any more.
     """
     from expert.errors import InputError
     from expert.imaging.volume import Volume
@@ -120,7 +120,8 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
     if colours and layer.ndim != 2:
         raise InputError("The layer is a colour volume: convert it to grey values first.")
     if pixels:
-        data = _grey(np.asarray(held)) if colours else np.asarray(held)
+        data = _pixels(held)
+        data = _grey(data) if colours else data
     else:
         data = np.broadcast_to(np.zeros((), np.uint8), held.shape[:2] if colours else held.shape)
     assumed = tuple(map(str, layer.metadata.get(ASSUMED, ())))
@@ -147,6 +148,20 @@ def volume_from_layer(layer: Image, *, pixels: bool = True) -> Volume:
     s, p, left = steps
     affine = np.array([[0, 0, -left, 0], [0, -p, 0, 0], [s, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
     return Volume(data, affine, "unknown", known)
+
+
+def _pixels(held: Any) -> np.ndarray:
+    """The array of a layer, which may be read from a file only now."""
+    from expert.errors import InputError
+
+    try:
+        return np.asarray(held)
+    except Exception as error:  # lazy arrays raise what their library raises
+        reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+        raise InputError(
+            f"The pixels of the layer could not be read{reason}: its file was changed, or its "
+            "folder is not connected any more. Open the image again."
+        ) from error
 
 
 def _grey(data: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
     python tools/measure_reliability.py                        # everything, at most half an hour
     python tools/measure_reliability.py same --heads a.nii.gz b.nii.gz
     python tools/measure_reliability.py interrupted --times 20
+    python tools/measure_reliability.py window --heads a.nii.gz --ultrasound b.png
 
 Prints tables in Markdown. Work is killed with SIGKILL at random moments; a limit of the size of
 files stands for a full disk. Exit code 1 if anything was lost.
@@ -11,17 +12,22 @@ files stands for a full disk. Exit code 1 if anything was lost.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from helpers.file_server import FileServer
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-PARTS = ("same", "repeated", "interrupted", "hostile")
+PARTS = ("same", "repeated", "interrupted", "window", "hostile")
 CORPORA = ("tests/untrusted", "tests/imaging/formats", "tests/imaging/dicom", "tests/datasets")
 """Tests that make damaged, hostile and odd files, one by one."""
 
@@ -136,6 +142,77 @@ def interrupted(times: int) -> int:
     return problems
 
 
+def window(times: int, heads: list[Path], ultrasound: Path | None) -> int:
+    """Cancel in the window at random moments; work that has no Cancel."""
+    from helpers.file_server import serving
+
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        print('No display: run this part with xvfb-run -a -s "-screen 0 1600x1000x24".\n')
+        return 0
+    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as server:
+        # Neither the user's settings nor images that were downloaded are touched.
+        os.environ |= {
+            "NAPARI_CONFIG": str(Path(name, "settings.yaml")),
+            "XDG_CACHE_HOME": str(Path(name, "cache")),
+            "EXPERT_MIRROR": server.address,
+            "NO_PROXY": "127.0.0.1",
+        }
+        return _window(Path(name), server, times, heads, ultrasound)
+
+
+def _window(
+    folder: Path, server: FileServer, times: int, heads: list[Path], ultrasound: Path | None
+) -> int:
+    from helpers.dicom_files import series, write
+    from helpers.drawn_heads import drawn_head
+    from helpers.referring import make_referring
+    from qtpy.QtWidgets import QApplication
+    from reliability import cancelling
+
+    import expert
+    from expert.datasets.phantom import phantom
+
+    application = QApplication.instance() or QApplication([])
+    assert application is not None
+    drawn = phantom(50, 1)
+    volume = expert.read_volume(heads[0]) if heads else drawn
+    plain = expert.read_volume(ultrasound) if ultrasound else drawn_head()
+    images = {"brain-age": volume, "ixi-volume": volume, "fetal-head": plain}
+    found = [
+        cancelling.runs(f"run, `{model}`", model, image, times) for model, image in images.items()
+    ]
+    referring = make_referring(drawn, folder)
+    server.folder, server.pause_s = referring.data, 0.05
+    with cancelling.window(str(referring.file), drawn) as (_, panel):
+        panel.run()
+        cancelling.wait(lambda: panel.job is None)
+        found.append(cancelling.downloads(panel.result.fetch, 1.0, times))
+    print(
+        "| work | times | ready again: median, s | longest | in the background: median, s "
+        "| longest | problems |\n|---|---:|---:|---:|---:|---:|---:|"
+    )
+    for one in found:
+        print(one.row)
+        for problem in one.problems:
+            print(problem, file=sys.stderr)
+    with cancelling.window("brain-age", volume) as (_, panel):
+        panel.run()
+        cancelling.wait(lambda: panel.job is None)
+        other = expert.explain(expert.load_model("brain-age"), drawn, force=True)
+        (folder / "dicom").mkdir()
+        slices = series(np.asarray(drawn.canonical().data, np.uint16), drawn.canonical().affine)
+        write(folder / "dicom", slices)
+        seconds = cancelling.blocked(panel, other, folder, folder / "dicom")
+    print("\n| work without Cancel | the window does not answer, s |\n|---|---:|")
+    for work, taken in seconds.items():
+        print(f"| {work} | {taken:.2f} |")
+    print()
+    late = sum(second > cancelling.LIMIT_S for one in found for second in one.seconds)
+    return late + sum(len(one.problems) for one in found)
+
+
 def hostile(executions: int) -> int:
     """The corpora of odd files, and a short fuzzing of every target."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CORPORA]
@@ -163,6 +240,7 @@ def main() -> int:
     parser.add_argument("--model", default="brain-age")
     parser.add_argument("--heads", type=Path, nargs="*", default=[], help="a phantom if not given")
     parser.add_argument("--kinds", nargs="*", default=[""], help="of variants of a head")
+    parser.add_argument("--ultrasound", type=Path, help="a drawn image if not given")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--executions", type=int, default=2000)
     chosen = parser.parse_args()
@@ -175,6 +253,7 @@ def main() -> int:
             "same": lambda: same(chosen.heads, chosen.model, chosen.kinds),
             "repeated": lambda: repeated(chosen.model),
             "interrupted": lambda: interrupted(chosen.times),
+            "window": lambda: window(chosen.times, chosen.heads, chosen.ultrasound),
             "hostile": lambda: hostile(chosen.executions),
         }[part]()
         print(f"({part}: {time.monotonic() - start:.0f} s)\n", flush=True)

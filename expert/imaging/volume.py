@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from expert.errors import ExpertError, InputError
+from expert.files import replacing
 from expert.imaging.formats.stored import StoredImage, printable
 from expert.schema import RESEARCH_USE
 
@@ -270,7 +271,7 @@ def _checked(volume: Volume, name: str) -> Volume:
 
 
 def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
-    """Write a 3D volume as NIfTI (.nii, .nii.gz), or a 2D image as PNG.
+    """Write a 3D volume as NIfTI (.nii, .nii.gz), or a 2D image as PNG; completely or not at all.
 
     Parameters
     ----------
@@ -297,11 +298,13 @@ def write_volume(volume: Volume, path: str | os.PathLike[str]) -> Path:
             image = nib.Nifti1Image(data, volume.affine)
             image.header.set_xyzt_units("mm")
             image.header["descrip"] = RESEARCH_USE.encode()
-            nib.save(image, target)
+            with replacing(target) as temporary:
+                nib.save(image, temporary)
         elif volume.ndim == 2 and name.endswith(".png"):
             from PIL import Image
 
-            Image.fromarray(np.clip(volume.data, 0, 255).astype(np.uint8)).save(target)
+            with replacing(target) as temporary:
+                Image.fromarray(np.clip(volume.data, 0, 255).astype(np.uint8)).save(temporary)
         else:
             raise InputError(
                 f"{target.name}: volumes can be written as .nii or .nii.gz, 2D images as .png."

@@ -34,6 +34,9 @@ class BackgroundJob(QObject):
     """Always, last, once."""
     doing = "working"
     """For the message of an unexpected error: what was done."""
+    turn: threading.Lock | None = None
+    """Held while the work is done: jobs with the same lock work one after the other, so that what
+    a cancelled job still does is not done beside the next one."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -63,9 +66,12 @@ class BackgroundJob(QObject):
 
     def report(self, stage: str, fraction: float) -> None:
         """Report progress from the other thread; raises `Cancelled` after `cancel`."""
+        self._check()
+        self.advanced.emit(stage, fraction)
+
+    def _check(self) -> None:
         if self._stop.is_set():
             raise Cancelled("The run was cancelled.")
-        self.advanced.emit(stage, fraction)
 
     def fail(self, error: Exception) -> None:
         """Emit the signal that belongs to an error."""
@@ -81,8 +87,14 @@ class BackgroundJob(QObject):
 
     def _run(self) -> tuple[object, Exception | None]:
         # An error is part of the outcome: raised, it would reach Qt's event loop as well.
+        turn = self.turn or threading.Lock()
         try:
-            return self.work(), None
+            while not turn.acquire(timeout=0.05):
+                self._check()
+            try:
+                return self.work(), None
+            finally:
+                turn.release()
         except Exception as error:
             return None, error
 

@@ -5,6 +5,7 @@ Under the reason why an image was refused, a button predicts it all the same.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from napari_expert.panel.qt_helpers import Label
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from qtpy.QtGui import QMouseEvent
 
     from expert.explanation import Explanation
     from expert.inference import ExplainCache
@@ -36,6 +38,14 @@ STAGES = {
     "layers": ("adding layers", 90, 100),
 }
 """What the stages of a run are called, and from and to which percentage of the run they go."""
+
+
+class RunButton(QPushButton):
+    """The second click of a double click does nothing: it would cancel the run of the first."""
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:
+        if event is not None:
+            event.accept()
 
 
 class RunSection(QWidget):
@@ -59,7 +69,8 @@ class RunSection(QWidget):
         self._timer.setSingleShot(True)
         self._timer.setInterval(WARM_UP_MS)
         self._ready = False
-        self.button = QPushButton("Run")
+        self._turn = threading.Lock()
+        self.button = RunButton("Run")
         self.button.setToolTip("Explain the chosen image with the chosen model (Shift-R).")
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
@@ -118,7 +129,7 @@ class RunSection(QWidget):
         from expert.inference import ExplainCache  # imports what the panel does not need
 
         self.cache = self.cache or ExplainCache()
-        self.job, job.cache = job, self.cache
+        self.job, job.cache, job.turn = job, self.cache, self._turn
         self._stop_warm_up()
         job.advanced.connect(self.advance)
         job.succeeded.connect(partial(self._succeed, source))

@@ -80,3 +80,29 @@ def test_cancel_acts_at_once_and_stops_the_thread(qtbot):
     assert job.made < 1000
     assert calls.count("finished") == 1
     assert not [call for call in calls if call[0] in ("succeeded", "failed")]
+
+
+def test_jobs_of_one_turn_never_work_at_the_same_time(qtbot):
+    """What a cancelled job still does ends before the next one works."""
+    together, most = [], []
+
+    class Step(BackgroundJob):
+        def work(self):
+            together.append(self)
+            most.append(len(together))
+            time.sleep(0.3)  # a step without a check
+            together.remove(self)
+            self.report("step", 1.0)
+
+    turn, jobs = threading.Lock(), [Step() for _ in range(4)]
+    for job in jobs:
+        job.turn = turn
+        job.start()
+        qtbot.wait(50)
+        if job is not jobs[-1]:
+            job.cancel()
+            assert not job.running
+    qtbot.waitUntil(lambda: not jobs[-1].running, timeout=10_000)
+    over(qtbot)
+    assert set(most) == {1}
+    assert len(most) == 2, "a job that was cancelled while it waited did not work"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 
 import nibabel
 import numpy as np
@@ -120,3 +121,60 @@ def test_averages_are_exported(viewer, dock, head, referring, averaged, tmp_path
     panel.compare("saved", tmp_path / "e.json")
     assert panel.session.board.subjects == 2
     assert not panel.runs.error.text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX stands for a full disk")
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("report", "r.html"),
+        ("report", "r.pdf"),
+        ("explanation", "e.json"),
+        ("table", "t.csv"),
+        ("layers", "m.nii.gz"),
+        ("layers", "m.nii"),
+    ],
+)
+def test_a_full_disk_is_one_sentence_and_the_former_file_stays(shown, tmp_path, kind, name):
+    import resource
+    import signal
+
+    path = tmp_path / name
+    shown.save(kind, path)
+    former = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = shown.explanation
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        shown.save(kind, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    text = shown.runs.error.text()
+    assert str(path) in text
+    assert "File too large" in text
+    assert "Error" not in text
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == former
+    assert shown.explanation is before
+    shown.save(kind, path)
+    assert not shown.runs.error.text()
+
+
+@pytest.mark.parametrize("kind", ["report", "explanation", "table", "layers"])
+@pytest.mark.parametrize("where", ["folder", "gone", "file"])
+def test_a_place_that_cannot_be_written_is_one_sentence(shown, tmp_path, kind, where):
+    endings = {"report": ".pdf", "explanation": ".json", "table": ".csv", "layers": ".nii.gz"}
+    path = tmp_path / where / f"x{endings[kind]}"
+    if where == "folder":  # a folder has the name
+        path.mkdir(parents=True)
+        (path / "inside").touch()
+    elif where == "file":  # the folder is a file
+        path.parent.touch()
+    shown.save(kind, path)
+    text = shown.runs.error.text()
+    assert str(path) in text
+    assert text.endswith(".")
+    assert "Errno" not in text
+    left = {file.name for file in tmp_path.rglob("*")}
+    assert left <= {where, path.name, "inside"}

@@ -292,3 +292,39 @@ def test_a_result_whose_image_is_removed_is_outdated(viewer, shown):
     viewer.layers.remove("head")
     assert shown.result.subject.text() == "The image of this result is not open."
     assert not shown.result.headline.isEnabled()
+
+
+class Gone:
+    """An array whose file was on a network share that is gone: its pixels cannot be read."""
+
+    shape, dtype, ndim = (20, 20, 20), np.dtype(np.float32), 3
+
+    def __init__(self):
+        self.there = True
+
+    def __getitem__(self, place):
+        if not self.there:
+            raise OSError(5, "Input/output error")
+        return np.random.default_rng(0).random(self.shape, np.float32)[place]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[...], dtype)
+
+
+def test_pixels_that_cannot_be_read_any_more_are_one_sentence(viewer, shown, explanation, qtbot):
+    import dask.array
+
+    share = Gone()
+    lazy = dask.array.from_array(share, chunks=(20, 20, 20))
+    viewer.add_image(lazy, name="far <b>away</b>", contrast_limits=(0, 1))
+    share.there = False
+    shown.run()
+    text = shown.runs.error.text()
+    assert "could not be read" in text
+    assert "Input/output error" in text
+    assert "Traceback" not in text
+    assert "OSError" not in text
+    assert shown.explanation is explanation
+    assert (shown.job, shown.runs.button.text()) == (None, "Run")
+    shown.input.choose_layer(viewer.layers["head"])
+    run_without_error(shown, qtbot)

@@ -6,7 +6,9 @@ import pytest
 from helpers.refusals import REASON
 from helpers.window import notifications
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from expert.errors import InputError
 from napari_expert.panel.explain_worker import ExplainJob
@@ -140,3 +142,26 @@ def test_runs_share_what_was_computed_of_an_image(section, model, head, qtbot):
     assert stages.count("register") == stages.count("features") == 1
     section.close_down()
     assert section.cache is None
+
+
+def test_a_double_click_starts_one_run(section, model, head, qtbot):
+    started = []
+
+    def act():
+        started.append(section.job is None)
+        if section.job is None:
+            section.start(ExplainJob(model, head, 1), Image(head.data))
+        else:
+            section.cancel()
+
+    section.set_ready(True)
+    section.button.clicked.connect(act)
+    with qtbot.waitSignal(section.succeeded, timeout=120_000):
+        qtbot.mouseClick(section.button, Qt.MouseButton.LeftButton)
+        # What Qt sends for the second click of a double click.
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        place = QPointF(section.button.rect().center())
+        second = QMouseEvent(QEvent.Type.MouseButtonDblClick, place, place, left, left, none)
+        QApplication.sendEvent(section.button, second)
+        qtbot.mouseRelease(section.button, left)
+    assert started == [True]

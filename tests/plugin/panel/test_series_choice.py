@@ -57,3 +57,15 @@ def test_a_folder_that_changed_is_offered_again(viewer, folder):
     choice.offer("exam", list_series(folder), read)
     choice.open_chosen()
     assert choice.box.count() == 2
+
+
+def test_cancel_opens_nothing_and_the_folder_can_be_opened_again(viewer, empty_panel, folder):
+    choice = empty_panel.input.series
+    viewer.open(str(folder), plugin="napari-expert")
+    choice.cancel_button.click()
+    assert choice.isHidden()
+    assert len(viewer.layers) == 0
+    viewer.open(str(folder), plugin="napari-expert")
+    assert not choice.isHidden()
+    choice.button.click()
+    assert len(viewer.layers) == 1
