@@ -188,7 +188,7 @@ def _window(
     with cancelling.window(str(referring.file), drawn) as (_, panel):
         panel.run()
         cancelling.wait(lambda: panel.job is None)
-        found.append(cancelling.downloads(panel.result.fetch, 1.0, times))
+        found.append(cancelling.downloads(panel.result.fetch, 0.5, times))
     print(
         "| work | times | ready again: median, s | longest | in the background: median, s "
         "| longest | problems |\n|---|---:|---:|---:|---:|---:|---:|"

@@ -121,9 +121,10 @@ def remove_layers(viewer: ViewerModel, layers: Iterable[Layer]) -> None:
     draw what is gone.
     """
     viewer.canvas.grid.enabled = False
-    for layer in layers:
-        if layer in viewer.layers:
-            viewer.layers.remove(layer)
+    with viewer.layers.batched_update():  # else napari collects garbage after each of them
+        for layer in layers:
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
 
 
 # --- camera ---------------------------------------------------------------------------------------

@@ -91,21 +91,34 @@ def idle() -> bool:
     return QThreadPool.globalInstance().activeThreadCount() == 0
 
 
-def press_later(button: Callable[[], QAbstractButton | None], after_s: float) -> list[float]:
-    """Press a button after a time; the planned moment is appended when it was pressed.
+class Press:
+    """One press of a button after a time, if there still is something to press.
 
-    `button` returns None where there is nothing to press any more.
+    Parameters
+    ----------
+    button : callable
+        None where there is nothing to press any more.
+    after_s : float
     """
-    planned, pressed = time.monotonic() + after_s, []
 
-    def press() -> None:
-        found = button()
+    def __init__(self, button: Callable[[], QAbstractButton | None], after_s: float) -> None:
+        self.planned = time.monotonic() + after_s
+        self.done = False
+        self._button, self._timer = button, QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._press)
+        self._timer.start(round(1000 * after_s))
+
+    def _press(self) -> None:
+        found = self._button()
         if found is not None:
             found.click()
-            pressed.append(planned)
+            self.done = True
 
-    QTimer.singleShot(round(1000 * after_s), Qt.TimerType.PreciseTimer, press)
-    return pressed
+    def give_up(self) -> None:
+        """Press no more: the work has ended."""
+        self._timer.stop()
 
 
 def runs(name: str, model: str, volume: Volume, times: int, seed: int = 0) -> Presses:
@@ -127,18 +140,19 @@ def runs(name: str, model: str, volume: Volume, times: int, seed: int = 0) -> Pr
         while len(seconds) < times:
             panel.runs.cache = None
             panel.run()
-            pressed = press_later(
+            press = Press(
                 lambda: None if panel.job is None else panel.runs.button,
                 random.uniform(0, length),
             )
             wait(lambda: panel.job is None)
-            if pressed:
-                seconds.append(time.monotonic() - pressed[0])
+            press.give_up()
+            if press.done:
+                seconds.append(time.monotonic() - press.planned)
                 if not (panel.runs.button.isEnabled() and panel.runs.button.text() == "Run"):
                     problems.append("Run was not possible")
             wait(idle)
-            if pressed:
-                behind.append(time.monotonic() - pressed[0])
+            if press.done:
+                behind.append(time.monotonic() - press.planned)
                 print(f"{name}: {seconds[-1]:.2f} s, {behind[-1]:.2f} s", file=sys.stderr)
                 if panel.explanation is not None or state(viewer) != before:
                     problems.append("something of the cancelled run is left")
@@ -163,18 +177,19 @@ def downloads(section: FetchSection, length_s: float, times: int, seed: int = 0)
             problems.append("no download was offered")
             break
         section.download_button.click()
-        pressed = press_later(
+        press = Press(
             lambda: None if section.job is None else section.cancel_button,
             random.uniform(0, length_s),
         )
         wait(lambda: section.job is None)
-        if pressed:
-            seconds.append(time.monotonic() - pressed[0])
+        press.give_up()
+        if press.done:
+            seconds.append(time.monotonic() - press.planned)
             if not section.get_button.isVisibleTo(section):
                 problems.append("the download was not offered again")
         wait(idle)
-        if pressed:
-            behind.append(time.monotonic() - pressed[0])
+        if press.done:
+            behind.append(time.monotonic() - press.planned)
     return Presses("*Get…*", tuple(seconds), tuple(behind), tuple(problems))
 
 
