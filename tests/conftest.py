@@ -17,9 +17,11 @@ os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import pytest
+from helpers.processes import heed_ctrl_c
 from helpers.recipes import PLANES, TINY, TISSUE, VOLUMES
 from helpers.squares import draw_squares
 
+heed_ctrl_c()
 SHARED = Path(os.environ.get("EXPERT_DATA_DIR", Path(__file__).parents[2] / "shared" / "data"))
 
 

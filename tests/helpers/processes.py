@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +21,13 @@ distributed.init_process_group("gloo")
 atexit.register(distributed.destroy_process_group)
 rank = distributed.get_rank()
 """
+
+
+def heed_ctrl_c() -> None:
+    """Receive Ctrl-C in this process and those it starts: a job in the background ignores it."""
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if not elsewhere and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_group(code: str, count: int) -> list[str]:

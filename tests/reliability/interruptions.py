@@ -20,6 +20,7 @@ from random import Random
 
 import numpy as np
 from helpers.file_server import serving
+from helpers.processes import heed_ctrl_c
 from helpers.recipes import TINY
 from helpers.squares import draw_squares
 from safetensors.numpy import load_file
@@ -303,6 +304,7 @@ def full_disk(folder: Path) -> list[Finding]:
 
 def cancelled(folder: Path, times: int, head: Path, seed: int = 0) -> list[Finding]:
     """Ctrl-C at random moments; how long the command still runs."""
+    heed_ctrl_c()
     recipe, table, model = squares_model(folder)
     random = Random(seed)
     many = draw_squares(folder / "many", 200, 5)
