@@ -130,10 +130,10 @@ def _from_folder(folder: Path, plain: bool) -> Iterator[Item]:
         yield Item(str(folder), folder, problem=problem)
         return
     files = [path for path in inside if not path.is_dir()]
-    images = [path for path in files if _is_image(path, plain)]
+    images = {path for path in files if _is_image(path, plain)}
     if images:  # one file of each DICOM series beside them is kept later
-        images = [path for path in files if path in images or _is_slice(path)]
-        yield from (Item(str(path), path) for path in images)
+        found = (path for path in files if path in images or _is_slice(path))
+        yield from (Item(str(path), path) for path in found)
     elif files:  # of a DICOM series, which have any name
         yield Item(str(folder), folder)
     elif inside:
