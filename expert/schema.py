@@ -77,6 +77,16 @@ class InputSettings(Document):
         "robust", description="grey values that become 0 and 1"
     )
     sized: bool = later(False, description="refuse plain images of unknown pixel size")
+    blur_mm: float = later(
+        0.0,
+        ge=0,
+        le=10,
+        description="standard deviation of the blur to which heads are brought, for tissue; "
+        "0: about that of voxels of 2 mm",
+    )
+    refined: bool = later(
+        False, description="refine registrations by the tissues (`expert.imaging.refinement`)"
+    )
 
     @model_validator(mode="after")
     def _sized(self) -> InputSettings:
@@ -94,6 +104,8 @@ class InputSettings(Document):
             raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
             raise ValueError(f"intensity {self.intensity} is for heads")
+        if (self.blur_mm or self.refined) and self.intensity != "tissue":
+            raise ValueError("blur_mm and refined are for intensity tissue")
         return self
 
 

@@ -20,7 +20,6 @@ for command in (
     commands.corrupted,
     external_commands.external,
     external_commands.scanners,
-    external_commands.inputs,
     heads_commands.head_network,
     heads_commands.brain_finding,
     outline_commands.head_outline,

@@ -19,9 +19,8 @@ from scipy import ndimage
 from expert.datasets.prepared_dataset import load_cohort
 from expert.datasets.table import read_table
 from expert.features.anatomy import anatomical_displacement
-from expert.imaging.average_brain import FILE
 from expert.imaging.preprocessing import view_affine
-from expert.imaging.template import DATA
+from expert.imaging.template import AVERAGE, DATA
 from expert.schema import InputSettings
 
 SETTINGS = InputSettings(
@@ -64,8 +63,8 @@ def main() -> None:
     for _ in range(2):
         average = sharpened(images, average)
     average[(images > 0).mean(0) < 0.5] = 0
-    nibabel.save(nibabel.Nifti1Image(average, view_affine(SETTINGS, None)), DATA / FILE)
-    print(f"{DATA / FILE}: average of {people} people")
+    nibabel.save(nibabel.Nifti1Image(average, view_affine(SETTINGS, None)), DATA / AVERAGE)
+    print(f"{DATA / AVERAGE}: average of {people} people")
 
 
 if __name__ == "__main__":

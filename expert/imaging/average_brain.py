@@ -7,10 +7,8 @@ import functools
 import numpy as np
 
 from expert.imaging.preprocessing import view_affine
-from expert.imaging.template import DATA
+from expert.imaging.template import AVERAGE, DATA
 from expert.schema import InputSettings
-
-FILE = "average_brain.nii.gz"
 
 
 @functools.lru_cache(maxsize=4)
@@ -30,7 +28,7 @@ def average_brain(settings: InputSettings) -> np.ndarray:
     import nibabel
     from scipy import ndimage
 
-    image = nibabel.load(DATA / FILE)
+    image = nibabel.load(DATA / AVERAGE)
     to_index = np.linalg.inv(image.affine) @ view_affine(settings, None)
     return np.asarray(
         ndimage.affine_transform(

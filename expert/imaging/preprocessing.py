@@ -155,7 +155,12 @@ def _prepare_head(
     positions: tuple[float | None, ...],
 ) -> Prepared:
     known = registration.found is None and settings.intensity != "tissue"
-    tissue = None if known else TissueHead.of(volume, registration)
+    tissue = None
+    if not known:
+        tissue = TissueHead.of(
+            volume, registration, blur_mm=settings.blur_mm, refined=settings.refined
+        )
+        registration = tissue.registration
     views = None if settings.intensity == "tissue" else _Grey(volume, settings, registration)
     images, contents, affines = [], [], []
     for position in positions:

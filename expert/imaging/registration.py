@@ -79,6 +79,22 @@ class Registration:
         matrix = np.asarray(template_to_subject, dtype=float)
         return cls(matrix, 1.0, True, float(np.linalg.det(matrix[:3, :3])))
 
+    def moved(self, template_to_subject: np.ndarray) -> Registration:
+        """The registration of the same head by another transform, and its quality.
+
+        Parameters
+        ----------
+        template_to_subject : (4, 4) ndarray
+            Template RAS mm to the subject's RAS mm.
+
+        Returns
+        -------
+        Registration
+        """
+        if self.found is None:
+            return Registration.known(template_to_subject)
+        return _assess(template_to_subject, self.agreement_mm, self.found)
+
 
 def register(volume: Volume, *, progress: Callable[[float], None] | None = None) -> Registration:
     """Compute the affine transform between the template and a head.

@@ -9,6 +9,8 @@ from typing import Literal
 from expert.imaging.volume import Volume, read_volume
 
 DATA = Path(__file__).parent / "data"
+AVERAGE = "average_brain.nii.gz"
+"""Average of the tissue values of 145 heads, see `tools/make_average_brain.py`."""
 
 
 @functools.lru_cache(maxsize=4)

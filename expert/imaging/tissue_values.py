@@ -18,7 +18,8 @@ from expert.errors import InputError
 from expert.features.grey_values import WHITE_MATTER
 from expert.imaging.brain import exposed_tissue
 from expert.imaging.brain_finding import FoundBrain, find_brain
-from expert.imaging.conforming import common_resolution
+from expert.imaging.conforming import common_resolution, equal_blur
+from expert.imaging.refinement import load_refinement, refine
 from expert.imaging.registration import Registration
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
@@ -178,8 +179,18 @@ class TissueHead:
     """White minus grey matter relative to white matter, where the template has them. Not where
     the network sees them: in an image of another contrast it mistakes one for the other."""
 
+    order: int = 1
+    """Of the splines that interpolate `volume`."""
+
     @classmethod
-    def of(cls, volume: Volume, registration: Registration) -> TissueHead:
+    def of(
+        cls,
+        volume: Volume,
+        registration: Registration,
+        *,
+        blur_mm: float = 0.0,
+        refined: bool = False,
+    ) -> TissueHead:
         """Estimate the tissues' grey values of a head.
 
         Parameters
@@ -188,6 +199,11 @@ class TissueHead:
             The head.
         registration : Registration
             Of this volume.
+        blur_mm : float
+            Standard deviation of the blur to which the head is brought, mm; 0: about that of voxels
+            of 2 mm.
+        refined : bool
+            Whether the tissue values refine the registration.
 
         Returns
         -------
@@ -199,19 +215,40 @@ class TissueHead:
             The volume contains no brain, or its grey values are constant.
         """
         found = find_brain(volume) if registration.found is None else registration.found
-        even = common_resolution(volume, RESOLUTION_MM)
+        even = equal_blur(volume, blur_mm) if blur_mm else common_resolution(volume, RESOLUTION_MM)
         even = Volume(even.data - float(even.data.min()), even.affine, even.space)
-        points = _sample_points()
-        values = _at(even.data, even.affine, registration, points)
-        priors = np.stack(
-            [_at(part, found.affine, registration, points) for part in found.tissues[1:]]
+        order = 3 if blur_mm else 1
+        head = cls._fitted(even, registration, found, order)
+        if not refined or not registration.acceptable:
+            return head
+        return cls._fitted(
+            even,
+            registration.moved(refine(registration.template_to_subject, head.sample)),
+            found,
+            order,
         )
+
+    @classmethod
+    def _fitted(
+        cls, even: Volume, registration: Registration, found: FoundBrain, order: int
+    ) -> TissueHead:
+        points = _sample_points()
+        matrix = registration.template_to_subject
+        values = _at(even.data, even.affine, matrix, points, order)
+        priors = np.stack([_at(part, found.affine, matrix, points) for part in found.tissues[1:]])
         inside = (priors.sum(axis=0) > 0.5) & (values > 0)
         if inside.sum() < 1000:
             raise InputError("The brain of this volume is black or outside the image.")
         scale = fit_tissue_scale(values[inside], priors[:, inside], points[:, inside])
         white, grey = (float(np.median(values[inside & core])) for core in _tissue_cores())
-        return cls(even, registration, found, scale, (white - grey) / max(white, 1e-9))
+        contrast = (white - grey) / max(white, 1e-9)
+        return cls(even, registration, found, scale, contrast, order)
+
+    def sample(self, points: np.ndarray, template_to_subject: np.ndarray) -> np.ndarray:
+        """Tissue values under another registration, see `expert.imaging.refinement.Sample`."""
+        values = _at(self.volume.data, self.volume.affine, template_to_subject, points)
+        share = _at(self.found.brain, self.found.affine, template_to_subject, points)
+        return np.asarray(self.scale.tissue_values(values, points) * np.clip(share, 0, 1))
 
     @property
     def refusal(self) -> str:
@@ -258,7 +295,7 @@ class TissueHead:
         """
         to_subject = self.registration.template_to_subject @ affine
         share = _resampled(self.found.brain, self.found.affine, to_subject, shape)
-        values = _resampled(self.volume.data, self.volume.affine, to_subject, shape)
+        values = _resampled(self.volume.data, self.volume.affine, to_subject, shape, self.order)
         inside = (share >= 0.5) & (values > 0)
         index = np.argwhere(inside).T
         points = affine[:3, :3] @ index + affine[:3, 3:]
@@ -270,19 +307,29 @@ class TissueHead:
 
 
 def _resampled(
-    data: np.ndarray, affine: np.ndarray, to_subject: np.ndarray, shape: tuple[int, ...]
+    data: np.ndarray,
+    affine: np.ndarray,
+    to_subject: np.ndarray,
+    shape: tuple[int, ...],
+    order: int = 1,
 ) -> np.ndarray:
     matrix = np.linalg.inv(affine) @ to_subject
-    return np.asarray(ndimage.affine_transform(data, matrix[:3, :3], matrix[:3, 3], shape, order=1))
+    return np.asarray(
+        ndimage.affine_transform(data, matrix[:3, :3], matrix[:3, 3], shape, order=order)
+    )
 
 
 def _at(
-    data: np.ndarray, affine: np.ndarray, registration: Registration, points: np.ndarray
+    data: np.ndarray,
+    affine: np.ndarray,
+    template_to_subject: np.ndarray,
+    points: np.ndarray,
+    order: int = 1,
 ) -> np.ndarray:
     """Values of an array on the subject's grid at template points (3, N)."""
-    matrix = np.linalg.inv(affine) @ registration.template_to_subject
+    matrix = np.linalg.inv(affine) @ template_to_subject
     index = matrix[:3, :3] @ points + matrix[:3, 3:]
-    return np.asarray(ndimage.map_coordinates(data, index, order=1))
+    return np.asarray(ndimage.map_coordinates(data, index, order=order))
 
 
 def _sample_index() -> np.ndarray:
@@ -302,6 +349,7 @@ def load_tissue_values() -> None:
     """Load the template's tissues, which `TissueHead` needs."""
     _sample_points()
     _tissue_cores()
+    load_refinement()
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Commands of ``python -m studies``: external data sets, simulated scanners, range of inputs."""
+"""Commands of ``python -m studies``: external data sets and simulated scanners."""
 
 from __future__ import annotations
 
@@ -83,34 +83,6 @@ def scanners(
             subjects=subjects,
             scanners=scanners,
             draws=draws,
-            seed=seed,
-            label_column=label_column,
-            jobs=jobs,
-            progress=report,
-        )
-    _write(markdown(found), out)
-
-
-@one_sentence
-def inputs(
-    model: HeadModel,
-    data: HeadTable,
-    subjects: Subjects = 6,
-    seed: Seed = 0,
-    label_column: LabelColumn = None,
-    jobs: Jobs = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Markdown file to write.")] = Path(
-        "inputs.md"
-    ),
-) -> None:
-    """Measure how much predictions depend on voxel size, data type and orientation."""
-    from studies.external.inputs import markdown, run_study
-
-    with progress() as report:
-        found = run_study(
-            model,
-            data,
-            subjects=subjects,
             seed=seed,
             label_column=label_column,
             jobs=jobs,

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.stats import norm
 
 from expert.errors import InputError
-from expert.imaging.conforming import common_resolution, reduce_resolution, regular_grid
+from expert.imaging.conforming import (
+    common_resolution,
+    equal_blur,
+    reduce_resolution,
+    regular_grid,
+)
 from expert.imaging.volume import Volume
 
 
@@ -41,6 +48,7 @@ def test_place_and_mass_stay(spacing, flip):
     for other in (
         reduce_resolution(volume, 2.0),
         common_resolution(volume, 2.0),
+        equal_blur(volume, 2.0),
         regular_grid(volume, 4.0, 8),
     ):
         np.testing.assert_allclose(center(other), center(volume), atol=0.05)
@@ -60,6 +68,32 @@ def test_fine_and_coarse_grids_become_alike():
     coarse = common_resolution(blob((2.0, 2.0, 2.0)), 2.0)
     fine = regular_grid(common_resolution(blob((1.3, 1.3, 1.3)), 2.0), 2.0)
     assert float(np.abs(fine.data.max() - coarse.data.max())) < 0.03
+
+
+def edge(size: float, place: float) -> np.ndarray:
+    """A voxel is the mean of its box: the part of it that lies beyond an edge, `place` mm."""
+    centers = size * np.arange(round(120 / size)) + size / 2
+    return np.clip((centers + size / 2 - place) / size, 0, 1)
+
+
+@pytest.mark.parametrize("size", [0.4, 0.7, 1.0, 1.5, 2.0, 3.0])
+def test_the_blur_of_an_edge_does_not_depend_on_the_voxel_size(size):
+    profile = edge(size, 61.3)
+    volume = Volume(
+        profile[:, None, None] * np.ones((1, 12, 12), np.float32), np.diag([size, 2.0, 2.0, 1.0])
+    )
+    volume.affine[0, 3] = size / 2
+    out = equal_blur(volume, 2.0)
+    assert min(out.spacing) <= max(2.0, size)
+    wanted = np.linspace(52, 70, 37)
+    index = (wanted - out.affine[0, 3]) / out.spacing[0]
+    middle = ndimage.map_coordinates(out.data[:, 6, 6].astype(float), [index], order=3)
+    np.testing.assert_allclose(middle, norm.cdf((wanted - 61.3) / 2.0), atol=0.03)
+
+
+def test_voxels_that_are_blurred_already_stay():
+    volume = blob((1.0, 1.0, 8.0))
+    assert equal_blur(volume, 2.0).shape == (80, 80, 20)
 
 
 def test_a_regular_grid_fits_the_network():

@@ -22,9 +22,8 @@ def test_external_writes_its_page(tiny_model_file, tmp_path):
     assert out.with_suffix(".svg").is_file()
 
 
-@pytest.mark.parametrize("command", ["scanners", "inputs"])
-def test_models_of_plain_images_are_refused(command, tiny_model_file, squares, tmp_path):
-    said = run(app, [command, str(tiny_model_file), "--data", str(squares)])
+def test_models_of_plain_images_are_refused(tiny_model_file, squares):
+    said = run(app, ["scanners", str(tiny_model_file), "--data", str(squares)])
     assert said.exit_code == 1
     assert "needs a model for 3D heads" in said.output
 
@@ -45,31 +44,3 @@ def test_scanners_writes_its_report(one_plane_file, one_head, tmp_path, monkeypa
     assert "1 heads, each from 2 simulated scanners" in out.read_text()
     row = next(line for line in out.read_text().splitlines() if line.startswith("| 1 | "))
     assert "refused" not in row
-
-
-@pytest.mark.slow
-def test_inputs_writes_its_report(one_plane_file, one_head, tmp_path, monkeypatch):
-    from studies.external import inputs
-
-    monkeypatch.setattr(inputs, "INPUTS", ("2 mm", "uint8"))
-    out = tmp_path / "inputs.md"
-    said = run(
-        app,
-        [
-            "inputs",
-            one_plane_file,
-            "--data",
-            str(one_head),
-            "--subjects",
-            "1",
-            "--out",
-            str(out),
-            "--label-column",
-            "age",
-        ],
-    )
-    assert said.exit_code == 0, said.output
-    row = next(line for line in out.read_text().splitlines() if line.startswith("| uint8 | "))
-    difference, refused = (row.split("|")[column].strip() for column in (3, 5))
-    assert float(difference) < 5
-    assert refused == "0"
