@@ -171,16 +171,17 @@ class TissueHead:
     """A registered head whose grey values are turned into tissue values."""
 
     volume: Volume
-    """At the common resolution."""
+    """At the common resolution, or of the common blur."""
+    splines: np.ndarray
+    """(i, j, k) coefficients of the splines through `volume`."""
+    order: int
+    """Of the splines."""
     registration: Registration
     found: FoundBrain
     scale: TissueScale
     contrast: float
     """White minus grey matter relative to white matter, where the template has them. Not where
     the network sees them: in an image of another contrast it mistakes one for the other."""
-
-    order: int = 1
-    """Of the splines that interpolate `volume`."""
 
     @classmethod
     def of(
@@ -217,24 +218,26 @@ class TissueHead:
         found = find_brain(volume) if registration.found is None else registration.found
         even = equal_blur(volume, blur_mm) if blur_mm else common_resolution(volume, RESOLUTION_MM)
         even = Volume(even.data - float(even.data.min()), even.affine, even.space)
-        order = 3 if blur_mm else 1
-        head = cls._fitted(even, registration, found, order)
+        order = 3 if blur_mm else 1  # linear interpolation blurs
+        splines = ndimage.spline_filter(even.data, order, np.float32) if blur_mm else even.data
+        head = cls._fitted(even, splines, order, registration, found)
         if not refined or not registration.acceptable:
             return head
-        return cls._fitted(
-            even,
-            registration.moved(refine(registration.template_to_subject, head.sample)),
-            found,
-            order,
-        )
+        better = refine(registration.template_to_subject, head.sample)
+        return cls._fitted(even, splines, order, registration.moved(better), found)
 
     @classmethod
     def _fitted(
-        cls, even: Volume, registration: Registration, found: FoundBrain, order: int
+        cls,
+        even: Volume,
+        splines: np.ndarray,
+        order: int,
+        registration: Registration,
+        found: FoundBrain,
     ) -> TissueHead:
         points = _sample_points()
         matrix = registration.template_to_subject
-        values = _at(even.data, even.affine, matrix, points, order)
+        values = _at(splines, even.affine, matrix, points, order)
         priors = np.stack([_at(part, found.affine, matrix, points) for part in found.tissues[1:]])
         inside = (priors.sum(axis=0) > 0.5) & (values > 0)
         if inside.sum() < 1000:
@@ -242,7 +245,7 @@ class TissueHead:
         scale = fit_tissue_scale(values[inside], priors[:, inside], points[:, inside])
         white, grey = (float(np.median(values[inside & core])) for core in _tissue_cores())
         contrast = (white - grey) / max(white, 1e-9)
-        return cls(even, registration, found, scale, contrast, order)
+        return cls(even, splines, order, registration, found, scale, contrast)
 
     def sample(self, points: np.ndarray, template_to_subject: np.ndarray) -> np.ndarray:
         """Tissue values under another registration, see `expert.imaging.refinement.Sample`."""
@@ -293,30 +296,27 @@ class TissueHead:
         content : (a, b, c) uint8 ndarray
             255 where a voxel is entirely brain.
         """
-        to_subject = self.registration.template_to_subject @ affine
-        share = _resampled(self.found.brain, self.found.affine, to_subject, shape)
-        values = _resampled(self.volume.data, self.volume.affine, to_subject, shape, self.order)
-        inside = (share >= 0.5) & (values > 0)
-        index = np.argwhere(inside).T
-        points = affine[:3, :3] @ index + affine[:3, 3:]
-        tissue = self.scale.tissue_values(values[inside], points)
+        matrix = np.linalg.inv(self.found.affine) @ self.registration.template_to_subject @ affine
+        share = ndimage.affine_transform(
+            self.found.brain, matrix[:3, :3], matrix[:3, 3], shape, order=1
+        )
+        share = np.clip(share, 0, 1)
+        near = share > 0
+        points = affine[:3, :3] @ np.argwhere(near).T + affine[:3, 3:]
+        values = _at(
+            self.splines,
+            self.volume.affine,
+            self.registration.template_to_subject,
+            points,
+            self.order,
+        )
+        content = np.zeros(shape, np.uint8)
+        content[near] = np.rint(255 * share[near] * (values > 0))
+        inside = (share[near] >= 0.5) & (values > 0)
+        tissue = self.scale.tissue_values(values, points)
         image = np.zeros(shape, np.uint8)
-        image[inside] = np.clip(np.rint(WHITE * tissue), 1, 255).astype(np.uint8)
-        content = np.where(values > 0, np.clip(share, 0, 1), 0)
-        return image, np.rint(255 * content).astype(np.uint8)
-
-
-def _resampled(
-    data: np.ndarray,
-    affine: np.ndarray,
-    to_subject: np.ndarray,
-    shape: tuple[int, ...],
-    order: int = 1,
-) -> np.ndarray:
-    matrix = np.linalg.inv(affine) @ to_subject
-    return np.asarray(
-        ndimage.affine_transform(data, matrix[:3, :3], matrix[:3, 3], shape, order=order)
-    )
+        image[near] = inside * np.clip(np.rint(WHITE * tissue), 1, 255)
+        return image, content
 
 
 def _at(
@@ -326,10 +326,10 @@ def _at(
     points: np.ndarray,
     order: int = 1,
 ) -> np.ndarray:
-    """Values of an array on the subject's grid at template points (3, N)."""
+    """Splines on the subject's grid at template points (3, N); of order 1, they are the values."""
     matrix = np.linalg.inv(affine) @ template_to_subject
     index = matrix[:3, :3] @ points + matrix[:3, 3:]
-    return np.asarray(ndimage.map_coordinates(data, index, order=order))
+    return np.asarray(ndimage.map_coordinates(data, index, order=order, prefilter=False))
 
 
 def _sample_index() -> np.ndarray:

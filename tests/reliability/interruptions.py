@@ -269,6 +269,7 @@ def full_disk(folder: Path) -> list[Finding]:
         "explain": ["explain", image, "--model", model, "--pixel-size-mm", 1, "--out"],
         "predict": ["predict", table, "--model", model, "--out"],
         "train": ["train", recipe, "--data", table, "--jobs", "1", "--out"],
+        "train --devices 2": ["train", recipe, "--data", table, "--devices", "2", "--out"],
         "evaluate": ["evaluate", model, "--data", table, "--jobs", "1", "--out"],
     }
     names = {"explain": "", "predict": ".csv", "train": ".safetensors", "evaluate": ".json"}
@@ -312,6 +313,7 @@ def cancelled(folder: Path, times: int, head: Path, seed: int = 0) -> list[Findi
         "explain": ["explain", head, "--out", folder / "e"],
         "predict": ["predict", many, "--model", model, "--out"],
         "train": ["train", recipe, "--data", table, "--folds", "2", "--jobs", "2", "--out"],
+        "train --devices 2": ["train", recipe, "--data", table, "--devices", "2", "--out"],
         "evaluate": ["evaluate", model, "--data", many, "--jobs", "2", "--out"],
     }
     found = []
