@@ -84,6 +84,12 @@ class InputSettings(Document):
         description="standard deviation of the blur to which heads are brought, for tissue; "
         "0: about that of voxels of 2 mm",
     )
+    sharpness: float = later(
+        0.0,
+        ge=0,
+        le=10,
+        description="to which heads are blurred further (`expert.imaging.sharpness`); 0: not",
+    )
     refined: bool = later(
         False, description="refine registrations by the tissues (`expert.imaging.refinement`)"
     )
@@ -104,8 +110,10 @@ class InputSettings(Document):
             raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
             raise ValueError(f"intensity {self.intensity} is for heads")
-        if (self.blur_mm or self.refined) and self.intensity != "tissue":
-            raise ValueError("blur_mm and refined are for intensity tissue")
+        if (self.blur_mm or self.sharpness or self.refined) and self.intensity != "tissue":
+            raise ValueError("blur_mm, sharpness and refined are for intensity tissue")
+        if self.sharpness and not self.blur_mm:
+            raise ValueError("sharpness needs blur_mm")
         return self
 
 

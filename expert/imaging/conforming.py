@@ -90,28 +90,49 @@ def equal_blur(volume: Volume, sigma_mm: float) -> Volume:
     Volume
         float32, with voxels of at most `sigma_mm` where the volume's own are smaller. Interpolate
         it with cubic splines: linear interpolation would blur it again.
+    """
+    fine = reduce_resolution(volume, 0.75 * sigma_mm)
+    variance = sigma_mm**2 - np.array(fine.spacing) ** 2 / 12
+    return add_blur(fine, variance, sigma_mm)
+
+
+def add_blur(volume: Volume, variance_mm2: np.ndarray | float, spacing_mm: float = 0.0) -> Volume:
+    """The volume after a discrete Gaussian, whose variance is exact however small it is.
+
+    Parameters
+    ----------
+    volume : Volume
+        3D.
+    variance_mm2 : (3,) ndarray or float
+        Of the Gaussian along each axis, mm squared; at most 0: none.
+    spacing_mm : float
+        Voxels are left out where they are this close, mm; 0: none are.
+
+    Returns
+    -------
+    Volume
+        float32.
 
     References
     ----------
-    .. [1] Lindeberg, "Scale-space for discrete signals", IEEE PAMI 1990 (discrete Gaussian).
+    .. [1] Lindeberg, "Scale-space for discrete signals", IEEE PAMI 1990.
     """
     from scipy.special import ive
 
-    fine = reduce_resolution(volume, 0.75 * sigma_mm)
-    data, affine = fine.data, fine.affine.copy()
-    for axis, size in enumerate(fine.spacing):
-        variance = (sigma_mm / size) ** 2 - 1 / 12  # voxels squared
+    data, affine = np.asarray(volume.data, np.float32), volume.affine.copy()
+    variances = np.broadcast_to(variance_mm2, 3)
+    for axis, (size, variance) in enumerate(zip(volume.spacing, variances, strict=True)):
         if variance <= 0:
             continue
-        step = max(1, int(sigma_mm / size + 0.01))
+        step = max(1, int(spacing_mm / size + 0.01))
         length = data.shape[axis]
         places = np.arange((length - 1) % step // 2, length, step)
-        weights = ive(np.abs(np.arange(length) - places[:, None]), variance)
+        weights = ive(np.abs(np.arange(length) - places[:, None]), variance / size**2)
         weights /= weights.sum(axis=1, keepdims=True)
         data = np.moveaxis(np.tensordot(weights.astype(np.float32), data, (1, axis)), 0, axis)
         affine[:3, 3] += affine[:3, axis] * places[0]
         affine[:3, axis] *= step
-    return replace(fine, data=np.ascontiguousarray(data), affine=affine)
+    return replace(volume, data=np.ascontiguousarray(data), affine=affine)
 
 
 def regular_grid(volume: Volume, spacing_mm: float, multiple: int = 1) -> Volume:

@@ -158,7 +158,11 @@ def _prepare_head(
     tissue = None
     if not known:
         tissue = TissueHead.of(
-            volume, registration, blur_mm=settings.blur_mm, refined=settings.refined
+            volume,
+            registration,
+            blur_mm=settings.blur_mm,
+            sharpness=settings.sharpness,
+            refined=settings.refined,
         )
         registration = tissue.registration
     views = None if settings.intensity == "tissue" else _Grey(volume, settings, registration)

@@ -18,9 +18,10 @@ from expert.errors import InputError
 from expert.features.grey_values import WHITE_MATTER
 from expert.imaging.brain import exposed_tissue
 from expert.imaging.brain_finding import FoundBrain, find_brain
-from expert.imaging.conforming import common_resolution, equal_blur
+from expert.imaging.conforming import add_blur, common_resolution, equal_blur
 from expert.imaging.refinement import load_refinement, refine
 from expert.imaging.registration import Registration
+from expert.imaging.sharpness import brain_grid, missing_blur
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
@@ -190,6 +191,7 @@ class TissueHead:
         registration: Registration,
         *,
         blur_mm: float = 0.0,
+        sharpness: float = 0.0,
         refined: bool = False,
     ) -> TissueHead:
         """Estimate the tissues' grey values of a head.
@@ -203,6 +205,8 @@ class TissueHead:
         blur_mm : float
             Standard deviation of the blur to which the head is brought, mm; 0: about that of voxels
             of 2 mm.
+        sharpness : float
+            To which the head is blurred further, see `expert.imaging.sharpness`; 0: it is not.
         refined : bool
             Whether the tissue values refine the registration.
 
@@ -219,22 +223,24 @@ class TissueHead:
         even = equal_blur(volume, blur_mm) if blur_mm else common_resolution(volume, RESOLUTION_MM)
         even = Volume(even.data - float(even.data.min()), even.affine, even.space)
         order = 3 if blur_mm else 1  # linear interpolation blurs
-        splines = ndimage.spline_filter(even.data, order, np.float32) if blur_mm else even.data
-        head = cls._fitted(even, splines, order, registration, found)
-        if not refined or not registration.acceptable:
-            return head
-        better = refine(registration.template_to_subject, head.sample)
-        return cls._fitted(even, splines, order, registration.moved(better), found)
+        head = cls._fitted(even, order, registration, found)
+        if refined and registration.acceptable:
+            better = refine(registration.template_to_subject, head.sample)
+            head = cls._fitted(even, order, registration.moved(better), found, head.splines)
+        return head.blurred_to(sharpness) if sharpness else head
 
     @classmethod
     def _fitted(
         cls,
         even: Volume,
-        splines: np.ndarray,
         order: int,
         registration: Registration,
         found: FoundBrain,
+        splines: np.ndarray | None = None,
     ) -> TissueHead:
+        if splines is None:
+            linear = order == 1
+            splines = even.data if linear else ndimage.spline_filter(even.data, order, np.float32)
         points = _sample_points()
         matrix = registration.template_to_subject
         values = _at(splines, even.affine, matrix, points, order)
@@ -246,6 +252,32 @@ class TissueHead:
         white, grey = (float(np.median(values[inside & core])) for core in _tissue_cores())
         contrast = (white - grey) / max(white, 1e-9)
         return cls(even, splines, order, registration, found, scale, contrast)
+
+    def blurred_to(self, sharpness: float) -> TissueHead:
+        """The head, blurred to a sharpness.
+
+        Parameters
+        ----------
+        sharpness : float
+            See `expert.imaging.sharpness`.
+
+        Returns
+        -------
+        TissueHead
+            This one, if it is not sharper.
+        """
+        affine, inner = brain_grid()
+        matrix = np.linalg.inv(self.volume.affine) @ self.registration.template_to_subject @ affine
+        image = ndimage.affine_transform(
+            self.splines, matrix[:3, :3], matrix[:3, 3], inner.shape, order=self.order,
+            prefilter=False,
+        )  # fmt: skip
+        variance = missing_blur(np.maximum(image, 0), sharpness)
+        if not variance:
+            return self
+        variance *= self.registration.determinant ** (2 / 3)  # in the subject's mm
+        even = add_blur(self.volume, variance)
+        return self._fitted(even, self.order, self.registration, self.found)
 
     def sample(self, points: np.ndarray, template_to_subject: np.ndarray) -> np.ndarray:
         """Tissue values under another registration, see `expert.imaging.refinement.Sample`."""
@@ -350,6 +382,7 @@ def load_tissue_values() -> None:
     _sample_points()
     _tissue_cores()
     load_refinement()
+    brain_grid()
 
 
 @functools.lru_cache(maxsize=1)
