@@ -104,7 +104,8 @@ def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
     explanation, source = session.shown_explanation(), session.source
     if source is None:
         raise InputError(
-            "The original image is not open: open it to save the contribution map on its grid."
+            "The original image is not open, or was changed after the run: open it, or run again, "
+            "to save the contribution map on its grid."
         )
     target, volume = Path(path), volume_from_layer(source)
     if volume.ndim != 3:

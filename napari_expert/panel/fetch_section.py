@@ -245,10 +245,14 @@ class FetchSection(QWidget):
 
     def cancel(self) -> None:
         """Cancel at once; what has arrived is kept, and the next download goes on there."""
+        if self.job is None:
+            self._show_offer()
+        self.stop()
+
+    def stop(self) -> None:
+        """Cancel a download, if there is one: nobody sees it any more."""
         if self.job is not None:
             self.job.cancel()
-        else:
-            self._show_offer()
 
     def _finish(self, job: FetchJob) -> None:
         if self.job is job:

@@ -176,3 +176,24 @@ def test_a_closed_panel_downloads_no_further(viewer, dock, averaged, server, qtb
     assert section.job is None
     over(qtbot)
     assert "a.nii.gz" not in [path.name for path in files()]
+
+
+@pytest.mark.visible
+@pytest.mark.parametrize("how", ["window", "clear"])
+def test_a_download_that_nobody_sees_any_more_ends(
+    viewer, dock, head, averaged, server, qtbot, how
+):
+    server.pause_s = 0.05
+    panel = dock(viewer, head)
+    panel.show_explanation(averaged)
+    section = panel.result.fetch
+    section.ask()
+    section.download_button.click()
+    job = section.job
+    qtbot.waitUntil(lambda: section.progress.value() > 0, timeout=10_000)
+    act = viewer.close if how == "window" else panel.clear
+    act()
+    assert not job.running
+    over(qtbot)
+    assert "a.nii.gz" not in [path.name for path in files()]
+    assert panel.job is None, "no run starts by itself"
