@@ -57,7 +57,8 @@ def save(
     expert.errors.InputError
         Nothing is shown, or the file cannot be written.
     """
-    shown = session.shown_explanation()  # raises where nothing is shown, before a dialog opens
+    # Raises where nothing is shown, before a dialog opens; the result may be gone when it closes.
+    shown, complete = session.shown_explanation(), session.complete_explanation()
     target = path or QFileDialog.getSaveFileName(parent, *KINDS[kind])[0]
     if not target:
         return
@@ -69,7 +70,7 @@ def save(
         name = session.source.name if session.source is not None and named else None
         write_report(shown, target, model=card, source=name)
     elif kind == "explanation":
-        session.complete_explanation().save(target)
+        complete.save(target)
     elif kind == "table":
         from expert.report.csv_export import write_csv
 
