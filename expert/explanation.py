@@ -393,5 +393,6 @@ class Explanation(_Frozen):
             ) from error
         except ValueError as error:
             raise InputError(
-                f"{source.name} is not an explanation saved by napari-expert (schema 1)."
+                f"{source.name} is not an explanation saved by napari-expert, or is damaged or of "
+                "a newer version: save it again, or update napari-expert."
             ) from error

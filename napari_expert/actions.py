@@ -309,6 +309,14 @@ def panel_of(viewer: napari.viewer.Viewer, create: bool = True) -> ExpertWidget 
     return cast("ExpertWidget", panel)
 
 
+def open_panels() -> list[ExpertWidget]:
+    """The panels of all viewers."""
+    from qtpy.QtWidgets import QApplication
+
+    widgets: list[Any] = QApplication.allWidgets()
+    return [widget for widget in widgets if widget.objectName() == PANEL_NAME]
+
+
 def perform(action: Action) -> None:
     """Do an action in the current viewer; without a panel, a notification says what to do first."""
     import napari

@@ -155,13 +155,19 @@ def _pixels(held: Any) -> np.ndarray:
     from expert.errors import InputError
 
     try:
-        return np.asarray(held)
+        data = np.asarray(held)
     except Exception as error:  # lazy arrays raise what their library raises
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise InputError(
             f"The pixels of the layer could not be read{reason}: its file was changed, or its "
             "folder is not connected any more. Open the image again."
         ) from error
+    # As in images that are read from a file.
+    if data.dtype.kind == "f" and not np.isfinite(data).all():
+        if not np.isfinite(data).any():
+            raise InputError("The layer contains no finite value: open another image.")
+        data = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0)
+    return data
 
 
 def _grey(data: np.ndarray) -> np.ndarray:
@@ -261,7 +267,23 @@ def _millimetres(unit: Any) -> float | None:
     return float((1 * unit).to("mm").magnitude) if unit.is_compatible_with("mm") else None
 
 
-def find_source(explanation: Explanation, layers: list[Layer]) -> Image | None:
+def same_geometry(layer: Image, volume: Volume) -> bool:
+    """Whether a layer has the voxel size and orientation of a volume, which was made from it."""
+    from expert.errors import ExpertError
+
+    try:
+        now = volume_from_layer(layer, pixels=False)
+    except ExpertError:
+        return False
+    known = (volume.shape, volume.space, volume.spacing_known)
+    return (now.shape, now.space, now.spacing_known) == known and np.allclose(
+        now.affine, volume.affine
+    )
+
+
+def find_source(
+    explanation: Explanation, layers: list[Layer], explained: Volume | None = None
+) -> Image | None:
     """Find the open layer with the explained image, by the checksum of its voxels.
 
     Parameters
@@ -270,11 +292,13 @@ def find_source(explanation: Explanation, layers: list[Layer]) -> Image | None:
         Of the image.
     layers : list of napari.layers.Layer
         Where to look.
+    explained : Volume, optional
+        The image as it was explained, if its voxel size and orientation are known.
 
     Returns
     -------
     napari.layers.Image or None
-        None where it is not open.
+        None where it is not open, or has another voxel size or orientation by now.
     """
     from napari.layers import Image
 
@@ -286,7 +310,8 @@ def find_source(explanation: Explanation, layers: list[Layer]) -> Image | None:
                 volume = volume_from_layer(layer)
             except ExpertError:
                 continue
-            if volume.fingerprint() == explanation.input_sha256:
+            same = explained is None or same_geometry(layer, explained)
+            if same and volume.fingerprint() == explanation.input_sha256:
                 return layer
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -13,6 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    import napari
+    import napari.viewer
+
     from expert.errors import SeriesChoiceError
 
 LayerData = tuple[Any, ...]
@@ -184,22 +190,35 @@ def read(path: str | Sequence[str], series: str | None = None) -> list[LayerData
     return out or NO_LAYER
 
 
-def _open_series() -> set[Any]:
-    """The series of DICOM files that are open: napari opens many files one by one."""
+def _opening_viewer() -> napari.viewer.Viewer | None:
+    """The viewer that reads a file now; None where there is no window.
+
+    napari does not pass it to readers. With several windows it need not be the active one: a file
+    may be dropped on the other. It is among the callers.
+    """
     import napari
 
-    viewer = napari.current_viewer()
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, napari.Viewer):
+            return caller
+        frame = frame.f_back
+    return napari.current_viewer()
+
+
+def _open_series() -> set[Any]:
+    """The series of DICOM files that are open: napari opens many files one by one."""
+    viewer = _opening_viewer()
     found = [] if viewer is None else [layer.metadata.get(SERIES) for layer in viewer.layers]
     return {one for one in found if one is not None}
 
 
 def _offered(path: str, error: SeriesChoiceError) -> bool:
     """Offer the series in the panel; False where there is no window."""
-    import napari
-
     from napari_expert.actions import panel_of
 
-    viewer = napari.current_viewer()
+    viewer = _opening_viewer()
     panel = None if viewer is None else panel_of(viewer)
     if panel is None:
         return False
@@ -250,14 +269,13 @@ def show(path: str | Sequence[str]) -> list[LayerData]:
     expert.errors.InputError
         There is no window.
     """
-    import napari
     from napari.utils.notifications import show_error
 
     from expert.errors import ExpertError, InputError
     from expert.untrusted.text import without_tags
     from napari_expert.actions import panel_of
 
-    viewer = napari.current_viewer()
+    viewer = _opening_viewer()
     for one in [path] if isinstance(path, str) else path:
         kind = _kind(Path(one))
         if viewer is None:

@@ -326,7 +326,7 @@ class Session:
         if mode == "native":
             if self.source is None:
                 raise InputError(
-                    "The original image is not open: open it to see the patches in native space."
+                    "The original image is not open, or was changed: open it, or run again."
                 )
             if self.map is None:
                 self.set_map(CONTRIBUTION)

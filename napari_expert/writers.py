@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_expert.layer_geometry import OURS
+
+if TYPE_CHECKING:
+    from napari_expert.panel.main_widget import ExpertWidget
 
 
 def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
@@ -28,18 +31,24 @@ def write(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]
     expert.errors.InputError
         The layers are not those of a result.
     """
-    import napari
-
     from expert.errors import InputError
-    from napari_expert.actions import panel_of
 
-    viewer = napari.current_viewer()
-    panel = None if viewer is None else panel_of(viewer, create=False)
-    ours = any(OURS in arguments.get("metadata", {}) for _, arguments, _ in layers)
-    if not ours or panel is None or panel.explanation is None:
+    panel = _panel_of([arguments.get("metadata") for _, arguments, _ in layers])
+    if panel is None or panel.explanation is None:
         raise InputError(
             "These layers show no explanation: save them in another format, or run ExPeRT "
             "and save the layers of its result."
         )
     panel.save("explanation" if path.lower().endswith(".json") else "report", path)
     return [path] if Path(path).is_file() else []
+
+
+def _panel_of(metadata: list[Any]) -> ExpertWidget | None:
+    """The panel whose result has these layers: its window need not be the active one."""
+    from napari_expert.actions import open_panels
+
+    for panel in open_panels():
+        for layer in panel.viewer.layers:
+            if OURS in layer.metadata and any(one is layer.metadata for one in metadata):
+                return panel
+    return None

@@ -112,3 +112,12 @@ def test_averages_are_stored_and_documents_without_them_are_as_before(
     plain = explanation.save(tmp_path / "e.json").read_text(encoding="utf-8")
     assert '"average"' not in plain
     assert all(match.own_image is match.image for match in explanation.prototypes)
+
+
+def test_an_explanation_of_a_newer_version_says_what_to_do(explanation, tmp_path):
+    path = explanation.save(tmp_path / "e.json")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for change in ({"schema_version": 2}, {"a_new_field": 1}):
+        path.write_text(json.dumps(document | change), encoding="utf-8")
+        with pytest.raises(InputError, match="newer version: save it again, or update"):
+            Explanation.load(path)

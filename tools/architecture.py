@@ -43,7 +43,14 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cohort", ("expert.cohort",)),
     ("convert", ("expert.convert",)),
     ("cli", ("expert.cli",)),
-    ("plugin base", ("napari_expert.layer_geometry", "napari_expert.side_by_side")),
+    (
+        "plugin base",
+        (
+            "napari_expert.layer_geometry",
+            "napari_expert.layer_watch",
+            "napari_expert.side_by_side",
+        ),
+    ),
     (
         "session",
         (

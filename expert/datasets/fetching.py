@@ -205,22 +205,34 @@ def fetch_reference(reference: ImageReference, progress: Progress | None = None)
     Raises
     ------
     InputError
-        The data set is not public, the download failed, or the file is not the expected one.
+        The data set is not public, the download failed, the file is not the expected one, or the
+        cache cannot be used.
     """
     address, target = public_address(reference), cached_file(reference)
     if address is None:
         raise InputError(f"{obstacle(reference)[:-1]}: ask the author of the model for them.")
     report = progress or (lambda name, fraction: None)
-    source = source_of(reference)
-    if source is not None and source.member:
-        _make(source, reference, address, report)
-    elif not target.is_file() or checksum(target) != reference.sha256:
-        with downloading(target, reference.dataset, report) as part:
-            if not target.is_file() or checksum(target) != reference.sha256:
-                _download_checked(address, part, reference, report)
-                part.replace(target)
+    try:
+        _fetch(reference, address, report)
+    except OSError as error:  # such as a folder that is gone
+        raise InputError(
+            f"{target.name} could not be written to {target.parent} or read there: "
+            f"{error.strerror}. Check this folder, then try again."
+        ) from error
     report(target.name, 1.0)
     return target
+
+
+def _fetch(reference: ImageReference, address: str, progress: Progress) -> None:
+    """Download an image, unless it is in the cache."""
+    source, target = source_of(reference), cached_file(reference)
+    if source is not None and source.member:
+        _make(source, reference, address, progress)
+    elif not target.is_file() or checksum(target) != reference.sha256:
+        with downloading(target, reference.dataset, progress) as part:
+            if not target.is_file() or checksum(target) != reference.sha256:
+                _download_checked(address, part, reference, progress)
+                part.replace(target)
 
 
 def _download_checked(

@@ -12,7 +12,8 @@ from napari_expert.canvas.mouse import PatchPointer
 from napari_expert.canvas.native_overlay import NativeOverlay, OrientationLetters
 from napari_expert.canvas.result_layers import ResultLayers
 from napari_expert.canvas.tile_set import Spot
-from napari_expert.layer_geometry import volume_from_layer
+from napari_expert.layer_geometry import same_geometry, volume_from_layer
+from napari_expert.layer_watch import LayerWatch
 from napari_expert.navigation import show_axis
 from napari_expert.session import native_values
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from expert.imaging.volume import Volume
     from napari_expert.session import Session
 
 CENTER_MM = (0.0, -18.0)
@@ -45,7 +47,8 @@ class ResultView:
         self._letters: OrientationLetters | None = None
         self._pointer: PatchPointer | None = None
         self._drag: WindowDrag | None = None
-        self._watched: Image | None = None
+        self._watch = LayerWatch(self._source_changed)
+        self._explained: Volume | None = None
         events, viewing = session.events, session.viewing.events
         viewing.axis.connect(self._set_heights)
         viewing.opacity.connect(self._show_opacity)
@@ -192,18 +195,25 @@ class ResultView:
 
     # --- the original image -----------------------------------------------------------------------
     def _watch_source(self) -> None:
-        """The session holds the explained layer as long as it is open and has the same data."""
-        if self._watched is not None:
-            self._watched.events.data.disconnect(self._forget_source)
+        """The session holds the explained layer as long as it is open and has the same voxels."""
+        if self._watch.layer is not None:
             self.viewer.layers.events.removed.disconnect(self._layer_removed)
-        self._watched = self.session.source
-        if self._watched is not None:
-            self._watched.events.data.connect(self._forget_source)
+        source = self.session.source
+        self._watch.follow(source)
+        self._explained = None if source is None else volume_from_layer(source, pixels=False)
+        if source is not None:
             self.viewer.layers.events.removed.connect(self._layer_removed)
 
-    def _forget_source(self, event: Any = None) -> None:
-        self.session.set_source(None)
+    def _source_changed(self, what: str) -> None:
+        """Forget a layer that has other voxels, or another voxel size, than were explained."""
+        source, explained = self.session.source, self._explained
+        if source is None or explained is None:
+            return
+        if what == "data" or not same_geometry(source, explained):
+            if self.session.native:
+                self.session.show_mode(self.session.layout)
+            self.session.set_source(None)
 
     def _layer_removed(self, event: Any) -> None:
-        if event.value == self._watched:  # not "is": napari hands plugins a proxy
-            self._forget_source()
+        if event.value == self._watch.layer:  # not "is": napari hands plugins a proxy
+            self.session.set_source(None)

@@ -61,13 +61,8 @@ class ExplainJob(BackgroundJob):
     ) -> None:
         super().__init__(parent)
         self._force = force
-        self._model, self._volume, self._top, self._data, self._device = (
-            model,
-            volume,
-            top,
-            data,
-            device,
-        )
+        self.volume = volume
+        self._model, self._top, self._data, self._device = model, top, data, device
 
     def work(self) -> Explanation:
         """Explain, in the other thread."""
@@ -77,7 +72,7 @@ class ExplainJob(BackgroundJob):
         model = expert.load_model(self._model) if isinstance(self._model, str) else self._model
         result: Explanation = expert.explain(
             model,
-            self._volume,
+            self.volume,
             top=self._top,
             data=self._data,
             device=self._device,

@@ -57,7 +57,8 @@ def save(
     expert.errors.InputError
         Nothing is shown, or the file cannot be written.
     """
-    shown = session.shown_explanation()  # raises where nothing is shown, before a dialog opens
+    # Raises where nothing is shown, before a dialog opens; the result may be gone when it closes.
+    shown, complete = session.shown_explanation(), session.complete_explanation()
     target = path or QFileDialog.getSaveFileName(parent, *KINDS[kind])[0]
     if not target:
         return
@@ -69,7 +70,7 @@ def save(
         name = session.source.name if session.source is not None and named else None
         write_report(shown, target, model=card, source=name)
     elif kind == "explanation":
-        session.complete_explanation().save(target)
+        complete.save(target)
     elif kind == "table":
         from expert.report.csv_export import write_csv
 
@@ -104,7 +105,8 @@ def save_maps(session: Session, path: str | Path) -> tuple[Path, Path]:
     explanation, source = session.shown_explanation(), session.source
     if source is None:
         raise InputError(
-            "The original image is not open: open it to save the contribution map on its grid."
+            "The original image is not open, or was changed after the run: open it, or run again, "
+            "to save the contribution map on its grid."
         )
     target, volume = Path(path), volume_from_layer(source)
     if volume.ndim != 3:

@@ -130,22 +130,23 @@ class FetchSection(QWidget):
         from expert.datasets.fetching import obstacle
 
         self.setVisible(bool(self._missing))
-        if self._missing and all(
-            match.reference is not None and match.reference.sha256 in self._downloaded
-            for match in self._missing
-        ):
+        arrived = [match for match in self._missing if self._arrived(match)]
+        missing = [match for match in self._missing if not self._arrived(match)]
+        if arrived and not missing:
             self.text.setText("The images were downloaded: press Run to show them.")
             self._show_widgets()
             return
-        named = [match for match in self._missing if match.reference is not None]
+        named = [match for match in missing if match.reference is not None]
         free = [match for match in named if match.reference and not obstacle(match.reference)]
-        lines = [_missing_text(self._missing)] if self._missing else []
+        lines = [_missing_text(missing)] if missing else []
+        if arrived:
+            lines.insert(0, f"Downloaded: {_ranks(arrived)}. Press Run to show them.")
         lines += dict.fromkeys(
             obstacle(match.reference)
             for match in named
             if match.reference and obstacle(match.reference)
         )
-        if self._missing and not named:
+        if missing and not named:
             lines.append("The model does not refer to them.")
         self.text.setText(" ".join(lines))
         menu = self.get_button.menu()
@@ -158,6 +159,17 @@ class FetchSection(QWidget):
             label = f"{match.own_label:.0f} {self._unit}"
             self._add(menu, f"#{match.rank} · {label} · {match.reference.dataset}", [match])
         self._show_widgets(get=bool(free), folder=bool(named))
+
+    def _arrived(self, match: PrototypeMatch) -> bool:
+        """Whether an image was downloaded after the run that is shown."""
+        from expert.datasets.fetching import cached_file
+
+        reference = match.reference
+        return (
+            reference is not None
+            and reference.sha256 in self._downloaded
+            and cached_file(reference).is_file()
+        )
 
     def _add(self, menu: QMenu, words: str, matches: Sequence[PrototypeMatch]) -> None:
         action = menu.addAction(words)
@@ -245,10 +257,14 @@ class FetchSection(QWidget):
 
     def cancel(self) -> None:
         """Cancel at once; what has arrived is kept, and the next download goes on there."""
+        if self.job is None:
+            self._show_offer()
+        self.stop()
+
+    def stop(self) -> None:
+        """Cancel a download, if there is one: nobody sees it any more."""
         if self.job is not None:
             self.job.cancel()
-        else:
-            self._show_offer()
 
     def _finish(self, job: FetchJob) -> None:
         if self.job is job:
@@ -257,10 +273,14 @@ class FetchSection(QWidget):
         self._show_offer()
 
 
+def _ranks(matches: Sequence[PrototypeMatch]) -> str:
+    return ", ".join(f"#{match.rank}" for match in matches)
+
+
 def _missing_text(matches: Sequence[PrototypeMatch]) -> str:
     """Which prototypes are shown without their own image, in a sentence."""
     averages = sum(match.average is not None for match in matches)
-    ranks = ", ".join(f"#{match.rank}" for match in matches)
+    ranks = _ranks(matches)
     shown = "as average heads" if averages else "without an image"
     if 0 < averages < len(matches):
         shown = "as average heads or without an image"

@@ -16,8 +16,9 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 from expert.errors import ExpertError
 from expert.untrusted.text import without_tags
 from napari_expert.layer_geometry import MODEL, OURS, volume_from_layer
+from napari_expert.layer_watch import LayerWatch
 from napari_expert.panel.pixel_size import PixelSize
-from napari_expert.panel.qt_helpers import Label, collapsible, combo
+from napari_expert.panel.qt_helpers import Label, collapsible, combo, is_alive
 from napari_expert.panel.series_choice import SeriesChoice
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class InputSection(QWidget):
         self._card_of = ""
         self._before_sample = ""
         self._brief = False
+        self._watch = LayerWatch(lambda what: self._check_fit())
         self._build()
         self._fill_models()
         self._layers_changed()
@@ -107,8 +109,7 @@ class InputSection(QWidget):
         self.data_folder.line_edit.native.setAccessibleName("Data folder")
         options = Container(widgets=[self.device, self.data_folder])
         options.margins = (0, 0, 0, 0)
-        self.options = collapsible("Options", options.native)
-        self._options = options
+        self.options, self._options = collapsible("Options", options.native), options
         _arrange(
             self,
             ("Model", self.model_box),
@@ -135,6 +136,7 @@ class InputSection(QWidget):
     def close_down(self) -> None:
         """Disconnect from the viewer."""
         self.pixel_size.follow(None)
+        self._watch.follow(None)
         events = self.viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.disconnect(self._layers_changed)
@@ -204,8 +206,9 @@ class InputSection(QWidget):
         self.card.show()
         self._before_sample = ""
         if self.model_box.currentText() == OPEN:
-            before = self._card_of
-            path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "Model (*.safetensors)")
+            before, path = self._card_of, _ask_for_model(self)
+            if not is_alive(self):  # the window was closed meanwhile
+                return
             self._list_models(before)
             if path:
                 self.failed.emit("")
@@ -275,6 +278,7 @@ class InputSection(QWidget):
         """Whether the layer fits the model; Run is only offered where it does."""
         layer, loaded = self.layer, self.loaded
         self.pixel_size.follow(layer)
+        self._watch.follow(layer)
         problem, text = "", ""
         tip = "The image to explain." if layer is None else without_tags(layer.name)
         self.layer_box.setToolTip(tip)
@@ -287,6 +291,11 @@ class InputSection(QWidget):
         self.fit.set_kind("warning" if problem else "")
         self.ready = not problem and loaded is not None
         self.changed.emit()
+
+
+def _ask_for_model(parent: QWidget) -> str:
+    """The file that the user chose in a dialog; empty for none."""
+    return QFileDialog.getOpenFileName(parent, "Open a model", "", "Model (*.safetensors)")[0]
 
 
 def _load(name: str, fail: Callable[[str], object]) -> Model | None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Layer
 
+    from expert.imaging.volume import Volume
     from expert.model_file import Model
     from napari_expert.canvas.result_layers import ResultLayers
 
@@ -174,16 +175,7 @@ class ExpertWidget(QWidget):
             self.runs.fail(str(error))
             self.ended.emit()
             return
-        job = ExplainJob(
-            self.input.loaded or self.input.model,
-            volume,
-            max(EXPLAINED, self.input.prototypes.value),
-            data_folder(self, layer),
-            self.input.device.value,
-            self,
-            force,
-        )
-        self.runs.start(job, layer)
+        self.runs.start(_job(self, layer, volume, force), layer)
         self._check_result()
 
     def _check_result(self) -> None:
@@ -211,11 +203,19 @@ class ExpertWidget(QWidget):
         """The layers of the result shown."""
         return self.view.layers
 
-    def show_explanation(self, explanation: Explanation, source: Layer | None = None) -> None:
-        """Show an explanation; its image is searched for in the open layers if `source` is not."""
+    def show_explanation(
+        self,
+        explanation: Explanation,
+        source: Layer | None = None,
+        explained: Volume | None = None,
+    ) -> None:
+        """Show an explanation; its image is searched for in the open layers if `source` is not.
+
+        `explained` is the image as it was when a run began.
+        """
         chosen, layers = self.input.layer, list(self.viewer.layers)
-        # The layer may have been given other data during the run.
-        found = find_source(explanation, [source] if source in layers else layers)
+        # The layer may have been given other data, or another scale, during the run.
+        found = find_source(explanation, [source] if source in layers else layers, explained)
         self.session.top = self.input.prototypes.value
         self.session.show(explanation, found)
         self.input.choose_layer(chosen)
@@ -278,10 +278,11 @@ class ExpertWidget(QWidget):
         self.runs.warm_up(self.input.loaded)
 
     def eventFilter(self, watched: Any, event: QEvent | None) -> bool:
-        # The panel gets no event when its window is closed, and the run would go on.
+        # The panel gets no event when its window is closed, and run and download would go on.
         hidden = event is not None and event.type() == QEvent.Type.Hide and not event.spontaneous()
         if hidden:
             self.runs.close_down()
+            self.result.fetch.stop()
         return bool(super().eventFilter(watched, event))
 
     def closeEvent(self, event: Any) -> None:
@@ -295,7 +296,7 @@ class ExpertWidget(QWidget):
         self._closed = True
         self._keys.unbind()
         self.runs.close_down()
-        self.result.fetch.cancel()
+        self.result.fetch.stop()
         self.clear()
         self.input.close_down()
 
@@ -304,6 +305,19 @@ def data_folder(panel: ExpertWidget, layer: Layer | None) -> Path | None:
     """Folder of the prototypes' images: by default that of the explained image."""
     path = None if layer is None else layer.source.path
     return panel.data or panel.input.folder or (Path(path).parent if path else None)
+
+
+def _job(panel: ExpertWidget, layer: Layer, volume: Volume, force: bool) -> ExplainJob:
+    """A run with what is chosen now."""
+    return ExplainJob(
+        panel.input.loaded or panel.input.model,
+        volume,
+        max(EXPLAINED, panel.input.prototypes.value),
+        data_folder(panel, layer),
+        panel.input.device.value,
+        panel,
+        force,
+    )
 
 
 def _means(panel: ExpertWidget) -> tuple[Model | None, Path | None, str]:

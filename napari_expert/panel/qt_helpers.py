@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QIcon, QPalette
 from qtpy.QtWidgets import (
@@ -60,6 +61,11 @@ class Label(QLabel):
 def is_light(widget: QWidget) -> bool:
     """Whether a widget is on a light background."""
     return bool(widget.palette().color(QPalette.ColorRole.Window).lightness() > 127)
+
+
+def is_alive(widget: QWidget) -> bool:
+    """Whether a widget still exists: its window may be closed while a dialog is open."""
+    return bool(isalive(widget))  # type: ignore[no-untyped-call]
 
 
 def combo(name: str, tip: str) -> QComboBox:

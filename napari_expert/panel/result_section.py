@@ -174,6 +174,7 @@ class ResultSection(QWidget):
         self.setVisible(board is not None)
         if board is None:
             self.plot.show_explanation(None)
+            self.fetch.stop()
             return
         e = board.explanations[0]
         self.headline.setText(result_texts.headline(board))

@@ -144,7 +144,7 @@ def outdated(session: Session, layer: Layer | None, model: Model | None, running
     if running:
         return "A new run is in progress. This is the result of the run before."
     if session.source is None:
-        return "The image of this result is not open."
+        return "The image of this result is not open, or was changed after the run."
     if layer is not None and layer != session.source:
         return f"This is the result of {session.source.name}, not of the image chosen above."
     if model is not None and model.sha256 != e.model_sha256:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QMouseEvent
 
     from expert.explanation import Explanation
+    from expert.imaging.volume import Volume
     from expert.inference import ExplainCache
     from expert.model_file import Model
 
@@ -51,8 +52,8 @@ class RunButton(QPushButton):
 class RunSection(QWidget):
     """Starts and cancels one run at a time."""
 
-    succeeded = QtSignal(object, object)
-    """The Explanation, and the layer it is about."""
+    succeeded = QtSignal(object, object, object)
+    """The Explanation, the layer it is about, and the Volume that was made from it."""
     refused = QtSignal()
     """The image of a run must not be predicted; the reason is shown."""
     force_asked = QtSignal()
@@ -132,7 +133,7 @@ class RunSection(QWidget):
         self.job, job.cache, job.turn = job, self.cache, self._turn
         self._stop_warm_up()
         job.advanced.connect(self.advance)
-        job.succeeded.connect(partial(self._succeed, source))
+        job.succeeded.connect(partial(self._succeed, source, job.volume))
         job.failed.connect(self.fail)
         job.refused.connect(self._refuse)
         job.finished.connect(partial(self._finish, job))
@@ -154,9 +155,9 @@ class RunSection(QWidget):
             self.progress.setFormat(words)
             self.progress.setValue(round(start + (end - start) * fraction))
 
-    def _succeed(self, source: Layer, explanation: Explanation) -> None:
+    def _succeed(self, source: Layer, volume: Volume, explanation: Explanation) -> None:
         self.advance("layers", 0.5)
-        self.succeeded.emit(explanation, source)
+        self.succeeded.emit(explanation, source, volume)
 
     def _refuse(self, reason: str) -> None:
         self.refused.emit()

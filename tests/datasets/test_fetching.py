@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import zipfile
 
 import numpy as np
@@ -116,6 +117,24 @@ def test_a_damaged_file_of_the_cache_is_downloaded_again(server, references, ref
     path.write_bytes(b"damaged")
     fetch_reference(references[0])
     assert path.read_bytes() == (referring.data / "IXI/T1/a.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("what", ["folder vanishes", "a folder has the name"])
+def test_a_cache_that_cannot_be_used_is_one_sentence(server, references, what):
+    target = cached_file(references[0])
+    if what == "a folder has the name":
+        target.mkdir(parents=True)
+
+    def report(name, fraction):
+        if what == "folder vanishes" and 0 < fraction < 1:
+            shutil.rmtree(cache_folder(), ignore_errors=True)
+
+    with pytest.raises(InputError, match=r"Check this folder") as caught:
+        fetch_reference(references[0], report)
+    assert str(target.parent) in str(caught.value)
+    if what == "a folder has the name":
+        target.rmdir()
+    assert fetch_reference(references[0]).is_file()
 
 
 def test_a_missing_file_is_one_sentence(server, references):

@@ -23,8 +23,15 @@ from napari.layers import Image
 
 from expert.errors import InputError
 from expert.imaging.native_space import patch_map
-from expert.imaging.volume import Volume
-from napari_expert.layer_geometry import AFFINE, layer_arguments, slice_letters, volume_from_layer
+from expert.imaging.volume import Volume, read_volume
+from napari_expert.layer_geometry import (
+    AFFINE,
+    find_source,
+    layer_arguments,
+    same_geometry,
+    slice_letters,
+    volume_from_layer,
+)
 
 
 def test_napari_nifti_itself(explanation, tmp_path):
@@ -121,8 +128,6 @@ def test_what_was_assumed_goes_with_the_layer(head):
 def test_a_colour_image_has_the_grey_values_of_its_file(tmp_path):
     from PIL import Image as Picture
 
-    from expert.imaging.volume import read_volume
-
     colours = np.random.default_rng(0).integers(0, 255, (20, 30, 3)).astype(np.uint8)
     Picture.fromarray(colours).save(tmp_path / "a.png")
     expected = read_volume(tmp_path / "a.png").data
@@ -201,3 +206,31 @@ def test_the_reader_keeps_the_affine_and_shows_radiologically(viewer, head, head
         layer.data_to_world(index[:3]), [world[2], -world[1], -world[0]], atol=1e-3
     )
     assert again.space == "ras"
+
+
+def test_values_that_are_not_finite_are_0_as_in_a_file(head, head_file, tmp_path):
+    damaged = np.array(head.data, dtype=np.float32)
+    damaged[:2], damaged[30, 30, 30], damaged[31, 30, 30] = np.nan, np.inf, -np.inf
+    path = tmp_path / "damaged.nii.gz"
+    nib.save(nib.Nifti1Image(damaged, head.affine), path)
+    expected = read_volume(path)
+    data, arguments = layer_arguments(Volume(damaged, head.affine))
+    found = volume_from_layer(Image(data, **arguments))
+    assert np.isfinite(found.data).all()
+    assert found.fingerprint() == expected.fingerprint()
+    assert np.isnan(data).any(), "the layer itself is not changed"
+    with pytest.raises(InputError, match="no finite value"):
+        volume_from_layer(Image(np.full((4, 5, 6), np.nan), contrast_limits=(0, 1)))
+
+
+def test_a_layer_with_another_geometry_is_not_the_explained_one(head, explanation):
+    data, arguments = layer_arguments(head)
+    layer = Image(data, **arguments)
+    before = volume_from_layer(layer, pixels=False)
+    assert find_source(explanation, [layer], before) is layer
+    layer.translate, layer.rotate = (1, 2, 3), (0, 0, 20)
+    assert same_geometry(layer, before)
+    layer.scale = (2, 2, 5)
+    assert not same_geometry(layer, before)
+    assert find_source(explanation, [layer], before) is None
+    assert find_source(explanation, [layer]) is layer

@@ -195,3 +195,14 @@ def test_an_error_that_napari_shows_has_no_tags(tmp_path):
     with pytest.raises(InputError) as caught:
         readers.read(str(path))
     assert "‹img src=x>‹b>y.nii" in str(caught.value)
+
+
+def test_with_two_windows_a_file_opens_in_the_one_it_was_dropped_on(
+    make_napari_viewer_proxy, dock, saved, model_file
+):
+    first, second = (make_napari_viewer_proxy(show=False) for _ in range(2))
+    panels = [dock(viewer) for viewer in (first, second)]
+    first.open(str(saved), plugin="napari-expert")
+    assert [panel.explanation is not None for panel in panels] == [True, False]
+    first.open(str(model_file), plugin="napari-expert")
+    assert [panel.input.model for panel in panels] == [str(model_file), "phantom"]

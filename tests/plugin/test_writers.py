@@ -37,3 +37,16 @@ def test_the_scene_is_recognised_by_its_layers(viewer, empty_panel, explanation)
     assert any(writers.OURS in layer.metadata for layer in viewer.layers)
     kinds = {layer.as_layer_data_tuple()[2] for layer in viewer.layers}
     assert {"image", "shapes", "vectors"} <= kinds
+
+
+def test_with_two_windows_each_saves_its_own_result(
+    make_napari_viewer_proxy, dock, explanation, tmp_path
+):
+    viewers = [make_napari_viewer_proxy(show=False) for _ in range(2)]
+    predictions = (40.0, 50.0)
+    for viewer, prediction in zip(viewers, predictions, strict=True):
+        dock(viewer).show_explanation(explanation.model_copy(update={"prediction": prediction}))
+    for number, (viewer, prediction) in enumerate(zip(viewers, predictions, strict=True)):
+        path = tmp_path / f"{number}.json"
+        assert viewer.layers.save(str(path)) == [str(path)]
+        assert expert.Explanation.load(path).prediction == prediction

@@ -178,3 +178,21 @@ def test_a_place_that_cannot_be_written_is_one_sentence(shown, tmp_path, kind, w
     assert "Errno" not in text
     left = {file.name for file in tmp_path.rglob("*")}
     assert left <= {where, path.name, "inside"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("report", "r.html"), ("explanation", "e.json"), ("table", "t.csv")]
+)
+def test_a_result_that_is_removed_while_the_dialog_is_open_is_saved(
+    shown, tmp_path, monkeypatch, kind, name
+):
+    from qtpy.QtWidgets import QFileDialog
+
+    def choose(*_):
+        shown.clear()
+        return str(tmp_path / name), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", choose)
+    shown.save(kind)
+    assert not shown.runs.error.text()
+    assert (tmp_path / name).stat().st_size > 1000

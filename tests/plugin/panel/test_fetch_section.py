@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import pytest
@@ -176,3 +177,42 @@ def test_a_closed_panel_downloads_no_further(viewer, dock, averaged, server, qtb
     assert section.job is None
     over(qtbot)
     assert "a.nii.gz" not in [path.name for path in files()]
+
+
+@pytest.mark.visible
+@pytest.mark.parametrize("how", ["window", "clear"])
+def test_a_download_that_nobody_sees_any_more_ends(
+    viewer, dock, head, averaged, server, qtbot, how
+):
+    server.pause_s = 0.05
+    panel = dock(viewer, head)
+    panel.show_explanation(averaged)
+    section = panel.result.fetch
+    section.ask()
+    section.download_button.click()
+    job = section.job
+    qtbot.waitUntil(lambda: section.progress.value() > 0, timeout=10_000)
+    act = viewer.close if how == "window" else panel.clear
+    act()
+    assert not job.running
+    over(qtbot)
+    assert "a.nii.gz" not in [path.name for path in files()]
+    assert panel.job is None, "no run starts by itself"
+
+
+def test_what_has_arrived_is_not_said_to_be_missing(section, server, averaged, qtbot):
+    section.ask()
+    with qtbot.waitSignal(section.fetched, timeout=10_000):
+        section.download_button.click()
+    qtbot.waitUntil(lambda: section.job is None, timeout=5000)
+    came = [m.rank for m in averaged.prototypes if m.reference.dataset == "IXI"]
+    (lost,) = [m.rank for m in averaged.prototypes if m.reference.dataset != "IXI"]
+    names = ", ".join(f"#{rank}" for rank in came)
+    assert section.text.text().startswith(
+        f"Downloaded: {names}. Press Run to show them. #{lost} is"
+    )
+    assert buttons(section) == ["Choose a folder…"]
+    shutil.rmtree(cache_folder())
+    section.show_matches(averaged.prototypes, averaged.unit)
+    assert "Downloaded" not in section.text.text()
+    assert "Get…" in buttons(section)

@@ -10,8 +10,8 @@ from fuzzing.guard import Guard
 from helpers.bad_models import bad_model, small_model
 from helpers.hostile import HOSTILE, hostile_model
 from helpers.window import wait_for_run
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QWidget
 
 import expert
 from expert.untrusted.text import UNSAFE
@@ -115,3 +115,21 @@ def test_a_damaged_explanation_is_one_sentence(panel, tmp_path):
     panel.runs.attempt(lambda: panel.open_explanation(path))
     assert "e.json is not an explanation saved by napari-expert" in panel.runs.error.text()
     assert panel.explanation is None
+
+
+@pytest.mark.visible
+def test_the_window_is_closed_while_a_model_file_is_chosen(viewer, panel, qtbot):
+    from napari_expert.panel.input_section import OPEN
+
+    closed = []
+
+    def close():
+        closed.append(QApplication.activeModalWidget())
+        viewer.close()
+
+    QTimer.singleShot(500, close)
+    panel.input.model_box.setCurrentText(OPEN)
+    with qtbot.captureExceptions() as raised:
+        panel.input.model_box.activated.emit(panel.input.model_box.currentIndex())
+    assert not raised
+    assert isinstance(closed[0], QFileDialog)

@@ -290,8 +290,43 @@ def test_the_panel_is_never_too_narrow_to_be_read(viewer, empty_panel):
 
 def test_a_result_whose_image_is_removed_is_outdated(viewer, shown):
     viewer.layers.remove("head")
-    assert shown.result.subject.text() == "The image of this result is not open."
+    assert shown.result.subject.text() == (
+        "The image of this result is not open, or was changed after the run."
+    )
     assert not shown.result.headline.isEnabled()
+
+
+def test_a_result_whose_image_gets_another_voxel_size_is_outdated(viewer, shown, tmp_path):
+    head = viewer.layers["head"]
+    head.translate = (5, 5, 5)
+    shown.session.show_mode("native")
+    assert shown.result.headline.isEnabled()
+    head.scale = (2, 2, 5)
+    assert "was changed after the run" in shown.result.subject.text()
+    assert not shown.result.headline.isEnabled()
+    assert shown.session.mode == "grid"
+    assert "2×2×5 mm" in shown.input.fit.text()
+    shown.save("layers", tmp_path / "wrong.nii.gz")
+    assert "not open" in shown.runs.error.text()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("what", ["scale", "pixel size"])
+def test_an_image_that_changes_during_the_run_is_not_the_explained_one(
+    viewer, image_panel, qtbot, what
+):
+    layer = viewer.add_image(square(60), name="scan", scale=(0.5, 0.5), units=("mm", "mm"))
+    with qtbot.waitSignal(image_panel.ended, timeout=120_000):
+        image_panel.run()
+        if what == "scale":
+            layer.scale = (0.7, 0.7)
+        else:
+            image_panel.input.pixel_size.setValue(0.7)
+    assert image_panel.explanation is not None
+    assert image_panel.session.source is None
+    assert "was changed after the run" in image_panel.result.subject.text()
+    run_without_error(image_panel, qtbot)
+    assert image_panel.session.source == layer
 
 
 class Gone:

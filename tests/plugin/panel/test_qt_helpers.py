@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QLabel, QTableWidget
+from qtpy.QtWidgets import QLabel, QTableWidget, QWidget
 
 from expert.untrusted.text import without_tags
 from napari_expert.panel.qt_helpers import (
@@ -15,6 +15,7 @@ from napari_expert.panel.qt_helpers import (
     collapsible,
     combo,
     fill_combo,
+    is_alive,
     menu_button,
     percent,
 )
@@ -103,3 +104,10 @@ def test_a_label_shows_tags_and_control_characters_as_text(qtbot):
     assert without_tags("a < b, 1<2") == "a < b, 1<2"
     assert not Qt.mightBeRichText(without_tags(HOSTILE))
     assert Qt.mightBeRichText(HOSTILE)
+
+
+def test_a_widget_that_was_deleted_is_not_alive(qtbot):
+    widget = QWidget()
+    assert is_alive(widget)
+    widget.deleteLater()
+    qtbot.waitUntil(lambda: not is_alive(widget), timeout=5000)

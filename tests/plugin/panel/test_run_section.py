@@ -42,7 +42,8 @@ def test_a_run_ends_with_its_result_and_its_layer(section, model, head, qtbot):
     assert len(set(percentages)) > 4
     assert percentages == sorted(percentages)  # the bar never starts again
     assert percentages[-1] > 90
-    ((explanation, source),) = results
+    ((explanation, source, volume),) = results
+    assert volume is head
     assert source is layer
     assert explanation.label_name == "age"
     assert section.job is None
