@@ -77,22 +77,9 @@ class InputSettings(Document):
         "robust", description="grey values that become 0 and 1"
     )
     sized: bool = later(False, description="refuse plain images of unknown pixel size")
-    blur_mm: float = later(
-        0.0,
-        ge=0,
-        le=10,
-        description="standard deviation of the blur to which heads are brought, for tissue; "
-        "0: about that of voxels of 2 mm",
-    )
-    sharpness: float = later(
-        0.0,
-        ge=0,
-        le=10,
-        description="to which heads are blurred further (`expert.imaging.sharpness`); 0: not",
-    )
-    refined: bool = later(
-        False, description="refine registrations by the tissues (`expert.imaging.refinement`)"
-    )
+    blur_mm: float = later(0.0, ge=0, le=10, description="see `equal_blur`; 0: as of 2 mm voxels")
+    sharpness: float = later(0.0, ge=0, le=10, description="see `expert.imaging.sharpness`; 0: any")
+    refined: bool = later(False, description="see `expert.imaging.refinement`")
 
     @model_validator(mode="after")
     def _sized(self) -> InputSettings:
@@ -110,8 +97,8 @@ class InputSettings(Document):
             raise ValueError("sized is for plain images: all others always need a pixel size")
         if self.intensity in ("white matter", "tissue") and self.space != "mni":
             raise ValueError(f"intensity {self.intensity} is for heads")
-        if (self.blur_mm or self.sharpness or self.refined) and self.intensity != "tissue":
-            raise ValueError("blur_mm, sharpness and refined are for intensity tissue")
+        if (self.blur_mm or self.refined) and self.intensity != "tissue":
+            raise ValueError("blur_mm and refined are for intensity tissue")
         if self.sharpness and not self.blur_mm:
             raise ValueError("sharpness needs blur_mm")
         return self
@@ -140,9 +127,7 @@ class Architecture(Document):
         1, ge=1, description="input pixels per axis averaged to one before a residual network"
     )
     pool: int = Field(
-        1,
-        ge=1,
-        description="average pooling after the last stage, per axis; box of a histogram",
+        1, ge=1, description="average pooling after the last stage, per axis; box of a histogram"
     )
     channels: int = Field(512, ge=1, description="channels of the feature grid, values in (0, 1)")
     guide: int = later(
@@ -155,32 +140,25 @@ class Architecture(Document):
     prototypes: int = Field(100, ge=2)
     radius: float = Field(5.0, gt=0, description="label units; see weights")
     weights: Literal["cut", "relative"] = later(
-        "cut",
-        description="0 beyond the radius (published), or relative to the nearest prototype's",
+        "cut", description="0 beyond the radius (published), or relative to the nearest prototype's"
     )
     regularization: float = Field(0.1, gt=0, description="entropic regularisation of the transport")
     matching: Literal["transport", "position", "average"] = later(
-        "transport",
-        description="optimal transport (published), same place, or mean features",
+        "transport", description="optimal transport (published), same place, or mean features"
     )
     prior: float = later(
-        0.0,
-        ge=0,
-        description="added to the cost of the matching per patch of distance",
+        0.0, ge=0, description="added to the cost of the matching per patch of distance"
     )
     reach: float = later(
         0.0, ge=0, description="partners are at most this many patches apart; 0: anywhere"
     )
-    coordinates: bool = later(
-        False, description="patches are matched by anatomical coordinates, found by a network"
-    )
+    coordinates: bool = later(False, description="patches are matched by anatomical coordinates")
     relaxation: float = later(
         0.0, ge=0, description="cost per mass that a prototype's marginals differ; with reach"
     )
     weighted_patches: bool = later(False, description="see `expert.features.patch_weights`")
     marginals: Literal["uniform", "content"] = Field(
-        "uniform",
-        description="mass of the patches: equal (published), or by their brain content",
+        "uniform", description="mass of the patches: equal (published), or by their brain content"
     )
     ellipse: bool = later(False, description="for input.space ellipse")
     mirrored: tuple[Literal[0, 1, 2], ...] = later(

@@ -43,6 +43,9 @@ def test_newer_fields_are_only_written_where_they_are_used():
         ({"sized": True}, "plain images"),
         ({"space": "ellipse", "shape": (16, 16, 16)}, "plain images are 2D"),
         ({"space": "ellipse", "intensity": "tissue"}, "heads"),
+        ({"refined": True}, "for intensity tissue"),
+        ({"blur_mm": 1.4, "intensity": "white matter"}, "for intensity tissue"),
+        ({"intensity": "tissue", "sharpness": 2.0}, "needs blur_mm"),
     ],
 )
 def test_input_settings_that_contradict_each_other_are_refused(settings, message):
