@@ -197,11 +197,12 @@ def _opening_viewer() -> napari.viewer.Viewer | None:
     may be dropped on the other. It is among the callers.
     """
     import napari
+    from napari.viewer import Viewer
 
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
-        if isinstance(caller, napari.Viewer):
+        if isinstance(caller, Viewer):
             return caller
         frame = frame.f_back
     return napari.current_viewer()

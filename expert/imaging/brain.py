@@ -85,9 +85,33 @@ def exposed_tissue(volume: Volume, found: FoundBrain, fluid_limit: float) -> flo
     float
         0 to 1; 0 for a whole head.
     """
+    places = brain_surface(volume, found)
+    if not places.size:
+        return 0.0
     data = np.asarray(volume.data)
-    lowest = data.min()
-    outside = data <= lowest
+    return float((data[tuple(places)] - data.min() > fluid_limit).mean())
+
+
+def brain_surface(volume: Volume, found: FoundBrain, least: float = EXTRACTED) -> np.ndarray:
+    """Voxels at the surface of an extracted brain.
+
+    Parameters
+    ----------
+    volume : Volume
+        A head or an extracted brain.
+    found : FoundBrain
+        The brain in this volume.
+    least : float
+        Fraction of the surface that lies in the brain, from which on the brain has been extracted.
+
+    Returns
+    -------
+    (3, N) ndarray
+        Indices of at most about 20 000 voxels beside voxels of the lowest grey value; none for a
+        whole head, whose surface is not the brain's.
+    """
+    data = np.asarray(volume.data)
+    outside = data <= data.min()
     surface = np.zeros_like(outside)
     for axis in range(3):
         after, before = np.moveaxis(surface, axis, 0), np.moveaxis(outside, axis, 0)
@@ -96,12 +120,10 @@ def exposed_tissue(volume: Volume, found: FoundBrain, fluid_limit: float) -> flo
     places = np.argwhere(surface & ~outside)
     places = places[:: 1 + len(places) // SURFACE_SAMPLE].T
     if not places.size:
-        return 0.0
+        return places
     matrix = np.linalg.inv(found.affine) @ volume.affine
     share = ndimage.map_coordinates(found.brain, matrix[:3, :3] @ places + matrix[:3, 3:], order=1)
-    if (share > 0.2).mean() < EXTRACTED:
-        return 0.0
-    return float((data[tuple(places)] - lowest > fluid_limit).mean())
+    return places if (share > 0.2).mean() >= least else places[:, :0]
 
 
 def intensity_range(volume: Volume, registration: Registration) -> tuple[float, float]:

@@ -16,17 +16,15 @@ from scipy import ndimage
 
 from expert.errors import InputError
 from expert.features.grey_values import WHITE_MATTER
+from expert.imaging.blurred_image import BlurredImage, sample
 from expert.imaging.brain import exposed_tissue
 from expert.imaging.brain_finding import FoundBrain, find_brain
-from expert.imaging.conforming import add_blur, common_resolution, equal_blur
 from expert.imaging.refinement import load_refinement, refine
 from expert.imaging.registration import Registration
-from expert.imaging.sharpness import brain_grid, missing_blur
+from expert.imaging.sharpness import brain_grid
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
-RESOLUTION_MM = 2.0
-"""Finer volumes are brought to this resolution first."""
 WHITE = WHITE_MATTER
 CONTRAST = 0.04
 """Least `TissueHead.contrast` of a T1-weighted image."""
@@ -171,12 +169,7 @@ def _terms(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
 class TissueHead:
     """A registered head whose grey values are turned into tissue values."""
 
-    volume: Volume
-    """At the common resolution, or of the common blur."""
-    splines: np.ndarray
-    """(i, j, k) coefficients of the splines through `volume`."""
-    order: int
-    """Of the splines."""
+    image: BlurredImage
     registration: Registration
     found: FoundBrain
     scale: TissueScale
@@ -220,69 +213,36 @@ class TissueHead:
             The volume contains no brain, or its grey values are constant.
         """
         found = find_brain(volume) if registration.found is None else registration.found
-        even = equal_blur(volume, blur_mm) if blur_mm else common_resolution(volume, RESOLUTION_MM)
-        even = Volume(even.data - float(even.data.min()), even.affine, even.space)
-        order = 3 if blur_mm else 1  # linear interpolation blurs
-        head = cls._fitted(even, order, registration, found)
+        image = BlurredImage.of(volume, found, blur_mm)
+        head = cls._fitted(image, registration, found)
         if refined and registration.acceptable:
             better = refine(registration.template_to_subject, head.sample)
-            head = cls._fitted(even, order, registration.moved(better), found, head.splines)
-        return head.blurred_to(sharpness) if sharpness else head
+            head = cls._fitted(image, registration.moved(better), found)
+        if not sharpness:
+            return head
+        registration = head.registration
+        image = image.blurred_to(sharpness, registration.template_to_subject)
+        return head if image is head.image else cls._fitted(image, registration, found)
 
     @classmethod
     def _fitted(
-        cls,
-        even: Volume,
-        order: int,
-        registration: Registration,
-        found: FoundBrain,
-        splines: np.ndarray | None = None,
+        cls, image: BlurredImage, registration: Registration, found: FoundBrain
     ) -> TissueHead:
-        if splines is None:
-            linear = order == 1
-            splines = even.data if linear else ndimage.spline_filter(even.data, order, np.float32)
         points = _sample_points()
         matrix = registration.template_to_subject
-        values = _at(splines, even.affine, matrix, points, order)
-        priors = np.stack([_at(part, found.affine, matrix, points) for part in found.tissues[1:]])
+        values = image.at(points, matrix)
+        priors = np.stack([sample(one, found.affine, matrix, points) for one in found.tissues[1:]])
         inside = (priors.sum(axis=0) > 0.5) & (values > 0)
         if inside.sum() < 1000:
             raise InputError("The brain of this volume is black or outside the image.")
         scale = fit_tissue_scale(values[inside], priors[:, inside], points[:, inside])
         white, grey = (float(np.median(values[inside & core])) for core in _tissue_cores())
-        contrast = (white - grey) / max(white, 1e-9)
-        return cls(even, splines, order, registration, found, scale, contrast)
-
-    def blurred_to(self, sharpness: float) -> TissueHead:
-        """The head, blurred to a sharpness.
-
-        Parameters
-        ----------
-        sharpness : float
-            See `expert.imaging.sharpness`.
-
-        Returns
-        -------
-        TissueHead
-            This one, if it is not sharper.
-        """
-        affine, inner = brain_grid()
-        matrix = np.linalg.inv(self.volume.affine) @ self.registration.template_to_subject @ affine
-        image = ndimage.affine_transform(
-            self.splines, matrix[:3, :3], matrix[:3, 3], inner.shape, order=self.order,
-            prefilter=False,
-        )  # fmt: skip
-        variance = missing_blur(np.maximum(image, 0), sharpness)
-        if not variance:
-            return self
-        variance *= self.registration.determinant ** (2 / 3)  # in the subject's mm
-        even = add_blur(self.volume, variance)
-        return self._fitted(even, self.order, self.registration, self.found)
+        return cls(image, registration, found, scale, (white - grey) / max(white, 1e-9))
 
     def sample(self, points: np.ndarray, template_to_subject: np.ndarray) -> np.ndarray:
         """Tissue values under another registration, see `expert.imaging.refinement.Sample`."""
-        values = _at(self.volume.data, self.volume.affine, template_to_subject, points)
-        share = _at(self.found.brain, self.found.affine, template_to_subject, points)
+        values = self.image.at(points, template_to_subject)
+        share = sample(self.found.brain, self.found.affine, template_to_subject, points)
         return np.asarray(self.scale.tissue_values(values, points) * np.clip(share, 0, 1))
 
     @property
@@ -335,13 +295,7 @@ class TissueHead:
         share = np.clip(share, 0, 1)
         near = share > 0
         points = affine[:3, :3] @ np.argwhere(near).T + affine[:3, 3:]
-        values = _at(
-            self.splines,
-            self.volume.affine,
-            self.registration.template_to_subject,
-            points,
-            self.order,
-        )
+        values = self.image.at(points, self.registration.template_to_subject)
         content = np.zeros(shape, np.uint8)
         content[near] = np.rint(255 * share[near] * (values > 0))
         inside = (share[near] >= 0.5) & (values > 0)
@@ -349,19 +303,6 @@ class TissueHead:
         image = np.zeros(shape, np.uint8)
         image[near] = inside * np.clip(np.rint(WHITE * tissue), 1, 255)
         return image, content
-
-
-def _at(
-    data: np.ndarray,
-    affine: np.ndarray,
-    template_to_subject: np.ndarray,
-    points: np.ndarray,
-    order: int = 1,
-) -> np.ndarray:
-    """Splines on the subject's grid at template points (3, N); of order 1, they are the values."""
-    matrix = np.linalg.inv(affine) @ template_to_subject
-    index = matrix[:3, :3] @ points + matrix[:3, 3:]
-    return np.asarray(ndimage.map_coordinates(data, index, order=order, prefilter=False))
 
 
 def _sample_index() -> np.ndarray:

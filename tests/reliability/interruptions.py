@@ -269,7 +269,6 @@ def full_disk(folder: Path) -> list[Finding]:
         "explain": ["explain", image, "--model", model, "--pixel-size-mm", 1, "--out"],
         "predict": ["predict", table, "--model", model, "--out"],
         "train": ["train", recipe, "--data", table, "--jobs", "1", "--out"],
-        "train --devices 2": ["train", recipe, "--data", table, "--devices", "2", "--out"],
         "evaluate": ["evaluate", model, "--data", table, "--jobs", "1", "--out"],
     }
     names = {"explain": "", "predict": ".csv", "train": ".safetensors", "evaluate": ".json"}
