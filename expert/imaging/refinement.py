@@ -66,11 +66,6 @@ def refine(template_to_subject: np.ndarray, sample: Sample) -> np.ndarray:
     return matrix
 
 
-def load_refinement() -> None:
-    """Load what `refine` needs: the average brain."""
-    _columns()
-
-
 @functools.lru_cache(maxsize=1)
 def _columns() -> np.ndarray:
     """(4, 4) from template mm to coordinates about the middle of the brain, in `RADIUS_MM`."""

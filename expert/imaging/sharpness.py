@@ -11,9 +11,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy import ndimage, optimize, special
+from scipy import ndimage
 
+from expert.imaging.conforming import add_blur
 from expert.imaging.template import load_template
+from expert.imaging.volume import Volume
 
 TEST_MM2 = 8.0
 """Variance of the known blur, template mm squared."""
@@ -62,12 +64,15 @@ def missing_blur(image: np.ndarray, target: float) -> float:
         Variance of a Gaussian, template mm squared; 0 if the head is no sharper than `target`, or
         if too little of the brain is in the image.
     """
+    from scipy.optimize import brentq
+
     _, inner = brain_grid()
     bright = image > DARK * np.median(image[inner])
     where = inner & ndimage.binary_erosion(bright, iterations=DEPTH)
     if where.sum() < LEAST_VOXELS:
         return 0.0
 
+    @functools.cache
     def excess(variance: float) -> float:
         return sharpness(_blurred(image, variance), where) - target
 
@@ -75,7 +80,7 @@ def missing_blur(image: np.ndarray, target: float) -> float:
         return 0.0
     if excess(MOST_MM2) >= 0:
         return MOST_MM2
-    return float(optimize.brentq(excess, 0.0, MOST_MM2, xtol=0.01))
+    return float(brentq(excess, 0.0, MOST_MM2, xtol=0.01))
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,13 +111,4 @@ def _energy(image: np.ndarray, where: np.ndarray) -> float:
 
 
 def _blurred(image: np.ndarray, variance_mm2: float) -> np.ndarray:
-    """After a discrete Gaussian: that of `expert.imaging.conforming.add_blur`."""
-    if variance_mm2 <= 0:
-        return image
-    variance = variance_mm2 / 4  # voxels of 2 mm
-    reach = int(np.ceil(3.5 * np.sqrt(variance))) + 1
-    kernel = special.ive(np.abs(np.arange(-reach, reach + 1)), variance)
-    kernel /= kernel.sum()
-    for axis in range(3):
-        image = ndimage.correlate1d(image, kernel, axis, mode="nearest")
-    return image
+    return np.asarray(add_blur(Volume(image, brain_grid()[0]), variance_mm2).data)

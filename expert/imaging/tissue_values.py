@@ -19,9 +19,8 @@ from expert.features.grey_values import WHITE_MATTER
 from expert.imaging.blurred_image import BlurredImage, sample
 from expert.imaging.brain import exposed_tissue
 from expert.imaging.brain_finding import FoundBrain, find_brain
-from expert.imaging.refinement import load_refinement, refine
+from expert.imaging.refinement import refine
 from expert.imaging.registration import Registration
-from expert.imaging.sharpness import brain_grid
 from expert.imaging.template import load_template
 from expert.imaging.volume import Volume
 
@@ -322,8 +321,6 @@ def load_tissue_values() -> None:
     """Load the template's tissues, which `TissueHead` needs."""
     _sample_points()
     _tissue_cores()
-    load_refinement()
-    brain_grid()
 
 
 @functools.lru_cache(maxsize=1)
